@@ -1,0 +1,389 @@
+"""The two clients: `send` an operation for its result, `stream` it for its events."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import NoneType
+from typing import Any, TypeVar, cast
+
+import httpx
+from pydantic import SecretStr
+
+from dify_api.answer import Answer
+from dify_api.connections import shared_async_client, shared_client
+from dify_api.errors import DifyError, UnexpectedReplyError
+from dify_api.failures import connection_failure
+from dify_api.models import decode
+from dify_api.operation import Operation
+from dify_api.pages import Page, next_page
+from dify_api.replies import error_from_reply
+from dify_api.retry import async_retrying, retrying
+from dify_api.settings import DEFAULT_PROGRESS_TIMEOUT, Settings
+from dify_api.streams import AsyncEventStream, EventStream
+
+T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+
+
+class _Client:
+    """What both clients share: their settings, and the pure steps around the exchange."""
+
+    def __init__(
+        self,
+        api_key: SecretStr | str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: httpx.Timeout | float | None = None,
+        progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT,
+        max_retries: int = 2,
+        default_headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        verify: bool = True,
+    ) -> None:
+        self.settings = Settings.resolve(
+            api_key,
+            base_url,
+            timeout,
+            progress_timeout,
+            max_retries,
+            default_headers,
+            proxy,
+            verify,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.settings.base_url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            f"{type(self).__name__} holds an API key and connections and cannot be pickled: "
+            "make one where it is used"
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of base URL and key: names the app without giving the key away."""
+        return self.settings.fingerprint
+
+    def _stop_request(self, operation: Operation[Answer], task_id: str) -> Operation[None]:
+        stop_path = cast("str", operation.stop_path).format(task_id=task_id)
+        user = (operation.json or {}).get("user")
+        return Operation("POST", stop_path, NoneType, json={"user": user}, repeatable=True)
+
+
+class DifyClient(_Client):
+    """A client of one app (or, with a dataset key, of the knowledge bases).
+
+    It is cheap to make: connections are opened at the first request and shared by all clients
+    of the same server. Safe to use from several threads.
+
+    Args:
+        api_key: App key ("app-...") or dataset key ("dataset-..."). Default: `DIFY_API_KEY`.
+        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
+        timeout: Seconds for one network operation. Default: connect 10, read 60.
+        progress_timeout: Seconds that a stream may bring nothing but pings. Default: 600.
+        max_retries: Further attempts where repeating is safe. Default: 2.
+        http_client: Your own `httpx.Client`, which you close; default: a shared one.
+        default_headers: Headers for every request.
+        proxy: URL of a proxy. Default: that of the environment.
+        verify: Whether to check the server's certificate. Default: True.
+
+    Raises:
+        ValueError: If there is no key, or `base_url` is no URL.
+
+    Example:
+        >>> from dify_api import DifyClient, chat
+        >>> client = DifyClient("app-...")
+        >>> client.send(chat.send_message("Hello", user="ann")).text
+        'Hi!'
+    """
+
+    def __init__(
+        self,
+        api_key: SecretStr | str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: httpx.Timeout | float | None = None,
+        progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT,
+        max_retries: int = 2,
+        http_client: httpx.Client | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        verify: bool = True,
+    ) -> None:
+        super().__init__(
+            api_key,
+            base_url=base_url,
+            timeout=timeout,
+            progress_timeout=progress_timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            proxy=proxy,
+            verify=verify,
+        )
+        self._http_client = http_client
+
+    def send(self, operation: Operation[T]) -> T:
+        """Make a call and return its result; a streamed answer is read to its end.
+
+        Raises:
+            DifyError: If it does not succeed; see `dify_api.errors`.
+        """
+        if operation.generates:
+            with self.stream(cast("Operation[Answer]", operation)) as stream:
+                for _ in stream.steps():
+                    pass
+            return cast("T", stream.answer)
+        response = self._open(operation)
+        try:
+            body = response.read()
+        except httpx.HTTPError as error:
+            raise connection_failure(error, operation, self.settings) from error
+        finally:
+            response.close()
+        return read_result(operation, response.status_code, body)
+
+    def stream(self, operation: Operation[Answer]) -> EventStream:
+        """Make a call that answers, to iterate its events as they come.
+
+        The request goes out when the stream is entered; leaving it early stops the run.
+        """
+        return EventStream(
+            operation,
+            self.settings.progress_timeout,
+            lambda: self._open(operation),
+            lambda task_id: self._stop(operation, task_id),
+        )
+
+    def stream_bytes(self, operation: Operation[bytes]) -> Iterator[bytes]:
+        """Make a call that returns a file or speech, to iterate its bytes as they come.
+
+        Raises:
+            DifyError: If it does not succeed.
+        """
+        response = self._open(operation)
+        try:
+            check_is_file(operation, response)
+            yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise connection_failure(error, operation, self.settings) from error
+        finally:
+            response.close()
+
+    def iterate(self, operation: Operation[Page[ItemT]]) -> Iterator[ItemT]:
+        """Iterate the items of a list across its pages, each page asked for when needed.
+
+        Example:
+            >>> for conversation in client.iterate(conversations.list(user="ann")):
+            ...     print(conversation.name)
+        """
+        following: Operation[Page[ItemT]] | None = operation
+        while following is not None:
+            page = self.send(following)
+            yield from page.data
+            following = next_page(following, page)
+
+    def _open(self, operation: Operation[Any], settings: Settings | None = None) -> httpx.Response:
+        settings = settings or self.settings
+        return retrying(operation, settings.max_retries)(self._attempt, operation, settings)
+
+    def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
+        client = self._http_client or shared_client(settings)
+        try:
+            request = client.build_request(**settings.request(operation))
+            response = client.send(request, stream=True, follow_redirects=False)
+            if response.status_code < 300:
+                return response
+            try:
+                body = response.read()
+            finally:
+                response.close()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise connection_failure(error, operation, settings) from error
+        raise error_from_reply(
+            response.status_code, response.headers, body, operation=operation.name
+        )
+
+    def _stop(self, operation: Operation[Answer], task_id: str) -> None:
+        """Best effort: whatever goes wrong here is not what the caller left the stream for."""
+        with contextlib.suppress(DifyError):
+            settings = self.settings.for_stop()
+            self._open(self._stop_request(operation, task_id), settings).close()
+
+
+class AsyncDifyClient(_Client):
+    """`DifyClient` for asyncio: the same operations, awaited.
+
+    Connections are shared by all clients of the same server within one event loop, and closed
+    with it.
+
+    Args:
+        api_key: App key ("app-...") or dataset key ("dataset-..."). Default: `DIFY_API_KEY`.
+        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
+        timeout: Seconds for one network operation. Default: connect 10, read 60.
+        progress_timeout: Seconds that a stream may bring nothing but pings. Default: 600.
+        max_retries: Further attempts where repeating is safe. Default: 2.
+        http_async_client: Your own `httpx.AsyncClient`, which you close; default: a shared one
+            over aiohttp.
+        default_headers: Headers for every request.
+        proxy: URL of a proxy. Default: that of the environment.
+        verify: Whether to check the server's certificate. Default: True.
+
+    Raises:
+        ValueError: If there is no key, or `base_url` is no URL.
+
+    Example:
+        >>> async with AsyncDifyClient("app-...").stream(chat.send_message("Hi", user="ann")) as s:
+        ...     async for event in s:
+        ...         print(event.event)
+    """
+
+    def __init__(
+        self,
+        api_key: SecretStr | str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: httpx.Timeout | float | None = None,
+        progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT,
+        max_retries: int = 2,
+        http_async_client: httpx.AsyncClient | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        verify: bool = True,
+    ) -> None:
+        super().__init__(
+            api_key,
+            base_url=base_url,
+            timeout=timeout,
+            progress_timeout=progress_timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            proxy=proxy,
+            verify=verify,
+        )
+        self._http_client = http_async_client
+
+    async def send(self, operation: Operation[T]) -> T:
+        """Make a call and return its result; a streamed answer is read to its end.
+
+        Raises:
+            DifyError: If it does not succeed; see `dify_api.errors`.
+        """
+        if operation.generates:
+            async with self.stream(cast("Operation[Answer]", operation)) as stream:
+                async for _ in stream.steps():
+                    pass
+            return cast("T", stream.answer)
+        response = await self._open(operation)
+        try:
+            body = await response.aread()
+        except httpx.HTTPError as error:
+            raise connection_failure(error, operation, self.settings) from error
+        finally:
+            await response.aclose()
+        return read_result(operation, response.status_code, body)
+
+    def stream(self, operation: Operation[Answer]) -> AsyncEventStream:
+        """Make a call that answers, to iterate its events as they come.
+
+        The request goes out when the stream is entered; leaving it early stops the run.
+        """
+        return AsyncEventStream(
+            operation,
+            self.settings.progress_timeout,
+            lambda: self._open(operation),
+            lambda task_id: self._stop(operation, task_id),
+        )
+
+    async def stream_bytes(self, operation: Operation[bytes]) -> AsyncIterator[bytes]:
+        """Make a call that returns a file or speech, to iterate its bytes as they come.
+
+        Raises:
+            DifyError: If it does not succeed.
+        """
+        response = await self._open(operation)
+        try:
+            check_is_file(operation, response)
+            async for piece in response.aiter_bytes():
+                yield piece
+        except httpx.HTTPError as error:
+            raise connection_failure(error, operation, self.settings) from error
+        finally:
+            await response.aclose()
+
+    async def iterate(self, operation: Operation[Page[ItemT]]) -> AsyncIterator[ItemT]:
+        """Iterate the items of a list across its pages, each page asked for when needed."""
+        following: Operation[Page[ItemT]] | None = operation
+        while following is not None:
+            page = await self.send(following)
+            for item in page.data:
+                yield item
+            following = next_page(following, page)
+
+    async def _open(
+        self, operation: Operation[Any], settings: Settings | None = None
+    ) -> httpx.Response:
+        settings = settings or self.settings
+        attempts = async_retrying(operation, settings.max_retries)
+        return await attempts(self._attempt, operation, settings)
+
+    async def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
+        client = self._http_client or shared_async_client(settings)
+        try:
+            request = client.build_request(**settings.request(operation))
+            response = await client.send(request, stream=True, follow_redirects=False)
+            if response.status_code < 300:
+                return response
+            try:
+                body = await response.aread()
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise connection_failure(error, operation, settings) from error
+        raise error_from_reply(
+            response.status_code, response.headers, body, operation=operation.name
+        )
+
+    async def _stop(self, operation: Operation[Answer], task_id: str) -> None:
+        """Best effort: whatever goes wrong here is not what the caller left the stream for."""
+        with contextlib.suppress(DifyError):
+            settings = self.settings.for_stop()
+            response = await self._open(self._stop_request(operation, task_id), settings)
+            await response.aclose()
+
+
+def read_result(operation: Operation[T], status: int, body: bytes) -> T:
+    """Read a whole reply as the result of `operation`.
+
+    Raises:
+        UnexpectedReplyError: If it cannot be read as that.
+    """
+    if operation.result is NoneType:
+        return cast("T", None)
+    if operation.result is bytes:
+        return cast("T", body)
+    try:
+        return decode(operation.result, json.loads(body))
+    except ValueError:
+        raise UnexpectedReplyError(
+            f"the reply is not the {operation.result.__name__} that was asked for",
+            status=status,
+            operation=operation.name,
+            hint='Check base_url: it ends in "/v1" on a standard installation.',
+        ) from None
+
+
+def check_is_file(operation: Operation[bytes], response: httpx.Response) -> None:
+    """Refuse JSON where a file was asked for.
+
+    Raises:
+        UnexpectedReplyError: Speech of an unknown message is `null`, with status 200.
+    """
+    if response.headers.get("content-type", "").startswith("application/json"):
+        raise UnexpectedReplyError(
+            "the server has no file for this",
+            status=response.status_code,
+            operation=operation.name,
+        )

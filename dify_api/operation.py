@@ -1,0 +1,94 @@
+"""An operation: one call of the Service API as a value, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+from urllib.parse import quote
+
+T_co = TypeVar("T_co", covariant=True)
+
+Query = Mapping[str, str | int | bool | None]
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """The file of a multipart request.
+
+    Attributes:
+        name: File name as the server shall know it.
+        content: Bytes, an open binary file, or a path that is read when the request is made.
+        mime_type: Content type of the part.
+    """
+
+    name: str
+    content: bytes | IO[bytes] | Path
+    mime_type: str
+
+
+@dataclass(frozen=True)
+class Operation(Generic[T_co]):
+    """A call of the Service API: `client.send(operation)` makes it and returns its result.
+
+    Attributes:
+        method: HTTP method.
+        path: Path below the base URL, such as "/chat-messages".
+        result: The type that the reply is read as: a model, `list`, `bytes` for a body that is
+            no JSON, `NoneType` where the body says nothing, `Answer` for generations.
+        query: Query parameters; None values are left out.
+        json: JSON body; None for no body.
+        form: Fields of a multipart form beside `file`.
+        file: The file of a multipart form.
+        repeatable: Whether repeating the call changes nothing, so that it may be retried.
+        generates: Whether the reply is an answer, streamed or not.
+        stop_path: Path that stops the generation, with "{task_id}" in it; None if leaving
+            the stream leaves nothing behind.
+        page: How further pages are asked for: "first_id", "last_id" or "page"; None for
+            calls that are no lists.
+    """
+
+    method: str
+    path: str
+    result: type[T_co]
+    query: Query = field(default_factory=dict)
+    json: Mapping[str, Any] | None = None
+    form: Mapping[str, str] | None = None
+    file: FilePart | None = None
+    repeatable: bool = False
+    generates: bool = False
+    stop_path: str | None = None
+    page: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Method and path, as errors show them."""
+        return f"{self.method} {self.path}"
+
+
+def require(value: str, name: str, what: str) -> str:
+    """Return `value`, or raise a clear error where it is empty.
+
+    Raises:
+        ValueError: If it is empty or blank; the message names `name` and says what it is.
+    """
+    if not value or not value.strip():
+        raise ValueError(f"{name} must not be empty: {what}")
+    return value
+
+
+def path(template: str, *parts: str) -> str:
+    """The path with each "{}" of `template` filled by a quoted part.
+
+    Raises:
+        ValueError: If a part is empty, which would address another endpoint.
+    """
+    for part in parts:
+        require(part, "the id", f"{template} needs one")
+    return template.format(*(quote(part, safe="") for part in parts))
+
+
+def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are given."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,212 @@
+"""A server's reply -> a result or an error. Pure: status, headers and body in.
+
+Body shapes are those of releases 0.3.0 to 1.16.0: JSON with and without `status` and `code`,
+validation reports, HTML pages of proxies, nothing at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+from dify_api import errors
+from dify_api.errors import DifyError, StatusError
+
+_BY_CODE: dict[str, type[StatusError]] = {
+    "bad_request": errors.BadRequestError,
+    "invalid_param": errors.InvalidParamError,
+    "bad_request_key_error": errors.BadRequestKeyError,
+    "app_unavailable": errors.AppUnavailableError,
+    "not_chat_app": errors.NotChatAppError,
+    "not_completion_app": errors.NotCompletionAppError,
+    "not_workflow_app": errors.NotWorkflowAppError,
+    "conversation_completed": errors.ConversationCompletedError,
+    "provider_not_initialize": errors.ProviderNotInitializeError,
+    "provider_quota_exceeded": errors.ProviderQuotaExceededError,
+    "model_currently_not_support": errors.ModelCurrentlyNotSupportError,
+    "completion_request_error": errors.CompletionRequestError,
+    "no_file_uploaded": errors.NoFileUploadedError,
+    "too_many_files": errors.TooManyFilesError,
+    "filename_not_exists_error": errors.FilenameNotExistsError,
+    "file_extension_blocked": errors.FileExtensionBlockedError,
+    "no_audio_uploaded": errors.NoAudioUploadedError,
+    "provider_not_support_speech_to_text": errors.ProviderNotSupportSpeechToTextError,
+    "dataset_not_initialized": errors.DatasetNotInitializedError,
+    "invalid_form_data": errors.InvalidFormDataError,
+    "agent_not_published": errors.AgentNotPublishedError,
+    "unauthorized": errors.UnauthorizedError,
+    "forbidden": errors.ForbiddenError,
+    "file_access_denied": errors.FileAccessDeniedError,
+    "workflow_version_execution_not_allowed": errors.WorkflowVersionExecutionNotAllowedError,
+    "not_found": errors.NotFoundError,
+    "file_not_found": errors.UploadFileNotFoundError,
+    "end_user_not_found": errors.EndUserNotFoundError,
+    "method_not_allowed": errors.MethodNotAllowedError,
+    "not_acceptable": errors.NotAcceptableError,
+    "human_input_form_submitted": errors.HumanInputFormSubmittedError,
+    "human_input_form_expired": errors.HumanInputFormExpiredError,
+    "file_too_large": errors.FileTooLargeError,
+    "audio_too_large": errors.AudioTooLargeError,
+    "unsupported_media_type": errors.UnsupportedMediaTypeError,
+    "unsupported_file_type": errors.UnsupportedFileTypeError,
+    "unsupported_audio_type": errors.UnsupportedAudioTypeError,
+    "rate_limit_error": errors.RateLimitError,
+    "too_many_requests": errors.TooManyRequestsError,
+    "internal_server_error": errors.InternalServerError,
+    "unknown": errors.InternalServerError,
+    "s3_connection_failed": errors.S3ConnectionFailedError,
+    "s3_permission_denied": errors.S3PermissionDeniedError,
+    "s3_file_too_large": errors.S3FileTooLargeError,
+    "run_cancelled": errors.RunCancelledError,
+}
+
+_BY_STATUS: dict[int, type[StatusError]] = {
+    400: errors.BadRequestError,
+    401: errors.UnauthorizedError,
+    403: errors.ForbiddenError,
+    404: errors.NotFoundError,
+    405: errors.MethodNotAllowedError,
+    406: errors.NotAcceptableError,
+    412: errors.PreconditionFailedError,
+    413: errors.PayloadTooLargeError,
+    415: errors.UnsupportedMediaTypeError,
+    429: errors.RateLimitError,
+}
+
+
+def error_from_reply(
+    status: int, headers: Mapping[str, str], body: bytes, *, operation: str
+) -> DifyError:
+    """The error that an HTTP reply of 300 or above means.
+
+    Args:
+        status: HTTP status.
+        headers: Response headers, names in lower case or a case-insensitive mapping.
+        body: The body as sent, of any shape.
+        operation: Method and path, for the message.
+    """
+    if status < 400:
+        return errors.UnexpectedReplyError(
+            f"the server redirects to {headers.get('location', 'elsewhere')}",
+            status=status,
+            operation=operation,
+            hint="Redirects are not followed with an API key: set base_url to the final address.",
+        )
+    report = _json_object(body)
+    code = report.get("code") or report.get("error") or _slug(status)
+    return error_from_code(
+        str(code),
+        status,
+        _message(report, body, headers),
+        operation=operation,
+        retry_after=_retry_after(headers.get("retry-after")),
+    )
+
+
+def error_from_code(
+    code: str | None,
+    status: int | None,
+    message: str,
+    *,
+    operation: str,
+    retry_after: float | None = None,
+) -> StatusError:
+    """The error of a `code`, as sent in a body or in an `error` event."""
+    kind = _BY_CODE.get(code or "") or _BY_STATUS.get(status or 0)
+    if kind is None:
+        kind = errors.ServerError if (status or 0) >= 500 else StatusError
+    if message.startswith("Too many requests"):
+        kind = errors.TooManyRequestsError
+    elif kind is errors.NotFoundError and message.startswith("Conversation Not Exists"):
+        kind = errors.ConversationNotFoundError
+    return kind(
+        message,
+        code=code,
+        status=status,
+        operation=operation,
+        hint=_hint(kind, message, operation),
+        retry_after=retry_after,
+    )
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _slug(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase.lower().replace(" ", "_")
+    except ValueError:
+        return f"http_{status}"
+
+
+def _message(report: dict[str, Any], body: bytes, headers: Mapping[str, str]) -> str:
+    details = report.get("errors")
+    if isinstance(details, dict) and details:  # 1.8.0 to 1.10.x
+        named = "; ".join(f"{field}: {text}" for field, text in details.items())
+        return f"{report.get('message', 'Input payload validation failed')} ({named})"
+    if report.get("message"):
+        return str(report["message"])
+    text = body.decode("utf-8", "replace").strip()
+    if "html" in headers.get("content-type", "") or text.startswith("<"):
+        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        return f"an HTML page: {title.group(1).strip()}" if title else "an HTML page"
+    return "" if report else text[:300]
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds of a `Retry-After`, given as a number or as a date."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+
+
+_ENDPOINT_OF_MODE = (
+    "Completion apps answer at completion-messages (DifyLLM, DifyCompletion), chat, agent and "
+    "chatflow apps at chat-messages (ChatDify, Dify), workflow apps at workflows/run "
+    "(DifyWorkflow); client.send(application.info()) tells an app's mode."
+)
+
+
+def _hint(kind: type[StatusError], message: str, operation: str) -> str | None:
+    """What to do about an error, where experience tells."""
+    if kind is errors.UnauthorizedError:
+        wanted = "dataset-" if " /datasets" in operation else "app-"
+        return (
+            f"Check api_key (DIFY_API_KEY): this endpoint wants a key that starts with "
+            f'"{wanted}", from the app whose server base_url names.'
+        )
+    if issubclass(kind, errors.WrongAppTypeError | errors.AppUnavailableError):
+        return f"The key may belong to an app of another type. {_ENDPOINT_OF_MODE}"
+    missing = re.match(r"(\S+) is required in input form", message)
+    if missing:
+        name = missing.group(1)
+        return f'Pass inputs={{"{name}": ...}}; application.parameters() lists what the app wants.'
+    if kind is errors.ConversationNotFoundError:
+        return "It was deleted, or belongs to another user or app: start a new conversation."
+    if message == "query is required":
+        return "The query must not be empty."
+    if issubclass(kind, errors.NotFoundError) and "HTML" in message:
+        return 'Check base_url: it ends in "/v1" on a standard installation.'
+    if message.startswith("Agent Chat App does not support blocking mode"):
+        return 'Use response_mode="streaming".'
+    if message == "Invalid upload file":
+        return "A file can be used only by the user and the app it was uploaded for."
+    return None

@@ -1,0 +1,265 @@
+"""The two edges of a streamed answer: the socket, sync and async.
+
+Everything they know about Dify is in `reader`; here are only reading, waiting and leaving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import TracebackType
+
+import httpx
+from typing_extensions import Self
+
+from dify_api.answer import Answer
+from dify_api.events import Event
+from dify_api.failures import hide_key
+from dify_api.operation import Operation
+from dify_api.reader import AnswerReader, Step
+
+
+class _Stream:
+    """What both edges share: the reader, and whether the run is to be stopped."""
+
+    def __init__(self, operation: Operation[Answer], progress_timeout: float | None) -> None:
+        self._operation = operation
+        self._reader = AnswerReader(operation.name, progress_timeout)
+        self._ended = False  # by the server
+        self._response: httpx.Response | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """The answer as far as it has come: whole once the iteration has ended."""
+        return self._reader.builder.build()
+
+    @property
+    def task_id(self) -> str | None:
+        """The task to stop; known from the first event on."""
+        return self._reader.builder.task_id
+
+    def _entered(self) -> httpx.Response:
+        if self._response is None:
+            raise RuntimeError("enter the stream first: with client.stream(...) as stream: ...")
+        return self._response
+
+    def _task_to_stop(self) -> str | None:
+        """The task that goes on at the server if it is not stopped."""
+        left_early = not self._ended and not self._reader.is_settled
+        return self.task_id if left_early and self._operation.stop_path else None
+
+
+class EventStream(_Stream):
+    """A streamed answer: a context manager that iterates events.
+
+    Leaving it early (break, an exception) stops the run on the server, which would go on
+    generating otherwise.
+
+    Raises (while iterating):
+        DifyError: The failure that the stream held, with the partial `answer`.
+
+    Example:
+        >>> with client.stream(chat.send_message("Hello", user="ann")) as stream:
+        ...     for event in stream:
+        ...         print(event.event)
+        >>> stream.answer.text
+        'Hi!'
+    """
+
+    def __init__(
+        self,
+        operation: Operation[Answer],
+        progress_timeout: float | None,
+        open_response: Callable[[], httpx.Response],
+        stop: Callable[[str], None],
+    ) -> None:
+        super().__init__(operation, progress_timeout)
+        self._open_response = open_response
+        self._stop = stop
+
+    def __enter__(self) -> Self:
+        self._response = self._open_response()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the stream; the run is stopped if it was going on."""
+        task_id = self._task_to_stop()
+        self._ended = True
+        if self._response is not None:
+            with contextlib.suppress(httpx.HTTPError, OSError):
+                self._response.close()
+        if task_id is not None:
+            self._stop(task_id)
+
+    def __iter__(self) -> Iterator[Event]:
+        for event, _ in self.steps():
+            yield event
+
+    def steps(self) -> Iterator[Step]:
+        """Iterate events, each with the text that it adds to the streamed answer."""
+        reader, response, cause = self._reader, self._entered(), None
+        if not is_event_stream(response):
+            yield from reader.take_json(response.read())
+        else:
+            deadline = _Deadline(response)
+            try:
+                for piece in raw_pieces(response):
+                    yield from reader.feed(piece)
+                    if reader.is_done:
+                        break
+                    if reader.grace is not None:
+                        deadline.set(reader.grace)
+                else:
+                    self._ended = True
+            except (httpx.HTTPError, OSError) as error:
+                hide_key(error)
+                self._ended, cause = True, error
+            finally:
+                deadline.cancel()
+            yield from reader.end()
+        reader.finish(cause)
+
+
+class AsyncEventStream(_Stream):
+    """`EventStream` for asyncio: `async with`, `async for`."""
+
+    def __init__(
+        self,
+        operation: Operation[Answer],
+        progress_timeout: float | None,
+        open_response: Callable[[], Awaitable[httpx.Response]],
+        stop: Callable[[str], Awaitable[None]],
+    ) -> None:
+        super().__init__(operation, progress_timeout)
+        self._open_response = open_response
+        self._stop = stop
+
+    async def __aenter__(self) -> Self:
+        self._response = await self._open_response()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave the stream; the run is stopped if it was going on."""
+        task_id = self._task_to_stop()
+        self._ended = True
+        # In a task of its own, so that a second cancellation does not cut it short.
+        leaving = asyncio.ensure_future(self._leave(task_id))
+        _leaving.add(leaving)
+        leaving.add_done_callback(_leaving.discard)
+        await asyncio.shield(leaving)
+
+    async def _leave(self, task_id: str | None) -> None:
+        if self._response is not None:
+            with contextlib.suppress(httpx.HTTPError, OSError):
+                await self._response.aclose()
+        if task_id is not None:
+            await self._stop(task_id)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        async for event, _ in self.steps():
+            yield event
+
+    async def steps(self) -> AsyncIterator[Step]:
+        """Iterate events, each with the text that it adds to the streamed answer."""
+        reader, response, cause = self._reader, self._entered(), None
+        if not is_event_stream(response):
+            for step in reader.take_json(await response.aread()):
+                yield step
+        else:
+            pieces = raw_async_pieces(response)
+            try:
+                async for piece in pieces:
+                    for step in reader.feed(piece):
+                        yield step
+                    if reader.is_settled or reader.is_done:
+                        break
+                else:
+                    self._ended = True
+                while not (self._ended or reader.is_done):
+                    for step in reader.feed(await self._next(pieces, reader.grace)):
+                        yield step
+            except (httpx.HTTPError, OSError) as error:
+                hide_key(error)
+                self._ended, cause = True, error
+            for step in reader.end():
+                yield step
+        reader.finish(cause)
+
+    async def _next(self, pieces: AsyncIterator[bytes], limit: float | None) -> bytes:
+        """The next piece, or b"" and the end where none comes in time."""
+        try:
+            return await asyncio.wait_for(pieces.__anext__(), limit)
+        except (StopAsyncIteration, asyncio.TimeoutError):
+            self._ended = True
+            return b""
+
+
+_leaving: set[asyncio.Future[None]] = set()  # asyncio itself keeps only weak references
+
+
+class _Deadline:
+    """Ends a blocking read of a response after some seconds, by shutting its socket.
+
+    httpx fixes the read timeout when the request is made, and the server may keep the socket
+    open for minutes after an answer's end (1.14.2).
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        stream = response.extensions.get("network_stream")
+        self._socket: socket.socket | None = stream.get_extra_info("socket") if stream else None
+        self._timer: threading.Timer | None = None
+
+    def set(self, seconds: float) -> None:
+        """Let the reading end `seconds` from now."""
+        self.cancel()
+        if self._socket is not None:
+            self._timer = threading.Timer(seconds, self._shut)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # The plain socket's own: SSLSocket.shutdown would drop the TLS state of a read.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def is_event_stream(response: httpx.Response) -> bool:
+    """Whether the reply is a stream. Servers do not always send what was asked for."""
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.startswith("text/event-stream")
+
+
+def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
+    """The body's bytes as they come; through httpx's decoder only if they are compressed."""
+    encoded = response.headers.get("content-encoding", "identity") != "identity"
+    return response.iter_bytes() if encoded else response.iter_raw()
+
+
+def raw_async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body's bytes as they come; through httpx's decoder only if they are compressed."""
+    encoded = response.headers.get("content-encoding", "identity") != "identity"
+    return response.aiter_bytes() if encoded else response.aiter_raw()

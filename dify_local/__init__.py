@@ -1,0 +1,13 @@
+"""A Dify-compatible server in one process: for offline work, demonstrations, tests and load.
+
+Example:
+    >>> from dify_local import LocalDify
+    >>> with LocalDify() as server:
+    ...     server.base_url.endswith("/v1")
+    True
+"""
+
+from dify_local.journal import RecordedRequest
+from dify_local.server import LocalDify
+
+__all__ = ["LocalDify", "RecordedRequest"]

@@ -1,0 +1,90 @@
+"""Extractive answers: the sentences of the retrieved segments that fit a question best.
+
+No model writes here, so the same question always has the same answer. A question that refers back
+("and which of those is the largest?") is read together with the question before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dify_local.knowledge import Hit, Knowledge, words
+
+NOTHING_FOUND = "I found nothing about that in the documents."
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
+_TOKEN = re.compile(r"\S+\s*|\s+")
+_REFERS_BACK = re.compile(
+    r"^\s*(and|what about|how about)\b|\b(those|these|them|they|their|it|its|that|ones?|he|she)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One earlier question and its answer."""
+
+    query: str
+    answer: str
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into the pieces that are streamed: words with the space behind them.
+
+    Joining the pieces gives the text back.
+
+    Example:
+        >>> tokens("Hello wide  world")
+        ['Hello ', 'wide  ', 'world']
+    """
+    return _TOKEN.findall(text)
+
+
+def standalone_question(query: str, history: Sequence[Turn]) -> str:
+    """Return a question that can be understood alone, by adding the one it refers to.
+
+    Example:
+        >>> standalone_question("and which is the largest?", [Turn("What moons has Mars?", "Two.")])
+        'What moons has Mars? and which is the largest?'
+    """
+    if history and (_REFERS_BACK.search(query) or not words(query)):
+        return f"{history[-1].query} {query}"
+    return query
+
+
+def answer_from(
+    knowledge: Knowledge, query: str, hits: Sequence[Hit], *, sentences: int = 2
+) -> str:
+    """Return the best sentences of some hits with a short lead-in.
+
+    Args:
+        knowledge: Knows how much each word tells.
+        query: The question, already standing alone.
+        hits: Retrieved segments, best first.
+        sentences: How many sentences at most.
+    """
+    wanted = set(words(query))
+    candidates = [
+        (_fit(knowledge, wanted, sentence) + hit.score, sentence, hit.segment.document.title)
+        for hit in hits
+        for sentence in _SENTENCE.split(hit.segment.content)
+    ]
+    candidates.sort(key=lambda candidate: -candidate[0])
+    if not candidates:
+        return NOTHING_FOUND
+    best_score, _, title = candidates[0]
+    chosen = [
+        sentence
+        for score, sentence, from_title in candidates[:sentences]
+        if score >= best_score * 0.6 and from_title == title
+    ]
+    return f"According to the document on {title}: {' '.join(chosen)}"
+
+
+def _fit(knowledge: Knowledge, wanted: set[str], sentence: str) -> float:
+    found = words(sentence)
+    overlap = sum(knowledge.weight(word) for word in wanted.intersection(found))
+    # A long sentence matches more words by chance.
+    return round(overlap / max(1.0, len(found) / 15), 3)

@@ -1,0 +1,307 @@
+"""The server: an event loop in a thread of its own, listening on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dify_local.application import DifyHeaders, make_application
+from dify_local.apps import APPS
+from dify_local.faults import Fault, Faults
+from dify_local.generation import Pace
+from dify_local.journal import Journal, RecordedRequest
+from dify_local.knowledge import SHIPPED_DOCUMENTS, Knowledge
+from dify_local.recorder import Recorder
+from dify_local.replies import Replies
+from dify_local.service import DATASET_KEY, Release, Service
+from dify_local.store import Store
+from dify_local.uploads import Uploads
+from dify_local.upstream import Upstream
+
+_START_TIMEOUT = 30.0
+
+
+class LocalDify:
+    """A Dify-compatible server in this process.
+
+    Args:
+        documents: Folder of `.md` and `.txt` files to answer from; the shipped ones about the solar
+            system when left out.
+        database: SQLite file that keeps conversations, or `:memory:`.
+        port: Port on 127.0.0.1; 0 takes a free one.
+        token_delay: Seconds before each token.
+        upstream: Base URL of an OpenAI-compatible endpoint to answer with, instead of extracting sentences.
+        upstream_key: API key of that endpoint.
+        upstream_model: Model to ask there.
+        version: Dify release whose behaviour is shown; the order of a chatflow's last events depends on it.
+        auto_tts: Whether every answer is read aloud.
+        ping_interval: Seconds between the pings of a stream.
+
+    Attributes:
+        base_url: Base URL of the API, ending in `/v1`; known once the server has started.
+        keys: API keys by the name of the app.
+        dataset_key: API key of the knowledge base.
+        dataset_id: Id of the knowledge base.
+
+    Raises:
+        OSError: The port is taken.
+        FileNotFoundError: The folder of documents is not there.
+
+    Example:
+        >>> import httpx
+        >>> with LocalDify() as server:
+        ...     headers = {"Authorization": f"Bearer {server.keys['chat']}"}
+        ...     httpx.get(f"{server.base_url}/info", headers=headers).json()["mode"]
+        'chat'
+    """
+
+    def __init__(
+        self,
+        documents: str | Path | None = None,
+        database: str | Path = ":memory:",
+        port: int = 0,
+        token_delay: float = 0.0,
+        upstream: str | None = None,
+        upstream_key: str | None = None,
+        upstream_model: str | None = None,
+        version: str = "1.16.0",
+        auto_tts: bool = False,
+        ping_interval: float = 10.0,
+    ) -> None:
+        self.keys = {app.name: app.key for app in APPS}
+        self.dataset_key = DATASET_KEY
+        self.base_url = ""
+        self._port = port
+        self._version = version
+        self._database = str(database)
+        self._pace = Pace(token_delay, ping_interval)
+        self._auto_tts = auto_tts
+        self._upstream = (
+            Upstream(upstream, upstream_model or "default", upstream_key) if upstream else None
+        )
+        self._knowledge = Knowledge(Path(documents) if documents else SHIPPED_DOCUMENTS)
+        self.dataset_id = self._knowledge.id
+        self._journal = Journal()
+        self._faults = Faults()
+        self._thread: threading.Thread | None = None
+        self._server: _Server | None = None
+
+    def start(self) -> LocalDify:
+        """Start the server and return it when it answers."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", self._port))
+        except OSError:
+            listener.close()
+            raise
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.base_url = f"{address}/v1"
+        self._server = _Server(self._config(address))
+        self._thread = threading.Thread(
+            target=self._server.run_until_closed, args=(listener,), name="dify-local", daemon=True
+        )
+        self._thread.start()
+        self._server.wait_until_ready()
+        return self
+
+    def _config(self, address: str) -> uvicorn.Config:
+        store = Store(self._database)
+        service = Service(
+            store,
+            self._knowledge,
+            Replies(self._knowledge, self._upstream),
+            Uploads(store, address),
+            self._journal,
+            Release(self._version),
+            self._pace,
+            self._auto_tts,
+        )
+        application = DifyHeaders(make_application(service), self._version)
+        return uvicorn.Config(
+            Recorder(self._faults.around(application), self._journal),
+            http=_Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+        )
+
+    def stop(self) -> None:
+        """Stop the server: connections are cut, its thread ends."""
+        if self._server and self._thread:
+            self._server.close()
+            self._thread.join()
+        self._server = self._thread = None
+
+    def __enter__(self) -> LocalDify:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> LocalDify:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Return the newest requests (ten thousand at most) in order of arrival."""
+        return self._journal.requests
+
+    @property
+    def stopped(self) -> list[str]:
+        """Return the task ids whose stop endpoint was called, in order."""
+        return self._journal.stopped
+
+    @property
+    def disconnects(self) -> list[str]:
+        """Return the task ids whose client left the stream before its end, in order."""
+        return self._journal.disconnects
+
+    def wait_for_stop(self, timeout: float = 5.0) -> str:
+        """Wait for the next call of a stop endpoint and return its task id.
+
+        Raises:
+            TimeoutError: None came in time.
+        """
+        return self._journal.wait_for_stop(timeout)
+
+    def wait_for_disconnect(self, timeout: float = 5.0) -> str:
+        """Wait until a client has left a stream early and return the task id.
+
+        Raises:
+            TimeoutError: Nobody left in time.
+        """
+        return self._journal.wait_for_disconnect(timeout)
+
+    def wait_for_requests(
+        self, count: int, *, path: str | None = None, timeout: float = 5.0
+    ) -> list[RecordedRequest]:
+        """Wait until so many requests have arrived and return them.
+
+        Args:
+            count: How many.
+            path: Count only those whose path contains this.
+            timeout: Longest wait in seconds.
+
+        Raises:
+            TimeoutError: Fewer came in time.
+        """
+        return self._journal.wait_for_requests(count, path=path, timeout=timeout)
+
+    def clear(self) -> None:
+        """Forget recorded requests, stops, disconnections, and faults that have not happened yet."""
+        self._journal.clear()
+        self._faults.clear()
+
+    def fault(
+        self, kind: str, *, times: int = 1, path: str | None = None, **options: object
+    ) -> Fault:
+        """Make the next matching requests go wrong; see `dify_local.faults` for the kinds.
+
+        Args:
+            kind: What goes wrong.
+            times: How many requests it happens to.
+            path: Only requests whose path contains this; stop endpoints only when named.
+            **options: Details of the kind.
+
+        Returns:
+            The fault, which counts how often it has happened.
+
+        Raises:
+            ValueError: There is no such kind or option.
+
+        Example:
+            >>> with LocalDify() as server:
+            ...     fault = server.fault("status", status=429, headers={"Retry-After": "1"})
+        """
+        return self._faults.add(kind, times=times, path=path, **options)
+
+
+class _Protocol(H11Protocol):
+    """Shows the transport to the application, because some faults happen below HTTP."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        app = self.app
+
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            extended = {**scope, "transport": transport}
+            await app(cast("uvicorn._types.Scope", extended), receive, send)  # type: ignore[arg-type]
+
+        self.app = with_transport  # type: ignore[assignment]
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that another thread can wait for and close."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._closing = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run_until_closed(self, listener: socket.socket) -> None:
+        try:
+            asyncio.run(self._serve(listener))
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self, listener: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self.serve(sockets=[listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready.set()
+
+    async def main_loop(self) -> None:
+        # Waiting for an event, not polling, makes closing immediate.
+        await self._closing.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for connection in list(self.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
+    def wait_until_ready(self) -> None:
+        if not self._ready.wait(_START_TIMEOUT):
+            raise TimeoutError(f"The server did not start within {_START_TIMEOUT} s")
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._closing.set)
