@@ -7,9 +7,16 @@ from types import NoneType
 from typing import Any, Literal
 
 from dify_api.answer import Answer
-from dify_api.operation import Operation, path, require, without_none
+from dify_api.models import Items, Model
+from dify_api.operation import Operation, path, require, require_uuid, without_none
 
 ResponseMode = Literal["streaming", "blocking"]
+
+
+class SuggestedQuestions(Model):
+    """What the user may want to ask next."""
+
+    data: Items[str] = []
 
 
 def send_message(
@@ -48,7 +55,8 @@ def send_message(
         >>> answer = client.send(send_message("And which is largest?", user="ann",
         ...                                   conversation_id=answer.conversation_id))
     """
-    require(query, "query", "say what to ask the app")
+    if not query or not (query.strip() or files):
+        raise ValueError("query must not be empty: say what to ask the app")
     require(user, "user", "name the end user whose conversation this is")
     return Operation(
         "POST",
@@ -88,4 +96,31 @@ def stop(task_id: str, *, user: str) -> Operation[None]:
         NoneType,
         json={"user": user},
         repeatable=True,
+    )
+
+
+def suggested_questions(message_id: str, *, user: str) -> Operation[SuggestedQuestions]:
+    """Let a model think of next questions (`GET /messages/{message_id}/suggested`).
+
+    Servers since 0.3.28. It costs tokens, and is 400 where the app has the feature off:
+    `application.parameters()` tells, in `suggested_questions_after_answer`.
+
+    Args:
+        message_id: The answered message, such as `answer.message_id`.
+        user: The user who sent it.
+
+    Raises:
+        ValueError: If `message_id` is no UUID, or `user` is empty.
+
+    Example:
+        >>> client.send(suggested_questions(answer.message_id, user="ann")).data
+        ['Which of them is largest?', 'Who found Titan?', 'How old are the rings?']
+    """
+    require_uuid(message_id, "message_id")
+    require(user, "user", "name the end user who sent the message")
+    return Operation(
+        "GET",
+        path("/messages/{}/suggested", message_id),
+        SuggestedQuestions,
+        query={"user": user},
     )

@@ -6,6 +6,7 @@ an event may arrive one byte at a time, three at once, or be cut off in the midd
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
@@ -90,10 +91,8 @@ class ReplayServer:
         self._closing = True
         self._listener.close()
         for connection in self._connections:
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             connection.close()
 
     def _accept(self) -> None:

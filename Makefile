@@ -1,0 +1,55 @@
+# Every target sets up what it needs in .venv; only Python 3.10+, git and make must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format bench record clean
+
+## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
+demo: $(VENV)/.demo
+	$(BIN)/python -m examples.demo
+
+## Run the tests.
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+## Everything a commit must pass: format, lint, types, import contracts, tests.
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+## Measure speed beside its peers: table, JSON and plot in benchmarks/results.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
+## Record cassettes/ anew from the server that DIFY_RECORD_BASE_URL names; see CONTRIBUTING.
+record: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/dify_api/operations --record-mode=rewrite
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 10), 'Python 3.10 or newer is needed'"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[all]"
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	touch $@
+
+$(VENV)/.bench: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[all,bench]"
+	touch $@

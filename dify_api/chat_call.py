@@ -1,0 +1,139 @@
+"""What stands before a chat message: the conversation rule, the fork check, the uploads.
+
+Both adapters prepare a call with `prepare_chat` and then stream its operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dify_api import chat, messages
+from dify_api.answer import Answer
+from dify_api.attachments import Attachment
+from dify_api.conversation import (
+    ConversationForkedError,
+    Memory,
+    OnFork,
+    Request,
+    Turn,
+    plan_request,
+)
+from dify_api.errors import ConversationNotFoundError
+from dify_api.operation import Operation
+from dify_api.steps import Steps
+from dify_api.turns import Key
+
+
+@dataclass(frozen=True)
+class ChatOptions:
+    """What a chat call is made with beside its messages.
+
+    Attributes:
+        app: Fingerprint of the app (`client.fingerprint`).
+        user: The end user.
+        conversation_id: Given for this call; None to follow the history.
+        inputs: Values of the app's variables.
+        system_input: Input that takes the system text; None to write it into the query.
+        memory: Who keeps the history.
+        on_fork: What to do when the server's conversation went on without the history given.
+        files: Further entries of the request's `files`, as they are.
+        response_mode: "streaming" or "blocking".
+        auto_generate_name: Whether the server names a new conversation.
+    """
+
+    app: str
+    user: str
+    conversation_id: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    system_input: str | None = None
+    memory: Memory = "server"
+    on_fork: OnFork = "ignore"
+    files: Sequence[Mapping[str, Any]] = ()
+    response_mode: chat.ResponseMode = "streaming"
+    auto_generate_name: bool = False
+
+
+@dataclass(frozen=True)
+class ChatCall:
+    """A chat message that is ready to be sent.
+
+    Attributes:
+        operation: To be streamed.
+        turn: Key of the conversation's turn, for `turns.TURNS`; None for a new conversation.
+    """
+
+    operation: Operation[Answer]
+    turn: Key | None
+
+
+def prepare_chat(
+    turns: Sequence[Turn],
+    attachments: Callable[[int], Sequence[Attachment]],
+    options: ChatOptions,
+) -> Steps[ChatCall]:
+    """Work out the request for a list of messages, uploading their files.
+
+    Args:
+        turns: The messages, oldest first.
+        attachments: The files of the message at an index of `turns`.
+        options: What else the call is made with.
+
+    Raises:
+        ValueError: If there is nothing to send.
+        ConversationForkedError: With `on_fork="error"`, if the conversation went on elsewhere.
+    """
+    request = _plan(turns, options, options.memory)
+    if options.on_fork != "ignore" and request.message_id and request.conversation_id:
+        newest = yield from _newest_message(request.conversation_id, options.user)
+        if newest != request.message_id:
+            if options.on_fork == "error":
+                raise ConversationForkedError(request.conversation_id, request.message_id, newest)
+            request = _plan(turns, options, "client")
+    files = [dict(file) for file in options.files]
+    references: dict[str, dict[str, Any]] = {}
+    for index in range(request.first, len(turns)):
+        for attachment in attachments(index):
+            if attachment.identity not in references:
+                upload = attachment.upload(options.user)
+                uploaded = (yield upload) if upload else None
+                references[attachment.identity] = attachment.reference(
+                    uploaded.id if uploaded else None
+                )
+    files += references.values()
+    inputs = dict(options.inputs)
+    if options.system_input and request.system:
+        inputs[options.system_input] = request.system
+    operation = chat.send_message(
+        # A message of files alone is sent as a blank, which the server takes, unlike "".
+        request.query or (" " if files else ""),
+        user=options.user,
+        conversation_id=request.conversation_id,
+        inputs=inputs,
+        files=files,
+        response_mode=options.response_mode,
+        auto_generate_name=options.auto_generate_name,
+    )
+    turn = (options.app, request.conversation_id) if request.conversation_id else None
+    return ChatCall(operation, turn)
+
+
+def _plan(turns: Sequence[Turn], options: ChatOptions, memory: Memory) -> Request:
+    return plan_request(
+        turns,
+        app=options.app,
+        user=options.user,
+        conversation_id=options.conversation_id if memory == options.memory else None,
+        memory=memory,
+        system_as_input=options.system_input is not None,
+    )
+
+
+def _newest_message(conversation_id: str, user: str) -> Steps[str | None]:
+    """Id of the newest message on the server; None where the conversation is gone or empty."""
+    try:
+        page = yield messages.list_messages(conversation_id, user=user, limit=1)
+    except ConversationNotFoundError:
+        return None
+    return page.data[-1].id if page.data else None

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from dify_api import errors
+from dify_api.answer import Answer
+from dify_api.replies import error_from_code, error_from_reply
+
+JSON = {"content-type": "application/json"}
+
+
+def read(status: int, body: str, **headers: str) -> errors.DifyError:
+    return error_from_reply(status, {**JSON, **headers}, body.encode(), operation="GET /info")
+
+
+CODES = [
+    "bad_request",
+    "invalid_param",
+    "bad_request_key_error",
+    "app_unavailable",
+    "not_chat_app",
+    "not_completion_app",
+    "not_workflow_app",
+    "conversation_completed",
+    "provider_not_initialize",
+    "provider_quota_exceeded",
+    "model_currently_not_support",
+    "completion_request_error",
+    "no_file_uploaded",
+    "too_many_files",
+    "filename_not_exists_error",
+    "file_extension_blocked",
+    "no_audio_uploaded",
+    "provider_not_support_speech_to_text",
+    "dataset_not_initialized",
+    "invalid_form_data",
+    "agent_not_published",
+    "unauthorized",
+    "forbidden",
+    "file_access_denied",
+    "workflow_version_execution_not_allowed",
+    "not_found",
+    "file_not_found",
+    "end_user_not_found",
+    "method_not_allowed",
+    "not_acceptable",
+    "unsupported_media_type",
+    "human_input_form_submitted",
+    "human_input_form_expired",
+    "file_too_large",
+    "audio_too_large",
+    "unsupported_file_type",
+    "unsupported_audio_type",
+    "rate_limit_error",
+    "too_many_requests",
+    "internal_server_error",
+    "s3_connection_failed",
+    "s3_permission_denied",
+    "s3_file_too_large",
+]
+
+
+def test_every_code_has_its_own_class() -> None:
+    classes = {type(error_from_code(code, None, "", operation="x")) for code in CODES}
+    assert len(classes) == len(CODES)
+    assert errors.StatusError not in classes
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "code", "message"),
+    [
+        (400, '{"code":"invalid_param","message":"m","status":400}', "InvalidParamError",
+         "invalid_param", "m"),
+        (400, '{"code":"invalid_param","message":"m","params":"field"}', "InvalidParamError",
+         "invalid_param", "m"),
+        (400, '{"errors":{"query":"Missing"},"message":"Input payload validation failed"}',
+         "BadRequestError", "bad_request", "Input payload validation failed (query: Missing)"),
+        (500, '{"message":"Internal Server Error","code":"unknown"}', "InternalServerError",
+         "unknown", "Internal Server Error"),
+        (405, '{"code":"method_not_allowed","message":"m"}', "MethodNotAllowedError",
+         "method_not_allowed", "m"),
+        (404, '{"message":"Not here"}', "NotFoundError", "not_found", "Not here"),
+        (502, "<html><title>502 Bad Gateway</title></html>", "ServerError", "bad_gateway",
+         "an HTML page: 502 Bad Gateway"),
+        (524, "<html>", "ServerError", "http_524", "an HTML page"),
+        (413, "", "PayloadTooLargeError", None, ""),
+        (400, '{"code":"brand_new","message":"m"}', "BadRequestError", "brand_new", "m"),
+        (400, '["not", "an", "object"]', "BadRequestError", "bad_request",
+         '["not", "an", "object"]'),
+    ],
+)  # fmt: skip
+def test_every_body_shape_decodes(
+    status: int, body: str, kind: str, code: str | None, message: str
+) -> None:
+    error = read(status, body)
+    assert (type(error).__name__, error.message, error.status) == (kind, message, status)
+    assert code is None or error.code == code
+
+
+def test_too_many_requests_is_told_by_its_text() -> None:
+    error = read(400, '{"code":"invalid_param","message":"Too many requests. Please try again"}')
+    assert isinstance(error, errors.TooManyRequestsError)
+    assert (error.code, error.status, error.retryable) == ("invalid_param", 400, True)
+
+
+def test_retry_after() -> None:
+    assert read(429, "{}", **{"retry-after": "7"}).retry_after == 7
+    past = read(429, "{}", **{"retry-after": "Fri, 21 Nov 2025 12:00:00 GMT"})
+    assert past.retry_after == 0
+    assert read(429, "{}", **{"retry-after": "soon"}).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (read(401, '{"code":"unauthorized","message":"Access token is invalid"}'), 'with "app-"'),
+        (read(400, '{"code":"not_chat_app","message":"m"}'), "DifyLLM, DifyCompletion"),
+        (read(400, '{"code":"invalid_param","message":"city is required in input form"}'),
+         'inputs={"city": ...}'),
+        (read(404, '{"code":"not_found","message":"Conversation Not Exists."}'),
+         "start a new conversation"),
+        (read(404, "<html><title>404 Not Found</title>"), "/v1"),
+        (read(302, "", location="https://elsewhere"), "base_url"),
+    ],
+)  # fmt: skip
+def test_hints_say_what_to_do(error: errors.DifyError, advice: str) -> None:
+    assert advice in str(error)
+    assert str(error).startswith("GET /info: ")
+
+
+def test_errors_survive_pickling_with_all_they_carry() -> None:
+    error = errors.WorkflowPausedError(
+        "waits", operation="POST /x", answer=Answer(text="half"), code="c", status=1
+    )
+    error.workflow_run_id = "r1"
+    error.forms = []
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is errors.WorkflowPausedError
+    assert str(copy) == str(error)
+    assert copy.answer.text == "half"
+    assert (copy.workflow_run_id, copy.code, copy.status) == ("r1", "c", 1)
