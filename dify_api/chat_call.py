@@ -115,8 +115,7 @@ def prepare_chat(
         response_mode=options.response_mode,
         auto_generate_name=options.auto_generate_name,
     )
-    turn = (options.app, request.conversation_id) if request.conversation_id else None
-    return ChatCall(operation, turn)
+    return ChatCall(operation, None)
 
 
 def _plan(turns: Sequence[Turn], options: ChatOptions, memory: Memory) -> Request:

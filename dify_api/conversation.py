@@ -118,12 +118,11 @@ def plan_request(
     new = turns[first:]
     if system_as_input:
         new = [turn for turn in new if turn.role != "system"]
-    if not any(turn.role in ("user", "tool") for turn in new):
-        if not any(turn.role == "system" for turn in new):
-            raise ValueError(
-                "there is nothing new to send: the last message is an answer of the app; "
-                "add a human message after it"
-            )
+    if all(turn.role == "assistant" for turn in new):
+        raise ValueError(
+            "there is nothing new to send: the last message is an answer of the app; "
+            "add a human message after it"
+        )
     return Request(
         query=write_out(new),
         conversation_id=conversation_id or (anchor.conversation_id if anchor else None),
@@ -154,11 +153,11 @@ def _start(
 
 
 def write_out(turns: Sequence[Turn]) -> str:
-    """Messages as one text: the newest ones as they stand, below what went before.
+    r"""Messages as one text: the newest ones as they stand, below what went before.
 
     Example:
         >>> write_out([Turn("system", "Be brief."), Turn("user", "Hello")])
-        'Be brief.\\n\\nHello'
+        'Be brief.\n\nHello'
     """
     tail = len(turns)
     while tail and turns[tail - 1].role != "assistant":

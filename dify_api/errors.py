@@ -6,6 +6,7 @@ caller catches as widely or as narrowly as needed:
     DifyError
     ├── ConnectionFailedError, RequestTimeoutError      no answer from the server
     ├── UnexpectedReplyError                            an answer that is not Dify's
+    ├── ConversationBusyError                           another turn is still going on
     ├── AnswerError                                     a failure after the answer began
     │   ├── StreamInterruptedError, WorkflowFailedError, WorkflowPausedError
     └── StatusError                                     the server said no
@@ -95,6 +96,12 @@ class ConnectionFailedError(DifyError):
 
 class RequestTimeoutError(ConnectionFailedError):
     """The server did not answer in time."""
+
+
+class ConversationBusyError(DifyError):
+    """An earlier turn of the same conversation did not end in time, in this process."""
+
+    always_retryable = True
 
 
 class UnexpectedReplyError(DifyError):

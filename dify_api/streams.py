@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 
@@ -20,13 +21,21 @@ from dify_api.events import Event
 from dify_api.failures import hide_key
 from dify_api.operation import Operation
 from dify_api.reader import AnswerReader, Step
+from dify_api.turns import TURNS
 
 
 class _Stream:
-    """What both edges share: the reader, and whether the run is to be stopped."""
+    """What both edges share: the reader, the conversation's turn, whether to stop the run."""
 
-    def __init__(self, operation: Operation[Answer], progress_timeout: float | None) -> None:
+    def __init__(
+        self, operation: Operation[Answer], app: str, progress_timeout: float | None
+    ) -> None:
         self._operation = operation
+        self._app = app
+        self._limit = progress_timeout
+        conversation_id = (operation.json or {}).get("conversation_id")
+        self._turn = (app, str(conversation_id)) if conversation_id else None
+        self._began = 0.0
         self._reader = AnswerReader(operation.name, progress_timeout)
         self._ended = False  # by the server
         self._response: httpx.Response | None = None
@@ -45,6 +54,12 @@ class _Stream:
         if self._response is None:
             raise RuntimeError("enter the stream first: with client.stream(...) as stream: ...")
         return self._response
+
+    def _note_first_turn(self) -> None:
+        """A new conversation has its id now: its next turn must not begin too soon."""
+        conversation_id = self._reader.builder.conversation_id
+        if self._turn is None and conversation_id and self._operation.generates:
+            TURNS.note((self._app, conversation_id), self._began)
 
     def _task_to_stop(self) -> str | None:
         """The task that goes on at the server if it is not stopped."""
@@ -72,16 +87,22 @@ class EventStream(_Stream):
     def __init__(
         self,
         operation: Operation[Answer],
+        app: str,
         progress_timeout: float | None,
         open_response: Callable[[], httpx.Response],
         stop: Callable[[str], None],
     ) -> None:
-        super().__init__(operation, progress_timeout)
+        super().__init__(operation, app, progress_timeout)
         self._open_response = open_response
         self._stop = stop
+        self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._response = self._open_response()
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(TURNS.turn(self._turn, self._limit))
+            self._began = time.monotonic()
+            self._response = self._open_response()
+            self._exits = exits.pop_all()
         return self
 
     def __exit__(
@@ -96,11 +117,13 @@ class EventStream(_Stream):
         """Leave the stream; the run is stopped if it was going on."""
         task_id = self._task_to_stop()
         self._ended = True
-        if self._response is not None:
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                self._response.close()
-        if task_id is not None:
-            self._stop(task_id)
+        with self._exits:
+            self._note_first_turn()
+            if self._response is not None:
+                with contextlib.suppress(httpx.HTTPError, OSError):
+                    self._response.close()
+            if task_id is not None:
+                self._stop(task_id)
 
     def __iter__(self) -> Iterator[Event]:
         for event, _ in self.steps():
@@ -137,16 +160,22 @@ class AsyncEventStream(_Stream):
     def __init__(
         self,
         operation: Operation[Answer],
+        app: str,
         progress_timeout: float | None,
         open_response: Callable[[], Awaitable[httpx.Response]],
         stop: Callable[[str], Awaitable[None]],
     ) -> None:
-        super().__init__(operation, progress_timeout)
+        super().__init__(operation, app, progress_timeout)
         self._open_response = open_response
         self._stop = stop
+        self._exits = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._response = await self._open_response()
+        async with contextlib.AsyncExitStack() as exits:
+            await exits.enter_async_context(TURNS.aturn(self._turn, self._limit))
+            self._began = time.monotonic()
+            self._response = await self._open_response()
+            self._exits = exits.pop_all()
         return self
 
     async def __aexit__(
@@ -168,11 +197,13 @@ class AsyncEventStream(_Stream):
         await asyncio.shield(leaving)
 
     async def _leave(self, task_id: str | None) -> None:
-        if self._response is not None:
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                await self._response.aclose()
-        if task_id is not None:
-            await self._stop(task_id)
+        async with self._exits:
+            self._note_first_turn()
+            if self._response is not None:
+                with contextlib.suppress(httpx.HTTPError, OSError):
+                    await self._response.aclose()
+            if task_id is not None:
+                await self._stop(task_id)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async for event, _ in self.steps():

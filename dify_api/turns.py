@@ -14,7 +14,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import asynccontextmanager, contextmanager
+
+from dify_api.errors import ConversationBusyError
 
 INTERVAL = 1.0
 """Seconds between the beginnings of two turns: the resolution of the server's clock."""
@@ -33,22 +36,33 @@ class Turns:
         self._began: dict[Key, float] = {}
 
     @contextmanager
-    def turn(self, key: Key | None) -> Iterator[None]:
-        """Hold the conversation's turn; None (a new conversation) does not wait."""
+    def turn(self, key: Key | None, limit: float | None = None) -> Iterator[None]:
+        """Hold the conversation's turn.
+
+        Args:
+            key: The conversation; None for a new one, which does not wait.
+            limit: Seconds to wait for the turn at most; None for no limit.
+
+        Raises:
+            ConversationBusyError: If the turn before goes on for longer.
+        """
         if key is None:
             yield
             return
         place = self._queue_up(key)
         try:
-            place.result()
+            try:
+                place.result(limit)
+            except FutureTimeoutError:
+                raise _busy(key, limit) from None
             time.sleep(self._pause(key))
-            self._begin(key)
+            self.note(key)
             yield
         finally:
             self._leave(key, place)
 
     @asynccontextmanager
-    async def aturn(self, key: Key | None) -> AsyncIterator[None]:
+    async def aturn(self, key: Key | None, limit: float | None = None) -> AsyncIterator[None]:
         """`turn` for asyncio."""
         if key is None:
             yield
@@ -56,13 +70,28 @@ class Turns:
         place = self._queue_up(key)
         try:
             if not place.done():
-                await asyncio.wrap_future(place)
+                try:
+                    await asyncio.wait_for(asyncio.wrap_future(place), limit)
+                except asyncio.TimeoutError:
+                    raise _busy(key, limit) from None
             if pause := self._pause(key):
                 await asyncio.sleep(pause)
-            self._begin(key)
+            self.note(key)
             yield
         finally:
             self._leave(key, place)
+
+    def note(self, key: Key, began: float | None = None) -> None:
+        """Remember when a turn began: `time.monotonic()` of then, or now.
+
+        The first turn of a conversation is noted when its id has become known.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if len(self._began) > 1_000:  # forget what can no longer make anyone wait
+                recent = {k: t for k, t in self._began.items() if now - t < self._interval}
+                self._began = recent
+            self._began[key] = now if began is None else began
 
     def _queue_up(self, key: Key) -> Future[None]:
         place: Future[None] = Future()
@@ -87,14 +116,6 @@ class Turns:
         with self._lock:
             return max(0.0, self._began.get(key, 0.0) + self._interval - time.monotonic())
 
-    def _begin(self, key: Key) -> None:
-        now = time.monotonic()
-        with self._lock:
-            if len(self._began) > 1_000:  # forget what can no longer make anyone wait
-                recent = {k: t for k, t in self._began.items() if now - t < self._interval}
-                self._began = recent
-            self._began[key] = now
-
 
 def _grant_next(queue: deque[Future[None]]) -> None:
     """Let the first go on that still waits; one that was cancelled leaves the queue by itself."""
@@ -102,6 +123,13 @@ def _grant_next(queue: deque[Future[None]]) -> None:
         if place.set_running_or_notify_cancel():
             place.set_result(None)
             return
+
+
+def _busy(key: Key, limit: float | None) -> ConversationBusyError:
+    return ConversationBusyError(
+        f"an earlier turn of conversation {key[1]} is still going on after {limit:g} s",
+        hint="Read its stream to the end, or close it.",
+    )
 
 
 TURNS = Turns()

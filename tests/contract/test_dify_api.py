@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
-
 import pytest
 
 from dify_api import Answer, AsyncDifyClient, DifyClient, DifyError, chat, completion
 from dify_api.operation import Operation
+from tests.contract.exchanges import generations, replayed
 from tests.contract.expected import Expected, expected
-from tests.support.cassettes import Exchange, all_exchanges
-from tests.support.replay import ReplayServer
+from tests.support.cassettes import Exchange
 
-GENERATIONS = [
-    exchange
-    for exchange in all_exchanges()
-    if exchange.method == "POST" and exchange.path in ("/chat-messages", "/completion-messages")
-]
+GENERATIONS = generations("/chat-messages") + generations("/completion-messages")
 
 
 def operation_for(exchange: Exchange) -> Operation[Answer]:
@@ -43,13 +37,10 @@ def check(outcome: Answer | DifyError, wanted: Expected) -> None:
 @pytest.mark.parametrize("exchange", GENERATIONS, ids=lambda exchange: exchange.name)
 async def test_recorded_generation(exchange: Exchange) -> None:
     wanted = expected(exchange)
-    seed = zlib.crc32(exchange.name.encode())
-    # Byte by byte for one in eight: it is slow, and the decoder has its own property test.
-    pieces = iter([1 if seed % 8 == 0 else 20, 40, 4000])
-    with ReplayServer(lambda _: exchange.reply(seed, next(pieces))) as server:
+    with replayed(exchange) as base_url:
         operation = operation_for(exchange)
-        client = DifyClient("app-test", base_url=server.base_url, max_retries=0)
-        async_client = AsyncDifyClient("app-test", base_url=server.base_url, max_retries=0)
+        client = DifyClient("app-test", base_url=base_url, max_retries=0)
+        async_client = AsyncDifyClient("app-test", base_url=base_url, max_retries=0)
         check(send(client, operation), wanted)
         try:
             check(await async_client.send(operation), wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -12,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from dify_api import AsyncDifyClient, DifyClient, chat, errors, reader
+from dify_api import AsyncDifyClient, DifyClient, chat, errors, reader, streams
 from dify_api.operation import Operation
+from dify_api.turns import Turns
 from tests.support.cassettes import exchange
 from tests.support.replay import Received, ReplayServer, Reply
 
@@ -301,3 +303,27 @@ def test_iterating_without_entering_is_a_clear_error() -> None:
     stream = DifyClient("app-x").stream(ASK)
     with pytest.raises(RuntimeError, match="with client"):
         next(iter(stream))
+
+
+async def test_turns_of_one_conversation_go_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "TURNS", Turns(interval=0.3))
+    began: list[float] = []
+    busy = threading.Lock()
+
+    def reply(_: Received) -> Reply:
+        assert busy.acquire(blocking=False), "two turns at once"
+        began.append(time.monotonic())
+        return Reply(200, SSE, [token("a"), END, busy.release])
+
+    again = chat.send_message("Hello", user="ann", conversation_id="c1")
+    with ReplayServer(reply) as server:
+        client, async_client = client_of(server), async_client_of(server)
+        client.send(ASK)  # opens c1
+        await asyncio.gather(
+            async_client.send(again),
+            async_client.send(again),
+            asyncio.to_thread(client.send, again),
+        )
+    assert all(later - earlier >= 0.29 for earlier, later in itertools.pairwise(began))

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from dify_api.errors import ConversationBusyError
 from dify_api.turns import Turns
 
 KEY = ("app", "c1")
@@ -89,4 +90,22 @@ def test_an_error_in_a_turn_frees_it() -> None:
     with pytest.raises(KeyError), turns.turn(KEY):
         raise KeyError
     with turns.turn(KEY):
+        pass
+
+
+def test_a_turn_that_never_ends_is_told() -> None:
+    turns = Turns(interval=0)
+    with turns.turn(KEY), pytest.raises(ConversationBusyError, match="c1"), turns.turn(KEY, 0.01):
+        pass
+    with turns.turn(KEY):  # the queue is in order again
+        pass
+
+
+async def test_a_turn_that_never_ends_is_told_async() -> None:
+    turns = Turns(interval=0)
+    async with turns.aturn(KEY):
+        with pytest.raises(ConversationBusyError, match="c1"):
+            async with turns.aturn(KEY, 0.01):
+                pass
+    async with turns.aturn(KEY):
         pass
