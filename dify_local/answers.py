@@ -7,13 +7,19 @@ No model writes here, so the same question always has the same answer. A questio
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dify_local.knowledge import Hit, Knowledge, words
 
+# How much more the words of the newest question count than those of the one it refers to.
+_NEWEST = 2
+
 NOTHING_FOUND = "I found nothing about that in the documents."
 
+_LEAD_IN = "According to the document on"
+_TOPIC = re.compile(rf"{_LEAD_IN} ([^:]+):")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
 _TOKEN = re.compile(r"\S+\s*|\s+")
 _REFERS_BACK = re.compile(
@@ -43,29 +49,38 @@ def tokens(text: str) -> list[str]:
 
 
 def standalone_question(query: str, history: Sequence[Turn]) -> str:
-    """Return a question that can be understood alone, by adding the one it refers to.
+    """Return a question that can be understood alone, by adding what it refers to.
 
     Example:
         >>> standalone_question("and which is the largest?", [Turn("What moons has Mars?", "Two.")])
         'What moons has Mars? and which is the largest?'
     """
-    if history and (_REFERS_BACK.search(query) or not words(query)):
-        return f"{history[-1].query} {query}"
-    return query
+    if not history or not (_REFERS_BACK.search(query) or not words(query)):
+        return query
+    topic = _TOPIC.match(history[-1].answer)
+    return " ".join(filter(None, [topic and topic[1], history[-1].query, query]))
 
 
 def answer_from(
-    knowledge: Knowledge, query: str, hits: Sequence[Hit], *, sentences: int = 2
+    knowledge: Knowledge,
+    question: str,
+    hits: Sequence[Hit],
+    *,
+    query: str = "",
+    sentences: int = 2,
 ) -> str:
     """Return the best sentences of some hits with a short lead-in.
 
     Args:
         knowledge: Knows how much each word tells.
-        query: The question, already standing alone.
+        question: The question, already standing alone.
         hits: Retrieved segments, best first.
+        query: The newest part of the question, which counts more.
         sentences: How many sentences at most.
     """
-    wanted = set(words(query))
+    wanted = Counter(dict.fromkeys(words(question), 1))
+    if query != question:
+        wanted.update(dict.fromkeys(words(query), _NEWEST))
     candidates = [
         (_fit(knowledge, wanted, sentence) + hit.score, sentence, hit.segment.document.title)
         for hit in hits
@@ -80,11 +95,11 @@ def answer_from(
         for score, sentence, from_title in candidates[:sentences]
         if score >= best_score * 0.6 and from_title == title
     ]
-    return f"According to the document on {title}: {' '.join(chosen)}"
+    return f"{_LEAD_IN} {title}: {' '.join(chosen)}"
 
 
-def _fit(knowledge: Knowledge, wanted: set[str], sentence: str) -> float:
+def _fit(knowledge: Knowledge, wanted: Counter[str], sentence: str) -> float:
     found = words(sentence)
-    overlap = sum(knowledge.weight(word) for word in wanted.intersection(found))
+    overlap = sum(wanted[word] * knowledge.weight(word) for word in set(found))
     # A long sentence matches more words by chance.
     return round(overlap / max(1.0, len(found) / 15), 3)

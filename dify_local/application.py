@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dify_local.errors import ApiError, on_api_error, on_crash, on_http_error, on_validation_error
@@ -28,7 +28,7 @@ def make_application(service: Service) -> Starlette:
         routes=[
             Route("/v1", application.index),
             Route("/files/{file_id:uuid}/file-preview", files.signed_file),
-            Mount("/v1", routes=all_routes()),
+            Mount("/v1", app=Router(all_routes(), redirect_slashes=False)),
         ],
         exception_handlers={
             ApiError: on_api_error,
@@ -62,6 +62,7 @@ class DifyHeaders:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the headers added."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -19,8 +19,8 @@ class Control:
     """One field of an app's input form.
 
     Args:
-        type: Kind of control: `text-input`, `paragraph`, `select`, `number`, `checkbox`, `json_object`,
-            `file` or `file-list`.
+        type: Kind of control: `text-input`, `paragraph`, `select`, `number`, `checkbox`,
+            `json_object`, `file` or `file-list`.
         variable: Name in `inputs`.
         label: What a person reads.
         required: Whether `inputs` must have it.

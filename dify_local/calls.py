@@ -132,14 +132,27 @@ async def query_call(request: Request, *, user_required: bool = False) -> Call:
     return _call(request, app, user, {}, user_required=user_required)
 
 
-async def form_call(request: Request) -> tuple[Call, UploadFile | None, int]:
+@dataclass(frozen=True)
+class UploadedFile:
+    """The `file` part of a multipart request."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+async def form_call(request: Request) -> tuple[Call, UploadedFile | None, int]:
     """Accept a multipart request; return it with its `file` and the number of files."""
     app = app_of(request)
-    form = await request.form()
-    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    file = form.get("file")
-    call = _call(request, app, form.get("user"), {}, user_required=False)
-    return call, file if isinstance(file, UploadFile) else None, len(files)
+    async with request.form() as form:
+        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        part = form.get("file")
+        file = None
+        if isinstance(part, UploadFile):
+            content = await part.read()
+            file = UploadedFile(part.filename or "", part.content_type or "", content)
+        user = form.get("user")
+    return _call(request, app, user, {}, user_required=False), file, len(files)
 
 
 def app_call(request: Request) -> Call:

@@ -73,7 +73,8 @@ class Conversations:
     def rename(self, conversation_id: str, name: str) -> None:
         """Give a conversation another name."""
         self.store.execute(
-            "UPDATE conversations SET body = json_set(body, '$.name', ?), updated_at = ? WHERE id = ?",
+            "UPDATE conversations SET body = json_set(body, '$.name', ?), updated_at = ? "
+            "WHERE id = ?",
             name, now(), conversation_id,
         )  # fmt: skip
 
@@ -95,8 +96,8 @@ class Conversations:
     ) -> None:
         """Add a message to its conversation, or overwrite it."""
         self.store.execute(
-            "INSERT INTO messages (id, app_id, end_user_id, conversation_id, body) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            "INSERT INTO messages (id, app_id, end_user_id, conversation_id, body) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             message["id"], app_id, end_user.id, conversation_id, dump(message),
         )  # fmt: skip
         self.store.execute(
@@ -113,7 +114,8 @@ class Conversations:
     def message(self, app_id: str, end_user: EndUser | None, message_id: str) -> JsonObject | None:
         """Return one message of an app, of one person if one is given."""
         row = self.store.row(
-            "SELECT body FROM messages WHERE id = ? AND app_id = ? AND end_user_id = COALESCE(?, end_user_id)",
+            "SELECT body FROM messages WHERE id = ? AND app_id = ? "
+            "AND end_user_id = COALESCE(?, end_user_id)",
             message_id, app_id, end_user.id if end_user else None,
         )  # fmt: skip
         return body(row) if row else None

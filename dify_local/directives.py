@@ -4,17 +4,19 @@
     /tokens N [SIZE]    streams N tokens of SIZE characters each (5)
     /json JSON          streams the JSON text; anything after the JSON is ignored
     /think TEXT         streams `<think>TEXT</think>` and then a short answer
-    /slow SECONDS       stays silent, with pings, and then answers
-    /hang               stays silent for ever, without pings
-    /fail [WHEN]        fails: at once (`now`), after three tokens (`mid`, the default), or because of
-                        the provider's rate limit (`rate`); in a workflow every one ends the run failed
+    /slow SECONDS [N]   streams N tokens (0), stays silent, with pings, and then answers
+    /hang [N]           streams N tokens (0) and stays silent for ever, without pings
+    /fail [WHEN]        fails: at once (`now`), after three tokens (`mid`, the default), or after
+                        three tokens because of the provider's rate limit (`rate`); in a workflow
+                        or chatflow the run then ends failed
     /replace TEXT       streams a text that moderation then replaces by TEXT
     /files              answers with a text file
     /tts                answers and reads the answer aloud
     /pause              waits for a person (chatflow and workflow; other modes just answer)
 
-The directive may also stand at the beginning of a later line, after a label such as `Human:`, as it does
-when a client writes a transcript into the query. Then the last one counts and its argument ends with the line.
+The directive may also stand at the beginning of a later line, after a label such as `Human:`, as it
+does when a client writes a transcript into the query. Then the last one counts and its argument
+ends with the line.
 """
 
 from __future__ import annotations
@@ -47,12 +49,12 @@ _RATE_LIMIT = Failure("rate_limit_error", 429, "[models] Rate Limit Error, too m
 
 
 def find_directive(query: str) -> tuple[str, str] | None:
-    """Return the name and argument of the directive in a query, if there is one.
+    r"""Return the name and argument of the directive in a query, if there is one.
 
     Example:
         >>> find_directive("/echo Good morning")
         ('echo', 'Good morning')
-        >>> find_directive("Human: Hi\\nHuman: /tokens 3\\nBe brief.")
+        >>> find_directive("Human: Hi\nHuman: /tokens 3\nBe brief.")
         ('tokens', '3')
     """
     match = _AT_START.match(query)
@@ -77,9 +79,17 @@ def _echo(argument: str) -> list[Step]:
 
 
 def _tokens(argument: str) -> list[Step]:
-    numbers = [int(number) for number in re.findall(r"\d+", _first_line(argument))] or [10]
-    size = numbers[1] if len(numbers) > 1 else 5
-    return [f"t{index}".ljust(size - 1, "x")[: size - 1] + " " for index in range(numbers[0])]
+    count, size = _numbers(argument, 10, 5)
+    return _some_tokens(int(count), int(size))
+
+
+def _numbers(argument: str, *defaults: float) -> list[float]:
+    given = [float(number) for number in _first_line(argument).split()]
+    return given + list(defaults[len(given) :])
+
+
+def _some_tokens(count: int, size: int = 5) -> list[Step]:
+    return [f"t{index}".ljust(size - 1, "x")[: size - 1] + " " for index in range(count)]
 
 
 def _json(argument: str) -> list[Step]:
@@ -95,11 +105,13 @@ def _think(argument: str) -> list[Step]:
 
 
 def _slow(argument: str) -> list[Step]:
-    return [Silence(float(_first_line(argument) or 1)), *tokens("Sorry for the delay.")]
+    seconds, count = _numbers(argument, 1, 0)
+    return [*_some_tokens(int(count)), Silence(seconds), *tokens("Sorry for the delay.")]
 
 
 def _hang(argument: str) -> list[Step]:
-    return [Silence(math.inf, pings=False)]
+    (count,) = _numbers(argument, 0)
+    return [*_some_tokens(int(count)), Silence(math.inf, pings=False)]
 
 
 def _fail(argument: str) -> list[Step]:
@@ -114,7 +126,7 @@ def _replace(argument: str) -> list[Step]:
 
 
 def _files(argument: str) -> list[Step]:
-    content = "A file made by the local server.\n".encode()
+    content = b"A file made by the local server.\n"
     return [*tokens("Here is your file."), Attachment("answer.txt", "text/plain", content)]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from dify_local.generation import Generation, GenerationFailed, GenerationStopped
 from dify_local.knowledge import Knowledge
+from dify_local.release import Release
 from dify_local.speech import speech_events
 from dify_local.steps import Attachment, Failure, Replacement, ToolCall
 from dify_local.stream import PING
@@ -25,21 +26,21 @@ class EasyUi:
         generation: What is being answered.
         knowledge: For citations.
         uploads: Where files of the answer go.
+        release: The release whose shapes are shown.
         auto_play: Whether the answer is read aloud.
         failure: How it failed, if it did.
         thoughts: The thoughts of an agent, as `/messages` shows them.
         message_files: Files of the answer, as `/messages` shows them.
-        annotation: The annotation that answered, if one did.
     """
 
     generation: Generation
     knowledge: Knowledge
     uploads: Uploads
+    release: Release
     auto_play: bool = False
     failure: Failure | None = None
     thoughts: list[JsonObject] = field(default_factory=list)
     message_files: list[JsonObject] = field(default_factory=list)
-    annotation: JsonObject | None = None
 
     async def events(self) -> AsyncGenerator[JsonObject, None]:
         """Yield the events in the order of the wire."""
@@ -67,13 +68,18 @@ class EasyUi:
             async for event in self._new_agent():
                 yield event
         else:
-            async for event in self._text("message"):
+            async for event in self._text(self._delta()):
                 yield event
+
+    def _delta(self) -> str:
+        # 1.12 names every delta so, once the question has brought a file.
+        mislabelled = self.generation.files and not self.release.since(1, 13)
+        return "message_file" if mislabelled else "message"
 
     async def _text(self, name: str) -> AsyncGenerator[JsonObject, None]:
         event = {**self.envelope(name), "id": self.generation.message_id, "answer": ""}
-        if name == "message":
-            event["from_variable_selector"] = []
+        if name != "agent_message":
+            event["from_variable_selector"] = [] if self.release.since(1, 16) else None
         async for step in self.generation.play():
             if isinstance(step, str):
                 yield {**event, "answer": step}
@@ -204,16 +210,18 @@ class EasyUi:
             sparse: Leave nulls out, as streams of these apps do since 1.16.
         """
         metadata: JsonObject = {
-            "annotation_reply": self.annotation,
+            "annotation_reply": self.generation.reply.annotation,
             "retriever_resources": self.knowledge.citations(self.generation.reply.hits),
             "usage": self.generation.usage(),
-            "reasoning": {},
         }
-        if not sparse:
+        if self.release.since(1, 16):
+            metadata["reasoning"] = {}
+        if not sparse or not self.release.since(1, 16):
             return metadata
         metadata["retriever_resources"] = [
             _without_nulls(resource) for resource in metadata["retriever_resources"]
         ]
+        metadata["usage"] = _without_nulls(metadata["usage"])
         return _without_nulls(metadata)
 
     def message_end(self) -> JsonObject:
@@ -223,14 +231,17 @@ class EasyUi:
             **self.envelope("message_end"),
             "id": self.generation.message_id,
             "metadata": self.metadata(sparse=True),
-            "files": files,
+            "files": files if self.release.since(1, 14) else None,
         }
 
     def error_event(self, failure: Failure) -> JsonObject:
         """Return the `error` event; it has no task id."""
         event = self.envelope("error")
         del event["task_id"]
-        event.update(code=failure.code, status=failure.status, message=failure.message)
+        code, status = failure.code, failure.status
+        if not self.release.since(1, 16):
+            code, status = "completion_request_error", 400
+        event.update(code=code, status=status, message=failure.message)
         return event
 
     def blocking(self) -> JsonObject:

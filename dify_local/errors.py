@@ -1,7 +1,7 @@
 """Refusals, in the shapes that Dify gives them.
 
-Most are `{"code", "message", "status"}`; an unknown address is an HTML page, a crash has its keys in
-another order. Handlers raise `ApiError`; the application turns it into the response.
+Most are `{"code", "message", "status"}`; an unknown address is an HTML page, a crash has its keys
+in another order. Handlers raise `ApiError`; the application turns it into the response.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dify_local.wire import JsonObject, spaced_json
 
 NOT_FOUND_PAGE = (
     "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n"
-    "<p>The requested URL was not found on the server. If you entered the URL manually please check "
-    "your spelling and try again.</p>\n"
+    "<p>The requested URL was not found on the server. If you entered the URL manually please "
+    "check your spelling and try again.</p>\n"
 )
 
 

@@ -2,16 +2,19 @@
 
 Each fault happens to the next matching request, or to the next few:
 
-    status        status=500, body=None, headers=None, html=False   refuse with this status
-    delay         seconds=1.0                                        wait before the request is handled
-    slow_headers  seconds=1.0                                        handle it, but hold its headers back
-    drop          after_bytes=0                                      cut the connection in mid body
-    close         after_events=1                                     end the body cleanly, too early
-    silence       after_events=1                                     send no more, keep the connection
-    hold_open     seconds=None                                       keep the connection after the last event
-    garbage       every=1                                            put junk between the events
-    coalesce      events=4                                           send several events in one chunk
-    split         size=1                                             send the body in tiny chunks
+    status        status=500, body=None, headers=None, html=False
+                                    refuse with this status
+    delay         seconds=1.0       wait before the request is handled
+    slow_headers  seconds=1.0       handle it, but hold its headers back
+    drop          after_bytes=0     cut the connection in mid body, with a reset
+    close         after_events=1    end the body cleanly, too early
+    silence       after_events=1    send no more, keep the connection
+    hold_open     seconds=None      keep the connection after the last event
+    garbage       every=1           put junk between the events
+    coalesce      events=4          send several events in one chunk
+    split         size=1            send the body in chunks of so many bytes
+
+Pings count as events.
 """
 
 from __future__ import annotations

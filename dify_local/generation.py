@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from dify_local.apps import App
@@ -95,15 +96,14 @@ class Generation:
 
     def usage(self) -> JsonObject:
         """Return the token usage so far; a stopped answer has none, as on real servers."""
+        if self.reply.annotation:
+            return no_usage()
         latency = self.elapsed()
         if self.stopped.is_set():
-            return usage(0, 0, latency=latency)
-        prompt = f"{self.query} {self.reply.context}"
-        return usage(count_tokens(prompt), count_tokens(self.answer), latency=latency)
-
-    def annotated_usage(self) -> JsonObject:
-        """Return the usage of an answer that no model gave."""
-        return no_usage()
+            return usage(0, 0, latency=latency, timed=False)
+        prompt_tokens = count_tokens(f"{self.query} {self.reply.context}")
+        timed = self.app.mode != "agent"
+        return usage(prompt_tokens, count_tokens(self.answer), latency=latency, timed=timed)
 
     async def play(self) -> AsyncIterator[Step | JsonObject]:
         """Yield the steps of the reply in time, with pings in between.
@@ -114,20 +114,23 @@ class Generation:
             GenerationStopped: The stop endpoint was called.
             GenerationFailed: The reply contains a failure.
         """
-        async for step in self.reply.steps:
-            if isinstance(step, Silence):
-                async for ping in self.rest(step.seconds, pings=step.pings):
+        async with aclosing(self.reply.steps) as steps:
+            async for step in steps:
+                if isinstance(step, Failure):
+                    raise GenerationFailed(step)
+                async for ping in self._before(step):
                     yield ping
-                continue
-            if isinstance(step, Failure):
-                raise GenerationFailed(step)
-            if isinstance(step, str):
-                async for ping in self.rest(self.pace.token_delay):
-                    yield ping
-                self.parts.append(step)
-            yield step
-            if isinstance(step, Pause):
-                return
+                if isinstance(step, str):
+                    self.parts.append(step)
+                if not isinstance(step, Silence):
+                    yield step
+                if isinstance(step, Pause):
+                    return
+
+    def _before(self, step: Step) -> AsyncIterator[JsonObject]:
+        if isinstance(step, Silence):
+            return self.rest(step.seconds, pings=step.pings)
+        return self.rest(self.pace.token_delay)
 
     async def rest(self, seconds: float, *, pings: bool = True) -> AsyncIterator[JsonObject]:
         """Let some seconds pass, yielding a ping whenever one is due.

@@ -51,7 +51,8 @@ def _select(control: Control, value: object) -> object:
     _text(control, value)
     if value not in control.options:
         raise invalid_param(
-            f"{control.variable} in input form must be one of the following: {list(control.options)}"
+            f"{control.variable} in input form must be one of the following: "
+            f"{list(control.options)}"
         )
     return value
 

@@ -1,4 +1,4 @@
-"""What tests ask a server about afterwards: requests, stops, disconnections. Safe from any thread."""
+"""What tests ask a server about: requests, stops, disconnections. Safe from any thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RecordedRequest:
         method: HTTP method.
         path: Path, with `/v1`.
         query: Query parameters; the last value of each name.
-        json: The parsed JSON body, or None where there was none.
+        json: The JSON object of the body, or None where there was none.
         key: The API key that came with it.
         headers: Headers with names in lower case, without the key.
     """
@@ -124,6 +124,7 @@ class Journal:
         with self._changed:
             if not self._changed.wait_for(lambda: len(matching()) >= count, timeout):
                 raise TimeoutError(
-                    f"{len(matching())} of {count} requests to {path or 'any path'} within {timeout} s"
+                    f"{len(matching())} of {count} requests to {path or 'any path'} "
+                    f"within {timeout} s"
                 )
             return matching()

@@ -18,14 +18,16 @@ from pathlib import Path
 from dify_local.wire import JsonObject, now, stable_id
 
 SHIPPED_DOCUMENTS = Path(__file__).parent / "documents"
+_SHIPPED_NAME = "Solar System"
 
 _WORD = re.compile(r"[^\W_]+")
-_STOP_WORDS = frozenset(
-    "a about again also am an and any are as at be been but by can could did do does for from give had has have "
-    "he her his how i if in into is it its just know like me my of on or our please she should so some "
-    "tell than that the their them then there these they this those to us was we were what when where "
-    "which who whom whose why will with would you your".split()
-)
+_TOO_COMMON = """
+    a about again also am an and any are as at be been but by can could did do does for from give
+    had has have he her his how i if in into is it its just know like me my of on or our please she
+    should so some tell than that the their them then there these they this those to us was we were
+    what when where which who whom whose why will with would you your
+"""
+_STOP_WORDS = frozenset(_TOO_COMMON.split())
 
 
 def words(text: str) -> list[str]:
@@ -82,13 +84,24 @@ class Hit:
     score: float
 
 
+def dataset_name(folder: Path) -> str:
+    """Return the name of the knowledge base over a folder."""
+    return _SHIPPED_NAME if folder == SHIPPED_DOCUMENTS else folder.name
+
+
+def dataset_id(folder: Path) -> str:
+    """Return the id of the knowledge base over a folder, the same in every process."""
+    return stable_id("dataset", dataset_name(folder))
+
+
 @dataclass
 class Knowledge:
     """The segments of a folder, searchable.
 
+    Its name is that of the folder, and its id follows from the name.
+
     Args:
         folder: Where the `.md` and `.txt` files are.
-        name: Name of the knowledge base.
 
     Raises:
         FileNotFoundError: The folder is not there.
@@ -100,7 +113,6 @@ class Knowledge:
     """
 
     folder: Path
-    name: str = "Solar System"
     segments: list[Segment] = field(init=False, default_factory=list)
     documents: list[Document] = field(init=False, default_factory=list)
     created_at: int = field(init=False, default_factory=now)
@@ -108,7 +120,8 @@ class Knowledge:
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise FileNotFoundError(f"No folder of documents at {self.folder}")
-        self.id = stable_id("dataset", self.name)
+        self.name = dataset_name(self.folder)
+        self.id = dataset_id(self.folder)
         for path in sorted(self.folder.iterdir()):
             if path.suffix in {".md", ".txt"}:
                 self._read(path)

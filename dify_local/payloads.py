@@ -1,4 +1,4 @@
-"""Request bodies and queries, with the names and checks of Dify's own, so that refusals read the same."""
+"""Request bodies and queries, named and checked as Dify's own, so that refusals read the same."""
 
 from __future__ import annotations
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dify_local.journal import Journal, RecordedRequest
+from dify_local.wire import JsonObject
 
 
 class Recorder:
@@ -24,6 +24,7 @@ class Recorder:
         self.journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Note the request and answer it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -63,10 +64,11 @@ def _recorded(scope: Scope, body: bytes) -> RecordedRequest:
     )
 
 
-def _parsed(content_type: str, body: bytes) -> Any:
+def _parsed(content_type: str, body: bytes) -> JsonObject | None:
     if not content_type.startswith("application/json"):
         return None
     try:
-        return json.loads(body)
+        value = json.loads(body)
     except ValueError:
         return None
+    return value if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Decides how a question is answered: by a directive, a plan, an upstream model, or the documents."""
+"""Decides how a question is answered: by a directive, a plan, a model, or the documents."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dify_local.steps import Reply, ToolCall, play, text_reply
 from dify_local.upstream import Upstream
 from dify_local.wire import JsonObject
 
+_TOP_K = 5
 _ARITHMETIC = re.compile(r"(?:\d[\d.]*|\()(?:[\d.\s()]*[-+*/][\d.\s()]*)+")
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -65,21 +66,23 @@ class Replies:
         if calculation:
             return self._calculated(calculation)
         question = standalone_question(query, history)
-        hits = self.knowledge.retrieve(question)
+        hits = self.knowledge.retrieve(question, top_k=_TOP_K)
         context = "\n".join(hit.segment.content for hit in hits)
         if self.upstream:
             steps = self.upstream.answer(query, context, history)
         else:
-            steps = play(tokens(self._extract(app, question, hits, inputs)))
+            steps = play(tokens(self._extract(app, query, question, hits, inputs)))
         calls = []
         if app.mode in {"agent-chat", "agent"}:
             tool = f"dataset_{self.knowledge.id.replace('-', '_')}"
             calls = [ToolCall(tool, {"query": question}, context or NOTHING_FOUND)]
         return Reply(steps, hits, calls, context)
 
-    def _extract(self, app: App, question: str, hits: list[Hit], inputs: JsonObject) -> str:
+    def _extract(
+        self, app: App, query: str, question: str, hits: list[Hit], inputs: JsonObject
+    ) -> str:
         if app.mode != "workflow":
-            return answer_from(self.knowledge, question, hits)
+            return answer_from(self.knowledge, question, hits, query=query)
         count = inputs.get("count")
         sentences = max(1, int(count)) if isinstance(count, (int, float)) else 2
         text = answer_from(self.knowledge, question, hits, sentences=sentences)
@@ -100,7 +103,7 @@ class Replies:
         titles = [document.title for document in self.knowledge.documents]
         asked = set(words(answer))
         # Titles the answer speaks of come first; the order is otherwise that of the documents.
-        titles.sort(key=lambda title: not asked.intersection(words(title)))
+        titles.sort(key=lambda title: not asked.issuperset(words(title)))
         return [f"What is known about {title}?" for title in titles[:3]]
 
 

@@ -7,10 +7,9 @@ import socket
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dify_local.application import DifyHeaders, make_application
@@ -18,15 +17,17 @@ from dify_local.apps import APPS
 from dify_local.faults import Fault, Faults
 from dify_local.generation import Pace
 from dify_local.journal import Journal, RecordedRequest
-from dify_local.knowledge import SHIPPED_DOCUMENTS, Knowledge
+from dify_local.knowledge import SHIPPED_DOCUMENTS, Knowledge, dataset_id
 from dify_local.recorder import Recorder
+from dify_local.release import Release
 from dify_local.replies import Replies
-from dify_local.service import DATASET_KEY, Release, Service
+from dify_local.service import DATASET_KEY, Service
 from dify_local.store import Store
 from dify_local.uploads import Uploads
 from dify_local.upstream import Upstream
 
 _START_TIMEOUT = 30.0
+_TURNS = 100
 
 
 class LocalDify:
@@ -38,10 +39,12 @@ class LocalDify:
         database: SQLite file that keeps conversations, or `:memory:`.
         port: Port on 127.0.0.1; 0 takes a free one.
         token_delay: Seconds before each token.
-        upstream: Base URL of an OpenAI-compatible endpoint to answer with, instead of extracting sentences.
+        upstream: Base URL of an OpenAI-compatible endpoint that answers, instead of sentences of
+            the documents.
         upstream_key: API key of that endpoint.
         upstream_model: Model to ask there.
-        version: Dify release whose behaviour is shown; the order of a chatflow's last events depends on it.
+        version: Dify release whose behaviour is shown, such as `1.12.1`; the order of a chatflow's
+            last events depends on it, for one.
         auto_tts: Whether every answer is read aloud.
         ping_interval: Seconds between the pings of a stream.
 
@@ -80,32 +83,38 @@ class LocalDify:
         self.dataset_key = DATASET_KEY
         self.base_url = ""
         self._port = port
-        self._version = version
+        self._release = Release(version)
         self._database = str(database)
         self._pace = Pace(token_delay, ping_interval)
         self._auto_tts = auto_tts
         self._upstream = (
             Upstream(upstream, upstream_model or "default", upstream_key) if upstream else None
         )
-        self._knowledge = Knowledge(Path(documents) if documents else SHIPPED_DOCUMENTS)
-        self.dataset_id = self._knowledge.id
+        self._documents = Path(documents).resolve() if documents else SHIPPED_DOCUMENTS
+        self.dataset_id = dataset_id(self._documents)
         self._journal = Journal()
         self._faults = Faults()
         self._thread: threading.Thread | None = None
         self._server: _Server | None = None
 
     def start(self) -> LocalDify:
-        """Start the server and return it when it answers."""
-        listener = socket.socket()
+        """Start the server and return it when it answers.
+
+        Raises:
+            OSError: The port is taken.
+            FileNotFoundError: The folder of documents is not there.
+        """
+        # asyncio turns Nagle's delay off only where the protocol is named.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", self._port))
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self._server = _Server(self._config(address))
         except OSError:
             listener.close()
             raise
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.base_url = f"{address}/v1"
-        self._server = _Server(self._config(address))
         self._thread = threading.Thread(
             target=self._server.run_until_closed, args=(listener,), name="dify-local", daemon=True
         )
@@ -114,18 +123,20 @@ class LocalDify:
         return self
 
     def _config(self, address: str) -> uvicorn.Config:
+        knowledge = Knowledge(self._documents)
         store = Store(self._database)
+        version = self._release.version
         service = Service(
             store,
-            self._knowledge,
-            Replies(self._knowledge, self._upstream),
-            Uploads(store, address),
+            knowledge,
+            Replies(knowledge, self._upstream),
+            Uploads(store, address, self._release),
             self._journal,
-            Release(self._version),
+            self._release,
             self._pace,
             self._auto_tts,
         )
-        application = DifyHeaders(make_application(service), self._version)
+        application = DifyHeaders(make_application(service), version)
         return uvicorn.Config(
             Recorder(self._faults.around(application), self._journal),
             http=_Protocol,
@@ -134,6 +145,7 @@ class LocalDify:
             log_config=None,
             log_level="critical",
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=75,
@@ -216,7 +228,7 @@ class LocalDify:
         return self._journal.wait_for_requests(count, path=path, timeout=timeout)
 
     def clear(self) -> None:
-        """Forget recorded requests, stops, disconnections, and faults that have not happened yet."""
+        """Forget requests, stops, disconnections, and faults that have not happened yet."""
         self._journal.clear()
         self._faults.clear()
 
@@ -247,15 +259,14 @@ class LocalDify:
 class _Protocol(H11Protocol):
     """Shows the transport to the application, because some faults happen below HTTP."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrower, as uvicorn's own is
         super().connection_made(transport)
         app = self.app
 
-        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-            extended = {**scope, "transport": transport}
-            await app(cast("uvicorn._types.Scope", extended), receive, send)  # type: ignore[arg-type]
+        async def with_transport(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "transport": transport}, receive, send)
 
-        self.app = with_transport  # type: ignore[assignment]
+        self.app = with_transport
 
 
 class _Server(uvicorn.Server):
@@ -270,13 +281,13 @@ class _Server(uvicorn.Server):
 
     def run_until_closed(self, listener: socket.socket) -> None:
         try:
-            asyncio.run(self._serve(listener))
+            asyncio.run(self._serve_until_closed(listener))
         except BaseException as error:  # noqa: BLE001 - told to the thread that waits
             self._error = error
         finally:
             self._ready.set()
 
-    async def _serve(self, listener: socket.socket) -> None:
+    async def _serve_until_closed(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         await self.serve(sockets=[listener])
 
@@ -293,7 +304,13 @@ class _Server(uvicorn.Server):
             transport = getattr(connection, "transport", None)
             if transport is not None:
                 transport.abort()
-        await asyncio.sleep(0)
+        # Cut connections and their requests need a few turns of the loop; uvicorn would sleep.
+        for _ in range(_TURNS):
+            if not (self.server_state.connections or self.server_state.tasks):
+                break
+            await asyncio.sleep(0)
+        for task in self.server_state.tasks:
+            task.cancel()
         await super().shutdown(sockets)
 
     def wait_until_ready(self) -> None:

@@ -12,37 +12,16 @@ from dify_local.conversations import Conversations
 from dify_local.generation import Generation, Pace
 from dify_local.journal import Journal
 from dify_local.knowledge import Knowledge
+from dify_local.release import Release
 from dify_local.replies import Replies
 from dify_local.store import EndUser, Store
 from dify_local.uploads import Uploads
 from dify_local.wire import new_id
 
 if TYPE_CHECKING:
-    from dify_local.workflows import WorkflowRun
+    from dify_local.workflow_run import WorkflowRun
 
 DATASET_KEY = "dataset-local"
-
-
-@dataclass(frozen=True)
-class Release:
-    """The Dify release whose behaviour is shown.
-
-    Args:
-        version: Such as `1.16.0`.
-    """
-
-    version: str
-
-    @property
-    def number(self) -> tuple[int, int]:
-        """Return major and minor version."""
-        major, minor, *_ = self.version.split(".")
-        return int(major), int(minor)
-
-    @property
-    def resumable(self) -> bool:
-        """Tell whether a worker makes the runs of workflows and chatflows (1.13 and later)."""
-        return self.number >= (1, 13)
 
 
 @dataclass
@@ -60,6 +39,8 @@ class Service:
     apps: dict[str, App] = field(default_factory=lambda: {app.key: app for app in APPS})
     generations: dict[str, Generation] = field(default_factory=dict)
     runs: dict[str, WorkflowRun] = field(default_factory=dict)
+    # Runs that have, or had, a form; their forms are found again after they were answered.
+    forms: dict[str, WorkflowRun] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     # The actions of annotation-reply, by job; and the apps that answer by annotation.
     annotation_jobs: dict[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ A step is a piece of text (a `str`, one token) or one of the classes below.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -72,18 +72,20 @@ class Reply:
         steps: The pieces in order.
         hits: Retrieved segments, cited at the end.
         tool_calls: Tools an agent uses first.
-        context: Text the model is thought to have read beside the query; it counts as prompt tokens.
+        context: Text the model has read beside the query; it counts as prompt tokens.
         speech: Whether the answer is read aloud.
+        annotation: The annotation that answers instead of a model, as `metadata` names it.
     """
 
-    steps: AsyncIterator[Step]
+    steps: AsyncGenerator[Step, None]
     hits: list[Hit] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
     context: str = ""
     speech: bool = False
+    annotation: JsonObject | None = None
 
 
-async def play(steps: Iterable[Step]) -> AsyncIterator[Step]:
+async def play(steps: Iterable[Step]) -> AsyncGenerator[Step, None]:
     """Return known steps as the stream that a model would give."""
     for step in steps:
         yield step

@@ -1,7 +1,7 @@
 """What a server remembers, in SQLite: people, conversations, messages, files, annotations, runs.
 
-Each table keeps the columns that requests search by, and the rest of a record as JSON. All calls come
-from the thread of the server's event loop.
+Each table keeps the columns that requests search by, and the rest of a record as JSON. All calls
+come from the thread of the server's event loop.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from dify_local.wire import JsonObject, new_id, now
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS end_users (
-    id TEXT PRIMARY KEY, app_id TEXT NOT NULL, session_id TEXT NOT NULL, created_at INTEGER NOT NULL,
-    UNIQUE (app_id, session_id));
+    id TEXT PRIMARY KEY, app_id TEXT NOT NULL, session_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL, UNIQUE (app_id, session_id));
 CREATE TABLE IF NOT EXISTS conversations (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, app_id TEXT NOT NULL,
-    end_user_id TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, body TEXT NOT NULL);
+    end_user_id TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS messages (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, app_id TEXT NOT NULL,
     end_user_id TEXT NOT NULL, conversation_id TEXT NOT NULL, body TEXT NOT NULL);

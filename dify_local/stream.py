@@ -23,11 +23,11 @@ PING_FRAME: Final = b"event: ping\n\n"
 
 
 def frame(event: JsonObject) -> bytes:
-    """Return the bytes of one event.
+    r"""Return the bytes of one event.
 
     Example:
         >>> frame({"event": "message", "answer": "Hi"})
-        b'data: {"event":"message","answer":"Hi"}\\n\\n'
+        b'data: {"event":"message","answer":"Hi"}\n\n'
     """
     if event is PING:
         return PING_FRAME
@@ -51,6 +51,7 @@ class EventStream(Response):
         self.on_disconnect = on_disconnect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream, and notice when the client leaves."""
         streaming = asyncio.create_task(self._stream(send))
         leaving = asyncio.create_task(_disconnection(receive))
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from dify_local.errors import ApiError, invalid_param
+from dify_local.release import Release
 from dify_local.steps import Attachment
 from dify_local.store import EndUser, Store, body, dump
 from dify_local.wire import JsonObject, is_uuid, new_id, now, stable_id
@@ -23,10 +24,12 @@ class Uploads:
     Args:
         store: Where they are kept.
         address: Scheme and host of the server, for the URLs of files.
+        release: The release whose shapes are shown.
     """
 
     store: Store
-    address: str = ""
+    address: str
+    release: Release
 
     def add(
         self, app_id: str, end_user: EndUser, name: str, mime_type: str, content: bytes
@@ -145,16 +148,18 @@ class Uploads:
             "remote_url": "",
         }
 
-    @staticmethod
-    def file_variable(shown: JsonObject) -> JsonObject:
+    def file_variable(self, shown: JsonObject) -> JsonObject:
         """Return a file as workflows hold it: the file object with Dify's model identity."""
+        owner = {"tenant_id": TENANT_ID}
+        if self.release.since(1, 14):
+            owner = {"reference": f"dify-file-ref:{shown['upload_file_id']}"}
         return {
             "dify_model_identity": "__dify__file__",
             "id": None,
             "type": shown["type"],
             "transfer_method": shown["transfer_method"],
             "remote_url": shown["remote_url"],
-            "reference": f"dify-file-ref:{shown['upload_file_id']}",
+            **owner,
             "filename": shown["filename"],
             "extension": shown["extension"],
             "mime_type": shown["mime_type"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -33,7 +33,7 @@ class Upstream:
 
     async def answer(
         self, query: str, context: str, history: Sequence[Turn] = ()
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncGenerator[Step, None]:
         """Stream the model's answer.
 
         Args:

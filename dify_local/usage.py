@@ -17,13 +17,16 @@ def count_tokens(text: str) -> int:
     return len(text.split())
 
 
-def usage(prompt_tokens: int, completion_tokens: int, *, latency: float) -> JsonObject:
+def usage(
+    prompt_tokens: int, completion_tokens: int, *, latency: float, timed: bool = True
+) -> JsonObject:
     """Return Dify's usage object.
 
     Args:
         prompt_tokens: Tokens read.
         completion_tokens: Tokens written.
         latency: Seconds from request to end.
+        timed: Whether the time to the first token is known.
 
     Returns:
         Counts as integers, prices as decimal strings (a zero price reads `0E-7`), times in seconds.
@@ -43,8 +46,8 @@ def usage(prompt_tokens: int, completion_tokens: int, *, latency: float) -> Json
         "total_price": str(prompt_price + completion_price),
         "currency": "USD",
         "latency": latency,
-        "time_to_first_token": 0.001,
-        "time_to_generate": max(0.0, latency - 0.001),
+        "time_to_first_token": 0.001 if timed else None,
+        "time_to_generate": max(0.0, round(latency - 0.001, 6)) if timed else None,
     }
 
 

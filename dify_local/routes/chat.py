@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dify_local.annotations import annotated_reply
 from dify_local.apps import App
 from dify_local.calls import (
     Call,
@@ -86,7 +87,8 @@ def _generation(
     message_id = new_id()
     history = service.conversations.history(conversation_id) if conversation_id else []
     attached = service.uploads.attach(call.app.id, call.end_user, files, message_id)
-    reply = service.replies.reply(call.app, query, inputs, history)
+    reply = annotated_reply(service, call.app, query)
+    reply = reply or service.replies.reply(call.app, query, inputs, history)
     return Generation(
         call.app,
         call.end_user,
@@ -102,7 +104,9 @@ def _generation(
 
 async def _answer(call: Call, generation: Generation, *, streaming: bool) -> Response:
     service = call.service
-    easy_ui = EasyUi(generation, service.knowledge, service.uploads, service.auto_tts)
+    easy_ui = EasyUi(
+        generation, service.knowledge, service.uploads, service.release, service.auto_tts
+    )
     _save(call, easy_ui, answered=False)
     events = _recorded(call, easy_ui)
     if streaming:

@@ -31,11 +31,10 @@ async def upload(request: Request) -> Response:
         raise ApiError(400, "filename_not_exists_error", "The specified filename does not exist.")
     if not file.content_type:
         raise ApiError(415, "unsupported_file_type", "File type not allowed.")
-    content = await file.read()
-    if len(content) > _LIMITS.get(file.content_type.partition("/")[0], _DOCUMENT_LIMIT):
+    if len(file.content) > _LIMITS.get(file.content_type.partition("/")[0], _DOCUMENT_LIMIT):
         raise ApiError(413, "file_too_large", "")
     uploads = call.service.uploads
-    record = uploads.add(call.app.id, call.end_user, file.filename, file.content_type, content)
+    record = uploads.add(call.app.id, call.end_user, file.filename, file.content_type, file.content)
     return json_response(record, 201)
 
 
@@ -75,10 +74,9 @@ async def audio_to_text(request: Request) -> Response:
         raise ApiError(400, "speech_to_text_disabled", "Speech to text is disabled.")
     if file.content_type not in _AUDIO_TYPES:
         raise ApiError(415, "unsupported_audio_type", "Audio type not allowed.")
-    content = await file.read()
-    if len(content) > _LONGEST_AUDIO:
+    if len(file.content) > _LONGEST_AUDIO:
         raise ApiError(413, "audio_too_large", "Audio size larger than 30 mb")
-    return json_response({"text": f"transcript of {len(content)} bytes"})
+    return json_response({"text": f"transcript of {len(file.content)} bytes"})
 
 
 async def text_to_audio(request: Request) -> Response:

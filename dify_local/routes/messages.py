@@ -42,11 +42,24 @@ def _shown(call: Call, message: JsonObject) -> JsonObject:
         {"id": new_id(), "message_id": new_id(), **_kept(resource), "created_at": None}
         for resource in message["retriever_resources"]
     ]
+    if not call.service.release.since(1, 16):
+        message = {key: value for key, value in message.items() if key not in _COUNTS}
     return {
         **message,
         "retriever_resources": resources,
         "feedback": {"rating": feedback["rating"]} if feedback else None,
     }
+
+
+# Added to messages in 1.16.
+_COUNTS = {
+    "message_tokens",
+    "answer_tokens",
+    "total_tokens",
+    "provider_response_latency",
+    "total_price",
+    "currency",
+}
 
 
 def _kept(resource: JsonObject) -> JsonObject:

@@ -1,0 +1,90 @@
+"""What the tests of the local server share: reading streams and recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from dify_local import LocalDify
+
+CASSETTES = Path(__file__).parents[2] / "cassettes"
+PING = {"event": "ping"}
+Event = dict[str, Any]
+
+
+class Caller:
+    """Calls one app of a server as one person."""
+
+    def __init__(self, server: LocalDify, app: str, user: str = "ada") -> None:
+        self.server = server
+        self.user = user
+        self.mode = app
+        self.client = httpx.Client(
+            base_url=server.base_url, headers={"Authorization": f"Bearer {server.keys[app]}"}
+        )
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    @property
+    def path(self) -> str:
+        return {"completion": "/completion-messages", "workflow": "/workflows/run"}.get(
+            self.mode, "/chat-messages"
+        )
+
+    def body(self, query: str, **more: Any) -> dict[str, Any]:
+        name = {"completion": "query", "workflow": "text"}.get(self.mode)
+        body: dict[str, Any] = {"inputs": {name: query} if name else {}, "user": self.user}
+        if name is None:
+            body["query"] = query
+        inputs = {**body["inputs"], **more.pop("inputs", {})}
+        return {**body, **more, "inputs": inputs}
+
+    def stream(self, query: str, **more: Any) -> list[Event]:
+        body = self.body(query, response_mode="streaming", **more)
+        response = self.client.post(self.path, json=body)
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        return events_of(response.content)
+
+    def ask(self, query: str, **more: Any) -> dict[str, Any]:
+        response = self.client.post(self.path, json=self.body(query, **more))
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+
+def events_of(body: bytes) -> list[Event]:
+    frames = body.split(b"\n\n")
+    assert frames.pop() == b"", "a stream ends with a blank line"
+    return [PING if frame == b"event: ping" else json.loads(frame[6:]) for frame in frames]
+
+
+def names(events: list[Event]) -> list[str]:
+    """The names of events, repetitions left out."""
+    found = [event["event"] for event in events]
+    return [name for name, before in zip(found, [None, *found], strict=False) if name != before]
+
+
+def text(events: list[Event], name: str = "message") -> str:
+    if name == "text_chunk":
+        return "".join(e["data"]["text"] for e in events if e["event"] == name)
+    return "".join(event["answer"] for event in events if event["event"] == name)
+
+
+def last(events: list[Event], name: str) -> Event:
+    return [event for event in events if event["event"] == name][-1]
+
+
+def cassette(name: str) -> tuple[int, bytes]:
+    """Status and body of a recording, such as `dify-1.16.0/chat_blocking`."""
+    recorded = yaml.safe_load((CASSETTES / f"{name}.yaml").read_text(encoding="utf-8"))
+    response = recorded["interactions"][0]["response"]
+    body = response["body"]["string"]
+    return response["status"]["code"], body if isinstance(body, bytes) else body.encode()
