@@ -10,11 +10,44 @@ a client sends them::
     print(answer.text, answer.usage, answer.retriever_resources)
 """
 
-from dify_api import chat as chat
-from dify_api import completion as completion
-from dify_api.answer import Answer as Answer
-from dify_api.answer import AnswerBuilder as AnswerBuilder
-from dify_api.client import AsyncDifyClient as AsyncDifyClient
-from dify_api.client import DifyClient as DifyClient
-from dify_api.errors import DifyError as DifyError
-from dify_api.operation import Operation as Operation
+from dify_api import (
+    annotations,
+    application,
+    audio,
+    chat,
+    completion,
+    conversations,
+    end_users,
+    feedback,
+    files,
+    human_input,
+    knowledge,
+    messages,
+    workflows,
+)
+from dify_api.answer import Answer, AnswerBuilder
+from dify_api.client import AsyncDifyClient, DifyClient
+from dify_api.errors import DifyError
+from dify_api.operation import Operation
+
+__all__ = [
+    "Answer",
+    "AnswerBuilder",
+    "AsyncDifyClient",
+    "DifyClient",
+    "DifyError",
+    "Operation",
+    "annotations",
+    "application",
+    "audio",
+    "chat",
+    "completion",
+    "conversations",
+    "end_users",
+    "feedback",
+    "files",
+    "human_input",
+    "knowledge",
+    "messages",
+    "workflows",
+]

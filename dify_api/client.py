@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import cached_property
 from types import NoneType
 from typing import Any, TypeVar, cast
 
@@ -13,12 +13,11 @@ from pydantic import SecretStr
 
 from dify_api.answer import Answer
 from dify_api.connections import shared_async_client, shared_client
-from dify_api.errors import DifyError, UnexpectedReplyError
+from dify_api.errors import DifyError
 from dify_api.failures import connection_failure
-from dify_api.models import decode
 from dify_api.operation import Operation
-from dify_api.pages import Page, next_page
-from dify_api.replies import error_from_reply
+from dify_api.pages import Page, in_order, next_page
+from dify_api.replies import error_from_reply, is_json, result_from_reply
 from dify_api.retry import async_retrying, retrying
 from dify_api.settings import DEFAULT_PROGRESS_TIMEOUT, Settings
 from dify_api.streams import AsyncEventStream, EventStream
@@ -62,7 +61,7 @@ class _Client:
             "make one where it is used"
         )
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A short hash of base URL and key: names the app without giving the key away."""
         return self.settings.fingerprint
@@ -136,14 +135,7 @@ class DifyClient(_Client):
                 for _ in stream.steps():
                     pass
             return cast("T", stream.answer)
-        response = self._open(operation)
-        try:
-            body = response.read()
-        except httpx.HTTPError as error:
-            raise connection_failure(error, operation, self.settings) from error
-        finally:
-            response.close()
-        return read_result(operation, response.status_code, body)
+        return retrying(operation, self.settings.max_retries)(lambda: self._fetch(operation))
 
     def stream(self, operation: Operation[Answer]) -> EventStream:
         """Make a call that answers, to iterate its events as they come.
@@ -152,6 +144,7 @@ class DifyClient(_Client):
         """
         return EventStream(
             operation,
+            self.fingerprint,
             self.settings.progress_timeout,
             lambda: self._open(operation),
             lambda task_id: self._stop(operation, task_id),
@@ -165,8 +158,12 @@ class DifyClient(_Client):
         """
         response = self._open(operation)
         try:
-            check_is_file(operation, response)
-            yield from response.iter_bytes()
+            if is_json(response.headers):
+                yield result_from_reply(
+                    operation, response.status_code, response.headers, response.read()
+                )
+            else:
+                yield from response.iter_bytes()
         except httpx.HTTPError as error:
             raise connection_failure(error, operation, self.settings) from error
         finally:
@@ -176,14 +173,26 @@ class DifyClient(_Client):
         """Iterate the items of a list across its pages, each page asked for when needed.
 
         Example:
-            >>> for conversation in client.iterate(conversations.list(user="ann")):
+            >>> for conversation in client.iterate(conversations.list_conversations(user="ann")):
             ...     print(conversation.name)
         """
         following: Operation[Page[ItemT]] | None = operation
         while following is not None:
             page = self.send(following)
-            yield from page.data
+            yield from in_order(following, page)
             following = next_page(following, page)
+
+    def _fetch(self, operation: Operation[T]) -> T:
+        """One attempt at a call, up to the end of its body."""
+        response = self._attempt(operation, self.settings)
+        try:
+            return result_from_reply(
+                operation, response.status_code, response.headers, response.read()
+            )
+        except httpx.HTTPError as error:
+            raise connection_failure(error, operation, self.settings) from error
+        finally:
+            response.close()
 
     def _open(self, operation: Operation[Any], settings: Settings | None = None) -> httpx.Response:
         settings = settings or self.settings
@@ -191,8 +200,9 @@ class DifyClient(_Client):
 
     def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
         client = self._http_client or shared_client(settings)
+        arguments = settings.request(operation)
         try:
-            request = client.build_request(**settings.request(operation))
+            request = self.settings.authorize(client.build_request(**arguments))
             response = client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
                 return response
@@ -202,6 +212,8 @@ class DifyClient(_Client):
                 response.close()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise connection_failure(error, operation, settings) from error
+        if response.status_code == 405 and operation.older_method:
+            return self._attempt(operation.as_older(), settings)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )
@@ -276,14 +288,8 @@ class AsyncDifyClient(_Client):
                 async for _ in stream.steps():
                     pass
             return cast("T", stream.answer)
-        response = await self._open(operation)
-        try:
-            body = await response.aread()
-        except httpx.HTTPError as error:
-            raise connection_failure(error, operation, self.settings) from error
-        finally:
-            await response.aclose()
-        return read_result(operation, response.status_code, body)
+        attempts = async_retrying(operation, self.settings.max_retries)
+        return await attempts(self._fetch, operation)
 
     def stream(self, operation: Operation[Answer]) -> AsyncEventStream:
         """Make a call that answers, to iterate its events as they come.
@@ -292,6 +298,7 @@ class AsyncDifyClient(_Client):
         """
         return AsyncEventStream(
             operation,
+            self.fingerprint,
             self.settings.progress_timeout,
             lambda: self._open(operation),
             lambda task_id: self._stop(operation, task_id),
@@ -305,9 +312,13 @@ class AsyncDifyClient(_Client):
         """
         response = await self._open(operation)
         try:
-            check_is_file(operation, response)
-            async for piece in response.aiter_bytes():
-                yield piece
+            if is_json(response.headers):
+                yield result_from_reply(
+                    operation, response.status_code, response.headers, await response.aread()
+                )
+            else:
+                async for piece in response.aiter_bytes():
+                    yield piece
         except httpx.HTTPError as error:
             raise connection_failure(error, operation, self.settings) from error
         finally:
@@ -318,9 +329,21 @@ class AsyncDifyClient(_Client):
         following: Operation[Page[ItemT]] | None = operation
         while following is not None:
             page = await self.send(following)
-            for item in page.data:
+            for item in in_order(following, page):
                 yield item
             following = next_page(following, page)
+
+    async def _fetch(self, operation: Operation[T]) -> T:
+        """One attempt at a call, up to the end of its body."""
+        response = await self._attempt(operation, self.settings)
+        try:
+            return result_from_reply(
+                operation, response.status_code, response.headers, await response.aread()
+            )
+        except httpx.HTTPError as error:
+            raise connection_failure(error, operation, self.settings) from error
+        finally:
+            await response.aclose()
 
     async def _open(
         self, operation: Operation[Any], settings: Settings | None = None
@@ -331,8 +354,9 @@ class AsyncDifyClient(_Client):
 
     async def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
         client = self._http_client or shared_async_client(settings)
+        arguments = settings.request(operation)
         try:
-            request = client.build_request(**settings.request(operation))
+            request = self.settings.authorize(client.build_request(**arguments))
             response = await client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
                 return response
@@ -342,6 +366,8 @@ class AsyncDifyClient(_Client):
                 await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise connection_failure(error, operation, settings) from error
+        if response.status_code == 405 and operation.older_method:
+            return await self._attempt(operation.as_older(), settings)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )
@@ -352,38 +378,3 @@ class AsyncDifyClient(_Client):
             settings = self.settings.for_stop()
             response = await self._open(self._stop_request(operation, task_id), settings)
             await response.aclose()
-
-
-def read_result(operation: Operation[T], status: int, body: bytes) -> T:
-    """Read a whole reply as the result of `operation`.
-
-    Raises:
-        UnexpectedReplyError: If it cannot be read as that.
-    """
-    if operation.result is NoneType:
-        return cast("T", None)
-    if operation.result is bytes:
-        return cast("T", body)
-    try:
-        return decode(operation.result, json.loads(body))
-    except ValueError:
-        raise UnexpectedReplyError(
-            f"the reply is not the {operation.result.__name__} that was asked for",
-            status=status,
-            operation=operation.name,
-            hint='Check base_url: it ends in "/v1" on a standard installation.',
-        ) from None
-
-
-def check_is_file(operation: Operation[bytes], response: httpx.Response) -> None:
-    """Refuse JSON where a file was asked for.
-
-    Raises:
-        UnexpectedReplyError: Speech of an unknown message is `null`, with status 200.
-    """
-    if response.headers.get("content-type", "").startswith("application/json"):
-        raise UnexpectedReplyError(
-            "the server has no file for this",
-            status=response.status_code,
-            operation=operation.name,
-        )

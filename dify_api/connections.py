@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import os
 import ssl
 import threading
 import urllib.request
-import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -29,13 +27,10 @@ _LIMITS = httpx.Limits(
 )
 
 _Key = tuple[str, str | None, bool, int]
-_AsyncPool = tuple[httpx.AsyncClient, AsyncGenerator[None, None]]
 
 _lock = threading.Lock()
 _clients: dict[_Key, httpx.Client] = {}
-_async_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _AsyncPool]] = (
-    weakref.WeakKeyDictionary()
-)
+_async_clients: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncClient]] = {}
 
 
 def shared_client(settings: Settings) -> httpx.Client:
@@ -57,11 +52,13 @@ def shared_async_client(settings: Settings) -> httpx.AsyncClient:
     loop = asyncio.get_running_loop()
     key = _key(settings)
     with _lock:
-        pools = _async_pools.setdefault(loop, {})
-        if key not in pools:
-            client = _new_async_client(settings)
-            pools[key] = (client, _closed_with_loop(client))
-        return pools[key][0]
+        if loop not in _async_clients:
+            _async_clients[loop] = {}
+            _close_clients_with(loop)
+        clients = _async_clients[loop]
+        if key not in clients:
+            clients[key] = _new_async_client(settings)
+        return clients[key]
 
 
 def _new_async_client(settings: Settings) -> httpx.AsyncClient:
@@ -83,19 +80,39 @@ def _new_async_client(settings: Settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, follow_redirects=False)
 
 
-def _closed_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-    """Tie a client to the running loop: `asyncio.run` closes async generators at its end."""
+def _close_clients_with(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a loop's clients closed before the loop is.
 
-    async def hold() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await client.aclose()
+    Connections can be closed only while their loop runs, and the last moment that every loop
+    comes by is its own `close`: LlamaIndex makes loops to call async code from sync code, and
+    closes them without shutting anything down.
+    """
+    close = loop.close
 
-    held = hold()
-    with contextlib.suppress(StopIteration):
-        held.__anext__().send(None)  # up to its yield, which makes it known to the loop
-    return held
+    def close_clients_first() -> None:
+        _close_clients_of(loop)
+        close()
+
+    loop.close = close_clients_first  # type: ignore[method-assign]  # of this object alone
+
+
+def _close_clients_of(loop: asyncio.AbstractEventLoop) -> None:
+    if loop.is_running():
+        return
+    with _lock:
+        clients = _async_clients.pop(loop, {}).values()
+    if loop.is_closed() or not clients:
+        return
+    closing = _aclose(clients)
+    try:
+        loop.run_until_complete(closing)
+    except RuntimeError:  # another loop is running in this thread
+        closing.close()
+
+
+async def _aclose(clients: Iterable[httpx.AsyncClient]) -> None:
+    for client in clients:
+        await client.aclose()
 
 
 def _key(settings: Settings) -> _Key:
@@ -121,8 +138,13 @@ def _proxy(settings: Settings) -> str | None:
 
 @atexit.register
 def close_shared_clients() -> None:
-    """Close the shared sync clients. Runs at exit; a later call opens new ones."""
+    """Close the shared clients, except those of running loops.
+
+    Runs at exit; a later call opens new ones.
+    """
     with _lock:
         for client in _clients.values():
             client.close()
         _clients.clear()
+    for loop in list(_async_clients):
+        _close_clients_of(loop)

@@ -221,6 +221,10 @@ class ProviderNotSupportSpeechToTextError(BadRequestError):
     """400 `provider_not_support_speech_to_text`."""
 
 
+class SpeechToTextDisabledError(BadRequestError):
+    """400 `speech_to_text_disabled` (1.16.0; before `invalid_param`)."""
+
+
 class DatasetNotInitializedError(BadRequestError):
     """400 `dataset_not_initialized`."""
 

@@ -47,8 +47,16 @@ def _never_sent(error: Exception) -> bool:
     )
 
 
-def hide_key(error: Exception) -> None:
-    """Take the key out of the request that an httpx error carries, for tracers that show it."""
+def hide_key(error: BaseException) -> None:
+    """Take the key out of an error of the HTTP libraries, for reporters that show all they find.
+
+    It is in the request that an httpx error carries, and in the local variables of the frames
+    that it came through.
+    """
     request = getattr(error, "_request", None)
     if isinstance(request, httpx.Request):
         request.headers.pop("Authorization", None)
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__

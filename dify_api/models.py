@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import uuid
 from datetime import datetime, timezone
 from decimal import Decimal
 from functools import lru_cache
@@ -34,7 +35,7 @@ def _from_rfc_822(value: object) -> object:
     if isinstance(value, str) and "," in value:
         try:
             return email.utils.parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return value
     return value
 
@@ -58,6 +59,14 @@ def _from_json_text(value: object) -> object:
 
 JSONObject = Annotated[dict[str, Any], BeforeValidator(_from_json_text)]
 """An object, sent as such or as JSON text."""
+
+
+def _none_to_list(value: object) -> object:
+    return [] if value is None else value
+
+
+Items = Annotated[list[T], BeforeValidator(_none_to_list)]
+"""A list; null is an empty one."""
 
 
 class Usage(Model):
@@ -112,6 +121,15 @@ class RetrieverResource(Model):
     title: str | None = None
     files: list[dict[str, Any]] | None = None
     summary: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The segment's id; where there is none, a UUID made from the passage itself."""
+        if self.segment_id:
+            return self.segment_id
+        source = self.document_id or self.document_name or self.title
+        names = [self.dataset_id or "", source or "", self.content]
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, "\n".join(names)))
 
 
 class AnswerFile(Model):

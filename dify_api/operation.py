@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 from urllib.parse import quote
 
 T_co = TypeVar("T_co", covariant=True)
 
-Query = Mapping[str, str | int | bool | None]
+Query = Mapping[str, str | int | bool | Sequence[str] | None]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class FilePart:
     """
 
     name: str
-    content: bytes | IO[bytes] | Path
+    content: bytes | IO[bytes] | Path = field(repr=False)
     mime_type: str
 
 
@@ -37,7 +38,7 @@ class Operation(Generic[T_co]):
         path: Path below the base URL, such as "/chat-messages".
         result: The type that the reply is read as: a model, `list`, `bytes` for a body that is
             no JSON, `NoneType` where the body says nothing, `Answer` for generations.
-        query: Query parameters; None values are left out.
+        query: Query parameters; None values are left out, each of a sequence is sent.
         json: JSON body; None for no body.
         form: Fields of a multipart form beside `file`.
         file: The file of a multipart form.
@@ -47,6 +48,8 @@ class Operation(Generic[T_co]):
             the stream leaves nothing behind.
         page: How further pages are asked for: "first_id", "last_id" or "page"; None for
             calls that are no lists.
+        older_method: The method that older servers want, tried where `method` is refused
+            with 405; None where it never differed.
     """
 
     method: str
@@ -60,11 +63,16 @@ class Operation(Generic[T_co]):
     generates: bool = False
     stop_path: str | None = None
     page: str | None = None
+    older_method: str | None = None
 
     @property
     def name(self) -> str:
         """Method and path, as errors show them."""
         return f"{self.method} {self.path}"
+
+    def as_older(self) -> Operation[T_co]:
+        """The same for an older server: by `older_method`."""
+        return replace(self, method=self.older_method or self.method, older_method=None)
 
 
 def require(value: str, name: str, what: str) -> str:
@@ -75,6 +83,24 @@ def require(value: str, name: str, what: str) -> str:
     """
     if not value or not value.strip():
         raise ValueError(f"{name} must not be empty: {what}")
+    return value
+
+
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+def require_uuid(value: str, name: str) -> str:
+    """Return `value`, or raise a clear error where it is no UUID.
+
+    Servers answer such ids with an HTML page, or with a 500.
+
+    Raises:
+        ValueError: If it is not a UUID in its usual form; the message names `name`.
+    """
+    if not _UUID.fullmatch(value or ""):
+        raise ValueError(
+            f'{name} must be a UUID such as "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10", not {value!r}'
+        )
     return value
 
 

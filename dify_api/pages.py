@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from dify_api.models import Model
+from dify_api.models import Items, Model
 from dify_api.operation import Operation
 
 ItemT = TypeVar("ItemT")
@@ -14,12 +14,21 @@ ItemT = TypeVar("ItemT")
 class Page(Model, Generic[ItemT]):
     """One page of a list."""
 
-    data: list[ItemT] = []
+    data: Items[ItemT] = []
     limit: int | None = None
     has_more: bool | None = None
     """Absent from `/app/feedbacks`."""
     page: int | None = None
     total: int | None = None
+
+
+def in_order(operation: Operation[Page[ItemT]], page: Page[ItemT]) -> list[ItemT]:
+    """The items of a page in the order in which its list goes on.
+
+    Messages come in pages from newest to oldest, each page from oldest to newest: they are
+    turned, so that the whole list goes from newest to oldest.
+    """
+    return page.data[::-1] if operation.page == "first_id" else page.data
 
 
 def next_page(
@@ -29,13 +38,16 @@ def next_page(
     if not page.data or page.has_more is False or operation.page is None:
         return None
     if operation.page == "page":
-        limit = int(operation.query.get("limit") or page.limit or 20)
-        if len(page.data) < limit:
+        if len(page.data) < (_number(operation, "limit") or page.limit or 20):
             return None  # `has_more` of /datasets only says that the page is full
-        following: str | int = int(operation.query.get("page") or 1) + 1
+        following: str | int = (_number(operation, "page") or 1) + 1
     else:
-        edge = page.data[0] if operation.page == "first_id" else page.data[-1]
-        following = str(getattr(edge, "id", ""))
+        following = str(getattr(in_order(operation, page)[-1], "id", ""))
         if not following or operation.query.get(operation.page) == following:
             return None
     return replace(operation, query={**operation.query, operation.page: following})
+
+
+def _number(operation: Operation[object], name: str) -> int | None:
+    value = operation.query.get(name)
+    return value if isinstance(value, int) else None

@@ -12,10 +12,15 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from types import NoneType
+from typing import Any, TypeVar, cast
 
 from dify_api import errors
 from dify_api.errors import DifyError, StatusError
+from dify_api.models import decode
+from dify_api.operation import Operation
+
+T = TypeVar("T")
 
 _BY_CODE: dict[str, type[StatusError]] = {
     "bad_request": errors.BadRequestError,
@@ -36,6 +41,7 @@ _BY_CODE: dict[str, type[StatusError]] = {
     "file_extension_blocked": errors.FileExtensionBlockedError,
     "no_audio_uploaded": errors.NoAudioUploadedError,
     "provider_not_support_speech_to_text": errors.ProviderNotSupportSpeechToTextError,
+    "speech_to_text_disabled": errors.SpeechToTextDisabledError,
     "dataset_not_initialized": errors.DatasetNotInitializedError,
     "invalid_form_data": errors.InvalidFormDataError,
     "agent_not_published": errors.AgentNotPublishedError,
@@ -77,6 +83,41 @@ _BY_STATUS: dict[int, type[StatusError]] = {
     415: errors.UnsupportedMediaTypeError,
     429: errors.RateLimitError,
 }
+
+
+def result_from_reply(
+    operation: Operation[T], status: int, headers: Mapping[str, str], body: bytes
+) -> T:
+    """The result of `operation` that a reply below 300 holds.
+
+    Args:
+        operation: What was asked.
+        status: HTTP status.
+        headers: Response headers, names in lower case or a case-insensitive mapping.
+        body: The whole body.
+
+    Raises:
+        UnexpectedReplyError: If the reply is none to this operation.
+    """
+    if operation.result is NoneType:
+        return cast("T", None)
+    if operation.result is bytes:
+        if not (is_json(headers) and body.strip() == b"null"):
+            return cast("T", body)
+        problem = "the server has no file for this"  # speech of an unknown message
+        hint = None
+    else:
+        try:
+            return decode(operation.result, json.loads(body))
+        except ValueError:
+            problem = f"the reply is not the {operation.result.__name__} that was asked for"
+            hint = 'Check base_url: it ends in "/v1" on a standard installation.'
+    raise errors.UnexpectedReplyError(problem, status=status, operation=operation.name, hint=hint)
+
+
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Whether a body is JSON by its headers."""
+    return headers.get("content-type", "").startswith("application/json")
 
 
 def error_from_reply(
@@ -173,8 +214,10 @@ def _retry_after(value: str | None) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+    if moment.tzinfo is None:  # "-0000"
+        moment = moment.replace(tzinfo=timezone.utc)
     return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -28,9 +28,9 @@ class RequestArguments(TypedDict, total=False):
 
     method: Required[str]
     url: Required[str]
-    headers: dict[str, str]
+    headers: httpx.Headers
     timeout: httpx.Timeout
-    params: dict[str, str]
+    params: dict[str, str | list[str]]
     json: Mapping[str, Any]
     data: Mapping[str, str]
     files: dict[str, tuple[str, bytes | IO[bytes], str]]
@@ -56,7 +56,7 @@ class Settings:
     timeout: httpx.Timeout
     progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT
     max_retries: int = 2
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     verify: bool = True
 
@@ -97,19 +97,17 @@ class Settings:
 
     def request(self, operation: Operation[object]) -> RequestArguments:
         """The arguments of `httpx.Client.build_request` for an operation."""
+        headers = httpx.Headers({"Accept-Encoding": "identity"})  # gzip would hold streams back
+        headers.update(self.headers)
         arguments: RequestArguments = {
             "method": operation.method,
             "url": self.base_url + operation.path,
-            "headers": {
-                "Accept-Encoding": "identity",  # a compressed stream would be held back
-                **self.headers,
-                "Authorization": f"Bearer {self.api_key.get_secret_value()}",
-            },
+            "headers": headers,
             "timeout": self.timeout,
         }
         if operation.query:
             arguments["params"] = {
-                name: str(value).lower() if isinstance(value, bool) else str(value)
+                name: _query_value(value)
                 for name, value in operation.query.items()
                 if value is not None
             }
@@ -124,9 +122,20 @@ class Settings:
             arguments["files"] = {"file": (part.name, opened, part.mime_type)}
         return arguments
 
+    def authorize(self, request: httpx.Request) -> httpx.Request:
+        """Give a request the key: last, so that no variable but the request's headers holds it."""
+        request.headers["Authorization"] = f"Bearer {self.api_key.get_secret_value()}"
+        return request
+
     def for_stop(self) -> Settings:
         """The same with the short limits of a courtesy call."""
         return replace(self, timeout=httpx.Timeout(3.0), max_retries=0)
+
+
+def _query_value(value: str | int | bool | Sequence[str]) -> str | list[str]:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int) else list(value)
 
 
 def check_base_url(base_url: str | None) -> str:

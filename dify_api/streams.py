@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 
 import httpx
 from typing_extensions import Self
 
 from dify_api.answer import Answer
+from dify_api.deadlines import Deadline
 from dify_api.events import Event
 from dify_api.failures import hide_key
 from dify_api.operation import Operation
@@ -135,7 +134,7 @@ class EventStream(_Stream):
         if not is_event_stream(response):
             yield from reader.take_json(response.read())
         else:
-            deadline = _Deadline(response)
+            deadline = Deadline(response)
             try:
                 for piece in raw_pieces(response):
                     yield from reader.feed(piece)
@@ -209,7 +208,7 @@ class AsyncEventStream(_Stream):
         async for event, _ in self.steps():
             yield event
 
-    async def steps(self) -> AsyncIterator[Step]:
+    async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
         reader, response, cause = self._reader, self._entered(), None
         if not is_event_stream(response):
@@ -245,37 +244,6 @@ class AsyncEventStream(_Stream):
 
 
 _leaving: set[asyncio.Future[None]] = set()  # asyncio itself keeps only weak references
-
-
-class _Deadline:
-    """Ends a blocking read of a response after some seconds, by shutting its socket.
-
-    httpx fixes the read timeout when the request is made, and the server may keep the socket
-    open for minutes after an answer's end (1.14.2).
-    """
-
-    def __init__(self, response: httpx.Response) -> None:
-        stream = response.extensions.get("network_stream")
-        self._socket: socket.socket | None = stream.get_extra_info("socket") if stream else None
-        self._timer: threading.Timer | None = None
-
-    def set(self, seconds: float) -> None:
-        """Let the reading end `seconds` from now."""
-        self.cancel()
-        if self._socket is not None:
-            self._timer = threading.Timer(seconds, self._shut)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _shut(self) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # The plain socket's own: SSLSocket.shutdown would drop the TLS state of a read.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def is_event_stream(response: httpx.Response) -> bool:

@@ -41,12 +41,12 @@ def test_importing_an_adapter_costs_nothing_until_it_is_used(package: str) -> No
     assert heavy.isdisjoint(loaded)
 
 
-def test_a_sync_model_loads_no_async_http_client() -> None:
+def test_a_client_loads_neither_aiohttp_nor_tenacity_before_its_first_call() -> None:
     loaded = run(
-        "import sys; from langchain_dify import ChatDify; ChatDify(api_key='app-x', user='u');"
-        "print(*sys.modules)"
+        "import sys; from dify_api import AsyncDifyClient, DifyClient;"
+        "DifyClient('app-x'); AsyncDifyClient('app-x'); print(*sys.modules)"
     ).split()
-    assert "aiohttp" not in loaded
+    assert {"aiohttp", "tenacity"}.isdisjoint(loaded)
 
 
 @pytest.mark.parametrize("package", ["langchain_dify", "llama_index_dify", "dify_api"])
@@ -63,4 +63,15 @@ def test_the_packages_say_that_they_are_typed() -> None:
         "from importlib.resources import files\n"
         "for name in ('dify_api', 'langchain_dify', 'llama_index_dify', 'dify_local'):\n"
         "    assert (files(name) / 'py.typed').is_file(), name\n"
+    )
+
+
+@pytest.mark.parametrize("package", ["langchain_dify", "llama_index_dify"])
+def test_no_public_name_is_hidden_by_a_module_of_the_same_name(package: str) -> None:
+    run(
+        f"import importlib, pkgutil, types, {package} as package\n"
+        "for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "for name in package.__all__:\n"
+        "    assert not isinstance(getattr(package, name), types.ModuleType), name\n"
     )

@@ -1,0 +1,104 @@
+"""Every operation function of `dify_api`, called with sample arguments."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+import uuid
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from dify_api import (
+    annotations,
+    application,
+    audio,
+    chat,
+    completion,
+    conversations,
+    end_users,
+    feedback,
+    files,
+    human_input,
+    knowledge,
+    messages,
+    workflows,
+)
+from dify_api.operation import Operation
+
+MODULES: list[ModuleType] = [
+    annotations,
+    application,
+    audio,
+    chat,
+    completion,
+    conversations,
+    end_users,
+    feedback,
+    files,
+    human_input,
+    knowledge,
+    messages,
+    workflows,
+]
+
+
+SAMPLES: dict[str, Any] = {
+    "action": "enable",
+    "answer": "146",
+    "embedding_model_name": "text-embedding-3-small",
+    "embedding_provider_name": "openai",
+    "file": b"content",
+    "inputs": {"planet": "Saturn"},
+    "name": "Moons",
+    "query": "How many moons has Saturn?",
+    "question": "How many moons has Saturn?",
+    "rating": "like",
+    "score_threshold": 0.9,
+    "text": "Saturn has 146 moons.",
+    "user": "ann",
+    "value": 146,
+}
+
+OPTIONAL_SAMPLES = {"text", "name"}
+"""Optional parameters without which the call says nothing."""
+
+
+def operation_functions() -> Iterator[Callable[..., Operation[Any]]]:
+    """The public functions of the modules that return an operation."""
+    for module in MODULES:
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if name.startswith("_") or function.__module__ != module.__name__:
+                continue
+            result = typing.get_type_hints(function)["return"]
+            if typing.get_origin(result) is Operation:
+                yield function
+
+
+def ids_of(function: Callable[..., Operation[Any]]) -> dict[str, str]:
+    """A UUID for each parameter that is part of the path."""
+    parameters = inspect.signature(function).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.name not in SAMPLES]
+    return {name: str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in needed}
+
+
+def sample(function: Callable[..., Operation[Any]], **given: Any) -> Operation[Any]:
+    """The operation that a function makes of sample arguments."""
+    values = {**SAMPLES, **ids_of(function)}
+    arguments = {
+        name: values[name]
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is parameter.empty or name in OPTIONAL_SAMPLES
+    }
+    return function(**{**arguments, **given})
+
+
+def route(function: Callable[..., Operation[Any]]) -> tuple[str, str]:
+    """Method and path with the names of ids in place of the samples."""
+    operation = sample(function)
+    path = operation.path
+    for name, value in ids_of(function).items():
+        path = path.replace(value, f"{{{name}}}")
+    path = re.sub("/annotation-reply/(enable|disable)", "/annotation-reply/{action}", path)
+    return operation.method, path

@@ -1,0 +1,107 @@
+"""No operation of the official specification is forgotten."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from pathlib import Path
+
+import pytest
+
+import dify_api
+from tests.dify_api.operations.introspection import operation_functions, route, sample
+
+SPECIFIED = {
+    ("DELETE", "/apps/annotations/{annotation_id}"),
+    ("DELETE", "/conversations/{conversation_id}"),
+    ("GET", "/app/feedbacks"),
+    ("GET", "/apps/annotation-reply/{action}/status/{job_id}"),
+    ("GET", "/apps/annotations"),
+    ("GET", "/conversations"),
+    ("GET", "/conversations/{conversation_id}/variables"),
+    ("GET", "/end-users/{end_user_id}"),
+    ("GET", "/files/{file_id}/preview"),
+    ("GET", "/form/human_input/{form_token}"),
+    ("GET", "/info"),
+    ("GET", "/messages"),
+    ("GET", "/messages/{message_id}/suggested"),
+    ("GET", "/meta"),
+    ("GET", "/parameters"),
+    ("GET", "/site"),
+    ("GET", "/workflow/{workflow_run_id}/events"),
+    ("GET", "/workflows/logs"),
+    ("GET", "/workflows/run/{workflow_run_id}"),
+    ("POST", "/apps/annotation-reply/{action}"),
+    ("POST", "/apps/annotations"),
+    ("POST", "/audio-to-text"),
+    ("POST", "/chat-messages"),
+    ("POST", "/chat-messages/{task_id}/stop"),
+    ("POST", "/completion-messages"),
+    ("POST", "/completion-messages/{task_id}/stop"),
+    ("POST", "/conversations/{conversation_id}/name"),
+    ("POST", "/datasets/{dataset_id}/retrieve"),
+    ("POST", "/files/upload"),
+    ("POST", "/form/human_input/{form_token}"),
+    ("POST", "/messages/{message_id}/feedbacks"),
+    ("POST", "/text-to-audio"),
+    ("POST", "/workflows/run"),
+    ("POST", "/workflows/tasks/{task_id}/stop"),
+    ("POST", "/workflows/{workflow_id}/run"),
+    ("PUT", "/apps/annotations/{annotation_id}"),
+    ("PUT", "/conversations/{conversation_id}/variables/{variable_id}"),
+}
+"""The 36 operations of an application, and the search of a knowledge base."""
+
+KNOWLEDGE_BASES = {
+    ("GET", "/datasets"),
+    ("GET", "/datasets/{dataset_id}"),
+    ("GET", "/workspaces/current/models/model-types/{model_type}"),
+}
+
+FUNCTIONS = list(operation_functions())
+
+
+def test_every_specified_operation_has_its_function() -> None:
+    assert len(SPECIFIED) == 36 + 1
+    assert {route(function) for function in FUNCTIONS} == SPECIFIED | KNOWLEDGE_BASES
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f"{f.__module__}.{f.__name__}")
+def test_the_operation_says_what_its_annotation_says(function: typing.Any) -> None:
+    (result,) = typing.get_args(typing.get_type_hints(function)["return"])
+    assert sample(function).result == result
+    method, path = route(function)
+    documented = inspect.getdoc(function) or ""
+    if "{action}" not in path:
+        assert f"`{method} {path}" in documented
+    module = function.__module__.removeprefix("dify_api.")
+    assert getattr(dify_api, module).__name__ == function.__module__
+
+
+def test_the_table_of_endpoints_is_complete() -> None:
+    table = (Path(__file__).parents[3] / "docs" / "endpoints.md").read_text()
+    rows = set(re.findall(r"^\| `([A-Z]+) (\S+)` \| `(\S+)` \| `(\S+)` \| \S", table, re.MULTILINE))
+    assert rows == {
+        (*route(function), _short_name(function), _result_name(function)) for function in FUNCTIONS
+    }
+
+
+def _short_name(function: typing.Any) -> str:
+    return f"{function.__module__.removeprefix('dify_api.')}.{function.__name__}"
+
+
+def _result_name(function: typing.Any) -> str:
+    result = sample(function).result
+    return "None" if result is type(None) else result.__name__
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f"{f.__module__}.{f.__name__}")
+def test_the_user_is_sent_wherever_the_endpoint_takes_one(function: typing.Any) -> None:
+    if "user" not in inspect.signature(function).parameters:
+        return
+    operation = sample(function)
+    places = [operation.query, operation.json or {}, operation.form or {}]
+    assert [place["user"] for place in places if "user" in place] == ["ann"]
+    with pytest.raises(ValueError, match="user must not be empty"):
+        sample(function, user=" ")

@@ -1,0 +1,70 @@
+"""Shared clients end with their event loop, whoever runs and closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dify_api import AsyncDifyClient, application, connections
+from dify_local import LocalDify
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalDify]:
+    with LocalDify() as running:
+        yield running
+
+
+async def _ask(server: LocalDify) -> str:
+    client = AsyncDifyClient(server.keys["chat"], base_url=server.base_url)
+    return (await client.send(application.info())).name
+
+
+def _run_properly(server: LocalDify) -> str:
+    return asyncio.run(_ask(server))
+
+
+def _run_and_close(server: LocalDify) -> str:
+    """As LlamaIndex calls async code from sync code: without shutting anything down."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(_ask(server))
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("run", [_run_properly, _run_and_close])
+def test_nothing_is_left_open(server: LocalDify, run: Callable[[LocalDify], str]) -> None:
+    gc.collect()
+    kept = len(connections._async_clients)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        names = {run(server) for _ in range(3)}
+        gc.collect()
+    assert names == {"Solar System Chat"}
+    assert [str(w.message) for w in caught if w.category is ResourceWarning] == []
+    assert len(connections._async_clients) == kept
+
+
+def test_a_loop_that_is_never_closed_is_closed_at_exit(server: LocalDify) -> None:
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(_ask(server)) == "Solar System Chat"
+    [client] = connections._async_clients[loop].values()
+    connections.close_shared_clients()
+    assert client.is_closed
+    assert loop not in connections._async_clients
+    assert loop.run_until_complete(_ask(server)) == "Solar System Chat"  # opened anew
+    loop.close()
+    assert loop not in connections._async_clients
+
+
+async def test_a_running_loop_keeps_its_clients(server: LocalDify) -> None:
+    await _ask(server)
+    clients = connections._async_clients[asyncio.get_running_loop()]
+    connections.close_shared_clients()
+    assert not any(client.is_closed for client in clients.values())
+    assert await _ask(server) == "Solar System Chat"

@@ -1,0 +1,108 @@
+"""The API key is sent to the server, and shown nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dify_api import AsyncDifyClient, DifyClient, DifyError, application, chat
+from dify_api.operation import Operation
+from tests.support.replay import ReplayServer, Reply
+
+KEY = "app-Kk3zVerySecretKey"
+MESSAGE = chat.send_message("Hello", user="ann")
+UNAUTHORIZED = Reply(
+    401,
+    {"content-type": "application/json"},
+    [b'{"code": "unauthorized", "message": "Access token is invalid", "status": 401}'],
+)
+
+
+def refuse() -> ReplayServer:
+    return ReplayServer(lambda _: UNAUTHORIZED)
+
+
+def break_off() -> ReplayServer:
+    return ReplayServer(
+        lambda _: Reply(200, {"content-type": "text/event-stream"}, [b"data: {"], ending="cut")
+    )
+
+
+def close() -> ReplayServer:
+    server = ReplayServer(lambda _: UNAUTHORIZED)
+    server.__exit__()
+    return server
+
+
+def test_clients_do_not_show_it() -> None:
+    for kind in (DifyClient, AsyncDifyClient):
+        client = kind(KEY, base_url="http://127.0.0.1/v1", proxy="http://me:password@proxy")
+        shown = f"{client!r} {client} {client.settings!r} {client.fingerprint}"
+        assert KEY not in shown
+        assert "password" not in shown
+        assert KEY not in repr(client.settings.request(application.info()))
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(client)
+
+
+@pytest.mark.parametrize("fail", [refuse, break_off, close])
+@pytest.mark.parametrize("operation", [MESSAGE, application.info()], ids=lambda o: o.path)
+async def test_errors_do_not_hold_it(
+    fail: Callable[[], ReplayServer], operation: Operation[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caught: list[DifyError] = []
+    with fail() as server:
+        try:
+            DifyClient(KEY, base_url=server.base_url, max_retries=0).send(operation)
+        except DifyError as error:
+            caught.append(error)
+        try:
+            await AsyncDifyClient(KEY, base_url=server.base_url, max_retries=0).send(operation)
+        except DifyError as error:
+            caught.append(error)
+    assert len(caught) == 2
+    for error in caught:
+        assert KEY not in f"{error!s} {error!r} {vars(error)}"
+        restored = pickle.loads(pickle.dumps(error))
+        assert (type(restored), str(restored)) == (type(error), str(error))
+        assert vars(restored).keys() == vars(error).keys()
+        assert KEY.encode() not in pickle.dumps(error)
+        link: BaseException | None = error
+        while link is not None:
+            shown = traceback.TracebackException.from_exception(link, capture_locals=True)
+            assert KEY not in "".join(shown.format())
+            request = getattr(link, "_request", None)
+            assert request is None or "authorization" not in request.headers
+            link = link.__cause__ or link.__context__
+    assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("key", ["", "  ", None])
+def test_a_missing_key_is_told_at_once(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIFY_API_KEY", raising=False)
+    with pytest.raises(ValueError, match="DIFY_API_KEY"):
+        DifyClient(key)
+
+
+def test_a_key_that_cannot_be_sent_is_refused_without_being_shown() -> None:
+    with pytest.raises(ValueError, match="copy it again") as raised:
+        DifyClient("app-ключ")
+    assert "ключ" not in str(raised.value)
+
+
+def test_key_and_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFY_API_KEY", f" {KEY}\n")
+    monkeypatch.setenv("DIFY_BASE_URL", "http://dify.example/v1/")
+    settings = DifyClient().settings
+    assert settings.api_key.get_secret_value() == KEY
+    assert settings.base_url == "http://dify.example/v1"
+    monkeypatch.delenv("DIFY_BASE_URL")
+    assert DifyClient().settings.base_url == "https://api.dify.ai/v1"
+    with pytest.raises(ValueError, match="must be a URL"):
+        DifyClient(base_url="dify.example/v1")
