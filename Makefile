@@ -32,7 +32,7 @@ bench: $(VENV)/.bench
 
 ## Record cassettes/ anew from the server that DIFY_RECORD_BASE_URL names; see CONTRIBUTING.
 record: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/dify_api/operations --record-mode=rewrite
+	$(BIN)/python -m pytest tests/contract/scenarios --record-mode=rewrite -rs
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -185,9 +185,15 @@ class AnswerBuilder:
         )
         files = dict(self._files)
         for file in listed:
-            if file.belongs_to != "user":
-                files.setdefault(file.id or file.related_id or file.url or str(len(files)), file)
+            name = file.id or file.related_id or file.url or str(len(files))
+            if name in files or not self._is_users_own(file):
+                files.setdefault(name, file)
         return list(files.values())
+
+    def _is_users_own(self, file: AnswerFile) -> bool:
+        """Completion, chat and agent apps list the user's attachments too (1.14.2, 1.16.0)."""
+        attached = self.workflow is None and file.transfer_method in ("local_file", "remote_url")
+        return attached or file.belongs_to == "user"
 
     def _identify(self, event: Event) -> None:
         self.task_id = self.task_id or event.task_id

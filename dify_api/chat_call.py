@@ -41,6 +41,8 @@ class ChatOptions:
         files: Further entries of the request's `files`, as they are.
         response_mode: "streaming" or "blocking".
         auto_generate_name: Whether the server names a new conversation.
+        workflow_id: Published version of a chatflow to run.
+        trace_id: Your trace id.
     """
 
     app: str
@@ -53,6 +55,8 @@ class ChatOptions:
     files: Sequence[Mapping[str, Any]] = ()
     response_mode: chat.ResponseMode = "streaming"
     auto_generate_name: bool = False
+    workflow_id: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def prepare_chat(
         files=files,
         response_mode=options.response_mode,
         auto_generate_name=options.auto_generate_name,
+        workflow_id=options.workflow_id,
+        trace_id=options.trace_id,
     )
     return ChatCall(operation, None)
 

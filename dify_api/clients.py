@@ -101,7 +101,7 @@ class Clients:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _api_key=None, _http_client=None, _http_async_client=None)
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+    def __copy__(self) -> Self:
         copied = type(self).__new__(type(self))
         copied.__setstate__(self.__getstate__())
         copied._api_key = self._api_key
@@ -109,4 +109,5 @@ class Clients:
         copied._http_async_client = self._http_async_client
         return copied
 
-    __copy__ = __deepcopy__
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self.__copy__()

@@ -14,6 +14,7 @@ import threading
 import urllib.request
 from collections.abc import Iterable
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import httpx
@@ -43,6 +44,7 @@ def shared_client(settings: Settings) -> httpx.Client:
                     verify=_tls(settings.verify), limits=_LIMITS, proxy=_proxy(settings)
                 ),
                 follow_redirects=False,
+                cookies=_no_cookies(),
             )
         return _clients[key]
 
@@ -77,7 +79,7 @@ def _new_async_client(settings: Settings) -> httpx.AsyncClient:
     transport = AiohttpTransport(
         verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None
     )
-    return httpx.AsyncClient(transport=transport, follow_redirects=False)
+    return httpx.AsyncClient(transport=transport, follow_redirects=False, cookies=_no_cookies())
 
 
 def _close_clients_with(loop: asyncio.AbstractEventLoop) -> None:
@@ -118,6 +120,11 @@ async def _aclose(clients: Iterable[httpx.AsyncClient]) -> None:
 def _key(settings: Settings) -> _Key:
     # A forked process must not share the sockets of its parent.
     return (settings.base_url, settings.proxy, settings.verify, os.getpid())
+
+
+def _no_cookies() -> CookieJar:
+    """A jar that stays empty: what one app's proxy sets must not reach another app's requests."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 @lru_cache(maxsize=2)

@@ -310,7 +310,14 @@ asyncio.run(main())
 def test_nothing_is_left_open_at_exit() -> None:
     with serve(reply()) as server:
         run = subprocess.run(
-            [sys.executable, "-W", "always", "-c", SUCCESSIVE_LOOPS, server.base_url],
+            [
+                sys.executable,
+                "-W",
+                "always::ResourceWarning",
+                "-c",
+                SUCCESSIVE_LOOPS,
+                server.base_url,
+            ],
             capture_output=True,
             text=True,
             timeout=60,

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dify_api import AsyncDifyClient, application, connections
+from dify_api import AsyncDifyClient, DifyClient, application, connections
 from dify_local import LocalDify
+from tests.support.replay import ReplayServer, Reply
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,14 @@ async def test_a_running_loop_keeps_its_clients(server: LocalDify) -> None:
     connections.close_shared_clients()
     assert not any(client.is_closed for client in clients.values())
     assert await _ask(server) == "Solar System Chat"
+
+
+async def test_a_cookie_of_one_app_reaches_no_request() -> None:
+    """Clients are shared by apps and keys: what is set for one stays with it."""
+    headers = {"content-type": "application/json", "set-cookie": "session=secret; Path=/"}
+    with ReplayServer(lambda _: Reply(200, headers, [b"{}"])) as replay:
+        for key in ("app-one", "app-two"):
+            DifyClient(key, base_url=replay.base_url).send(application.info())
+            await AsyncDifyClient(key, base_url=replay.base_url).send(application.info())
+        assert len(replay.requests) == 4
+        assert all("cookie" not in request.headers for request in replay.requests)

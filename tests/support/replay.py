@@ -60,18 +60,18 @@ def in_pieces(body: bytes, seed: int, longest: int = 40) -> list[bytes | Callabl
 class ReplayServer:
     """Answers each request by `reply(request)`; stop endpoints by success unless told else."""
 
-    def __init__(self, reply: Callable[[Received], Reply]) -> None:
+    def __init__(
+        self, reply: Callable[[Received], Reply], *, stops: bool = True, port: int = 0
+    ) -> None:
         self.reply = reply
+        self.stops = stops
         self.requests: list[Received] = []
         self.arrived = threading.Condition()
         self.disconnected = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
+        self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
         self._connections: list[socket.socket] = []
         self._closing = False
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
     @property
     def stopped(self) -> list[str]:
@@ -89,6 +89,10 @@ class ReplayServer:
 
     def __exit__(self, *exc: object) -> None:
         self._closing = True
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)  # else it accepts once more
+        except OSError:
+            pass  # not a listener's right everywhere
         self._listener.close()
         for connection in self._connections:
             with contextlib.suppress(OSError):
@@ -108,7 +112,7 @@ class ReplayServer:
     def _serve(self, connection: socket.socket) -> None:
         try:
             for request in self._read_requests(connection):
-                if request.path.endswith("/stop"):
+                if self.stops and request.path.endswith("/stop"):
                     reply = Reply(
                         headers={"content-type": "application/json"},
                         pieces=[b'{"result": "success"}'],

@@ -210,6 +210,13 @@ def test_a_streaming_request_may_be_answered_by_json() -> None:
         receive(operation, {"code": "not_chat_app", "message": "no", "status": 400}, 400)
 
 
+def test_a_blocking_request_may_be_put_off() -> None:  # of tomorrow: 202
+    body = {"event": "workflow_maintenance_paused", "workflow_run_id": "r"}
+    operation = chat.send_message("Hello", user="ann", response_mode="blocking")
+    with pytest.raises(DifyError, match="no answer"):
+        receive(operation, body, 202)
+
+
 def test_agents_refuse_to_block() -> None:
     body = {
         "code": "invalid_param",
@@ -519,6 +526,12 @@ def test_every_shape_of_an_error(
     assert raised.value.message == message
     if code is not None:
         assert raised.value.code == code
+
+
+def test_a_file_that_is_too_large_is_refused_by_the_server_or_a_proxy() -> None:
+    for body in ({"code": "file_too_large", "message": "File size exceeded."}, "<html></html>"):
+        with pytest.raises(errors.PayloadTooLargeError):
+            receive(files.upload(b"x", user="ann"), body, 413)
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -1,0 +1,124 @@
+"""LangChain models: the framework's floor, ours, and two partner packages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
+
+from benchmarks.answers import QUESTION, text, tokens
+
+_MESSAGE_ID = "20f9145f-05e3-41a3-a2b1-8e2b1d15ca7d"
+
+
+class _ChatModel:
+    """What the users of any chat model write."""
+
+    model: BaseChatModel
+
+    def stream(self) -> Iterator[str]:
+        for chunk in self.model.stream(QUESTION):
+            yield chunk.content
+
+    async def astream(self) -> AsyncIterator[str]:
+        async for chunk in self.model.astream(QUESTION):
+            yield chunk.content
+
+    def invoke(self) -> str:
+        return str(self.model.invoke(QUESTION).content)
+
+    async def ainvoke(self) -> str:
+        return str((await self.model.ainvoke(QUESTION)).content)
+
+    def construct(self) -> Any:
+        return type(self).new(self.base_url)
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.model = type(self).new(base_url)
+
+    @staticmethod
+    def new(base_url: str) -> BaseChatModel:
+        raise NotImplementedError
+
+
+def _chunk(token: str) -> ChatGenerationChunk:
+    return ChatGenerationChunk(message=AIMessageChunk(content=token, id=_MESSAGE_ID))
+
+
+class _FloorModel(BaseChatModel):
+    """The least that a streaming model can do: no wire, only the framework's objects."""
+
+    _tokens: tuple[str, ...] = PrivateAttr()
+    _chunks: list[ChatGenerationChunk] | None = PrivateAttr()
+
+    def __init__(self, base_url: str, prebuilt: bool) -> None:
+        super().__init__()
+        self._tokens = tokens(int(base_url.split("/")[3]))
+        self._chunks = [_chunk(token) for token in self._tokens] if prebuilt else None
+
+    @property
+    def _llm_type(self) -> str:
+        return "floor"
+
+    def _generate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
+        message = AIMessage(content=text(len(self._tokens)))
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _agenerate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
+        return self._generate()
+
+    def _stream(self, *_args: Any, **_kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        if self._chunks is not None:
+            yield from self._chunks
+            return
+        for token in self._tokens:
+            yield _chunk(token)
+
+    async def _astream(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in self._stream():
+            yield chunk
+
+
+class Floor(_ChatModel):
+    @staticmethod
+    def new(base_url: str) -> BaseChatModel:
+        return _FloorModel(base_url, prebuilt=False)
+
+
+class PrebuiltFloor(_ChatModel):
+    @staticmethod
+    def new(base_url: str) -> BaseChatModel:
+        return _FloorModel(base_url, prebuilt=True)
+
+
+class Dify(_ChatModel):
+    @staticmethod
+    def imports() -> None:
+        from langchain_dify import ChatDify  # noqa: F401
+
+    @staticmethod
+    def new(base_url: str) -> BaseChatModel:
+        from langchain_dify import ChatDify
+
+        return ChatDify(api_key="app-benchmark", base_url=base_url, user="benchmark")
+
+
+class OpenAI(_ChatModel):
+    @staticmethod
+    def new(base_url: str) -> BaseChatModel:
+        from langchain_openai import ChatOpenAI
+
+        return ChatOpenAI(model="planets-1", api_key="sk-benchmark", base_url=base_url)
+
+
+class Mistral(_ChatModel):
+    @staticmethod
+    def new(base_url: str) -> BaseChatModel:
+        from langchain_mistralai import ChatMistralAI
+
+        return ChatMistralAI(model_name="planets-1", api_key="sk-benchmark", endpoint=base_url)

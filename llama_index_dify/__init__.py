@@ -1,0 +1,63 @@
+"""Dify apps in LlamaIndex: models, chat engines, query engines, retrievers, tools.
+
+Names are imported when they are first used, so that importing the package costs no more than
+LlamaIndex's core.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llama_index_dify.base import Dify as Dify
+    from llama_index_dify.chat_engine import DifyChatEngine as DifyChatEngine
+    from llama_index_dify.chat_stream import (
+        DifyStreamingChatResponse as DifyStreamingChatResponse,
+    )
+    from llama_index_dify.completion import DifyCompletion as DifyCompletion
+    from llama_index_dify.nodes import nodes_from_resources as nodes_from_resources
+    from llama_index_dify.open_streams import opened as opened
+    from llama_index_dify.query_engine import DifyQueryEngine as DifyQueryEngine
+    from llama_index_dify.query_responses import (
+        AsyncDifyStreamingResponse as AsyncDifyStreamingResponse,
+    )
+    from llama_index_dify.query_responses import DifyResponse as DifyResponse
+    from llama_index_dify.query_responses import DifyStreamingResponse as DifyStreamingResponse
+    from llama_index_dify.records import conversation_id as conversation_id
+    from llama_index_dify.records import source_nodes as source_nodes
+    from llama_index_dify.retriever import DifyRetriever as DifyRetriever
+    from llama_index_dify.sessions import DifySessions as DifySessions
+    from llama_index_dify.tools import DifyTool as DifyTool
+    from llama_index_dify.tools import DifyToolSpec as DifyToolSpec
+
+_PLACES = {
+    "AsyncDifyStreamingResponse": "query_responses",
+    "Dify": "base",
+    "DifyChatEngine": "chat_engine",
+    "DifyCompletion": "completion",
+    "DifyQueryEngine": "query_engine",
+    "DifyResponse": "query_responses",
+    "DifyRetriever": "retriever",
+    "DifySessions": "sessions",
+    "DifyStreamingChatResponse": "chat_stream",
+    "DifyStreamingResponse": "query_responses",
+    "DifyTool": "tools",
+    "DifyToolSpec": "tools",
+    "conversation_id": "records",
+    "nodes_from_resources": "nodes",
+    "opened": "open_streams",
+    "source_nodes": "records",
+}
+
+__all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]  # names are lazy
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_PLACES)

@@ -1,0 +1,333 @@
+"""`DifyChatEngine`: a conversation with a Dify app."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.callbacks import CallbackManager, trace_method
+from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
+from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
+from typing_extensions import Self
+
+from dify_api import messages
+from dify_api.conversation import user_fingerprint
+from llama_index_dify.base import Dify
+from llama_index_dify.chat_history import chat_messages
+from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
+from llama_index_dify.chat_turn import ChatTurn
+from llama_index_dify.open_streams import opened
+from llama_index_dify.records import Origin, source_nodes
+from llama_index_dify.records import conversation_id as conversation_of
+from llama_index_dify.sessions import DifySessions
+
+
+class DifyChatEngine(BaseChatEngine):
+    """A conversation with a chat, agent or chatflow app.
+
+    Which conversation it is, the messages in `memory` tell; or it is named, by
+    `conversation_id`; or it belongs to a session that several machines serve, by `sessions` and
+    `session_id`. A turn enters the memory when its answer has ended or was stopped, not when it
+    failed.
+
+    Messages may be `ChatMessage`s with image, audio, video and document blocks. Further keyword
+    arguments of a turn (`user`, `inputs`, `files`) go to the model's call.
+
+    Args:
+        llm: The app.
+        memory: Keeps the messages. Default: a `ChatMemoryBuffer`.
+        prefix_messages: System text that begins a conversation, or goes into the model's
+            `system_input` on every turn.
+        conversation_id: Conversation on the server to continue.
+        sessions: Map of sessions to conversations.
+        session_id: The session, with `sessions`.
+        callback_manager: Default: the model's.
+
+    Raises:
+        ValueError: If both a conversation and a session are named, or half of a session.
+
+    Example:
+        >>> engine = DifyChatEngine(Dify(api_key="app-..."))
+        >>> print(engine.chat("Which planet has most moons?"))
+        Saturn, with 146.
+        >>> response = engine.stream_chat("And which of those is the largest?")
+        >>> "".join(response.response_gen), len(response.source_nodes)
+        ('Titan.', 2)
+    """
+
+    def __init__(
+        self,
+        llm: Dify,
+        *,
+        memory: BaseMemory | None = None,
+        prefix_messages: Sequence[ChatMessage] = (),
+        conversation_id: str | None = None,
+        sessions: DifySessions | None = None,
+        session_id: str | None = None,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        if (sessions is None) != (session_id is None):
+            raise ValueError("sessions and session_id belong together: give both or neither")
+        if conversation_id is not None and session_id is not None:
+            raise ValueError("a session has its own conversation: do not give conversation_id")
+        self._llm = llm
+        self._memory = memory or ChatMemoryBuffer.from_defaults(token_limit=llm.context_window)
+        self._prefix_messages = list(prefix_messages)
+        self._conversation_id = conversation_id
+        self._sessions = sessions
+        self._session_id = session_id
+        self.callback_manager = callback_manager or llm.callback_manager
+
+    @classmethod
+    def from_defaults(
+        cls,
+        llm: Dify | None = None,
+        *,
+        chat_history: Sequence[ChatMessage] | None = None,
+        memory: BaseMemory | None = None,
+        system_prompt: str | None = None,
+        prefix_messages: Sequence[ChatMessage] = (),
+        conversation_id: str | None = None,
+        sessions: DifySessions | None = None,
+        session_id: str | None = None,
+        callback_manager: CallbackManager | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make an engine as LlamaIndex's others are made.
+
+        Args:
+            llm: The app; default: `Dify(**kwargs)`.
+            chat_history: Messages to begin with.
+            memory: Keeps the messages.
+            system_prompt: One prefix message.
+            prefix_messages: See the class.
+            conversation_id: See the class.
+            sessions: See the class.
+            session_id: See the class.
+            callback_manager: See the class.
+            kwargs: Arguments of `Dify` where no `llm` is given.
+        """
+        if llm is not None and kwargs:
+            raise TypeError(f"unexpected with llm: {', '.join(kwargs)}")
+        if system_prompt is not None:
+            prefix_messages = [
+                ChatMessage(role=MessageRole.SYSTEM, content=system_prompt),
+                *prefix_messages,
+            ]
+        engine = cls(
+            llm or Dify(**kwargs),
+            memory=memory,
+            prefix_messages=prefix_messages,
+            conversation_id=conversation_id,
+            sessions=sessions,
+            session_id=session_id,
+            callback_manager=callback_manager,
+        )
+        if chat_history:
+            engine._memory.set(list(chat_history))
+        return engine
+
+    # Turns --------------------------------------------------------------------------------------
+
+    @trace_method("chat")
+    def chat(
+        self,
+        message: str | ChatMessage,
+        chat_history: list[ChatMessage] | None = None,
+        **kwargs: Any,
+    ) -> AgentChatResponse:
+        """Say something; wait for the whole answer.
+
+        Args:
+            message: What the user says.
+            chat_history: Replaces the memory, if given.
+            kwargs: For the model's call.
+
+        Raises:
+            DifyError: If there is no answer, or not a whole one.
+        """
+        if chat_history is not None:
+            self._memory.set(chat_history)
+        turn = self._turn(message, kwargs)
+        turn.begin(self._session_key(turn.user))
+        try:
+            history = self._memory.get() if self._resends else self._memory.get_all()
+            response = self._llm.chat(self._messages(turn, history), **self._call(turn, kwargs))
+        except BaseException:
+            turn.end(None)
+            raise
+        turn.keep(conversation_of(response.message))
+        turn.end(response.message)
+        return _agent_response(response, turn)
+
+    @trace_method("chat")
+    async def achat(
+        self,
+        message: str | ChatMessage,
+        chat_history: list[ChatMessage] | None = None,
+        **kwargs: Any,
+    ) -> AgentChatResponse:
+        """`chat` for asyncio."""
+        if chat_history is not None:
+            await self._memory.aset(chat_history)
+        turn = self._turn(message, kwargs)
+        await turn.abegin(self._session_key(turn.user))
+        try:
+            history = await self._ahistory()
+            response = await self._llm.achat(
+                self._messages(turn, history), **self._call(turn, kwargs)
+            )
+        except BaseException:
+            await turn.aend(None)
+            raise
+        await turn.akeep(conversation_of(response.message))
+        await turn.aend(response.message)
+        return _agent_response(response, turn)
+
+    @trace_method("chat")
+    def stream_chat(
+        self,
+        message: str | ChatMessage,
+        chat_history: list[ChatMessage] | None = None,
+        **kwargs: Any,
+    ) -> DifyStreamingChatResponse:
+        """Say something; get the answer as a stream. The request goes out with its first token.
+
+        Args:
+            message: What the user says.
+            chat_history: Replaces the memory, if given.
+            kwargs: For the model's call.
+        """
+        if chat_history is not None:
+            self._memory.set(chat_history)
+        turn = self._turn(message, kwargs)
+        turn.begin(self._session_key(turn.user))
+        try:
+            history = self._memory.get() if self._resends else self._memory.get_all()
+            with opened() as streams:
+                chat_stream = self._llm.stream_chat(
+                    self._messages(turn, history), **self._call(turn, kwargs)
+                )
+        except BaseException:
+            turn.end(None)
+            raise
+        return DifyStreamingChatResponse(chat_stream=chat_stream, turn=turn, opened=streams)
+
+    @trace_method("chat")
+    async def astream_chat(
+        self,
+        message: str | ChatMessage,
+        chat_history: list[ChatMessage] | None = None,
+        **kwargs: Any,
+    ) -> DifyStreamingChatResponse:
+        """`stream_chat` for asyncio."""
+        if chat_history is not None:
+            await self._memory.aset(chat_history)
+        turn = self._turn(message, kwargs)
+        await turn.abegin(self._session_key(turn.user))
+        try:
+            history = await self._ahistory()
+            with opened() as streams:
+                achat_stream = await self._llm.astream_chat(
+                    self._messages(turn, history), **self._call(turn, kwargs)
+                )
+        except BaseException:
+            await turn.aend(None)
+            raise
+        return DifyStreamingChatResponse(achat_stream=achat_stream, turn=turn, opened=streams)
+
+    # The conversation ---------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget the conversation, on every machine: the next turn begins a new one."""
+        self._memory.reset()
+        self._conversation_id = None
+        if self._sessions is not None:
+            self._sessions.forget(self._session_key(self._llm.user) or "")
+
+    async def areset(self) -> None:
+        """`reset` for asyncio."""
+        await self._memory.areset()
+        self._conversation_id = None
+        if self._sessions is not None:
+            await self._sessions.aforget(self._session_key(self._llm.user) or "")
+
+    @property
+    def chat_history(self) -> list[ChatMessage]:
+        """The messages: those in memory, or the server's, where the conversation was named.
+
+        Raises:
+            DifyError: If the server cannot be asked.
+        """
+        user, conversation_id = self._llm.user, self._conversation_id
+        if self._sessions is not None:
+            conversation_id = self._sessions.get(self._session_key(user) or "")
+        if conversation_id is None:
+            return self._memory.get_all()
+        listed = messages.list_messages(conversation_id, user=user, limit=100)
+        newest_first = list(self._llm.client.iterate(listed))
+        return chat_messages(newest_first, Origin(self._llm.app, user, self._llm.base_url))
+
+    async def achat_history(self) -> list[ChatMessage]:
+        """`chat_history` for asyncio."""
+        user, conversation_id = self._llm.user, self._conversation_id
+        if self._sessions is not None:
+            conversation_id = await self._sessions.aget(self._session_key(user) or "")
+        if conversation_id is None:
+            return await self._memory.aget_all()
+        listed = messages.list_messages(conversation_id, user=user, limit=100)
+        newest_first = [message async for message in self._llm.async_client.iterate(listed)]
+        return chat_messages(newest_first, Origin(self._llm.app, user, self._llm.base_url))
+
+    # Details ------------------------------------------------------------------------------------
+
+    @property
+    def _resends(self) -> bool:
+        """Whether the history goes along each time, so that memory must fit it to the model."""
+        return self._llm.memory == "client"
+
+    async def _ahistory(self) -> list[ChatMessage]:
+        return await (self._memory.aget() if self._resends else self._memory.aget_all())
+
+    def _turn(self, message: str | ChatMessage, options: Mapping[str, Any]) -> ChatTurn:
+        if isinstance(message, str):
+            message = ChatMessage(role=MessageRole.USER, content=message)
+        user = options.get("user") or self._llm.user
+        return ChatTurn(self._llm, self._memory, message, user, self._sessions)
+
+    def _session_key(self, user: str) -> str | None:
+        """A session is one user's with one app: others may use the same ids."""
+        if self._session_id is None:
+            return None
+        return f"{self._llm.app}/{user_fingerprint(user)}/{self._session_id}"
+
+    def _call(self, turn: ChatTurn, options: Mapping[str, Any]) -> dict[str, Any]:
+        conversation_id = self._conversation_id or turn.conversation_id
+        return {"conversation_id": conversation_id, **options}
+
+    def _messages(self, turn: ChatTurn, history: Sequence[ChatMessage]) -> list[ChatMessage]:
+        if turn.is_awaited:
+            history = _after_answers(history)  # of a conversation that was reset elsewhere
+        begun = self._conversation_id or turn.conversation_id
+        if begun and self._llm.system_input is None:
+            return [*history, turn.question]  # the system text was said when it began
+        return [*self._prefix_messages, *history, turn.question]
+
+
+def _after_answers(history: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+    """What follows the last answer of a Dify app."""
+    for index in range(len(history), 0, -1):
+        if conversation_of(history[index - 1]):
+            return history[index:]
+    return history
+
+
+def _agent_response(response: ChatResponse, turn: ChatTurn) -> AgentChatResponse:
+    nodes = source_nodes(response)
+    return AgentChatResponse(
+        response=response.message.content or "",
+        sources=tool_outputs(turn.question, nodes),
+        source_nodes=nodes,
+        metadata=response.raw,
+    )

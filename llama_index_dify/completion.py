@@ -1,0 +1,106 @@
+"""`DifyCompletion`: a completion app as a completion model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
+from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
+
+from dify_api import completion
+from dify_api.attachments import Attachment
+from dify_api.chat_call import ChatCall
+from dify_api.conversation import write_out
+from dify_api.steps import Steps
+from llama_index_dify.messages import attachments, turns
+from llama_index_dify.model import CALL_ARGUMENTS, DifyModel, check_call_arguments
+
+
+class DifyCompletion(DifyModel):
+    """A completion app as a LlamaIndex LLM.
+
+    The prompt becomes one of the app's variables. `chat` writes its messages out as one prompt:
+    completion apps keep no conversations.
+
+    Calls take `user`, `inputs` and `files` (entries of Dify's `files`) as keyword arguments.
+
+    Args:
+        api_key: Key of the app. Default: `DIFY_API_KEY`.
+        base_url: Address of the API. Default: `DIFY_BASE_URL`, else Dify's cloud.
+        user: The end user. Default: `DIFY_USER`, else "llama-index".
+        prompt_input: Variable of the app that takes the prompt. Default: "query".
+        inputs: Values of the app's other variables.
+        reasoning: Whether reasoning is kept out of the text.
+        response_mode: "streaming" (default) or "blocking", for `complete` and `chat`.
+        timeout: Seconds for one network operation. Default: connect 10, read 60.
+        max_retries: Further attempts where repeating is safe. Default: 2.
+        http_client: Your own `httpx.Client`; default: a shared one.
+        http_async_client: Your own `httpx.AsyncClient`; default: a shared one per event loop.
+        default_headers: Headers for every request.
+
+    Example:
+        >>> llm = DifyCompletion(api_key="app-...")
+        >>> llm.complete("A haiku about Saturn").text
+        'Rings of ice and dust ...'
+    """
+
+    prompt_input: str = "query"
+    """Variable of the app that takes the prompt."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name of the class."""
+        return "DifyCompletion"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """A completion model without function calling."""
+        return LLMMetadata(
+            context_window=self.context_window,
+            num_output=self.num_output,
+            is_chat_model=False,
+            is_function_calling_model=False,
+            model_name="dify",
+        )
+
+    def _chat_call(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
+    ) -> Steps[ChatCall]:
+        if self.messages_to_prompt in (None, messages_to_prompt):
+            prompt = write_out(turns(messages))
+        else:
+            prompt = self.messages_to_prompt(messages)
+        files = [file for message in messages for file in attachments(message)]
+        return self._call(prompt, files, options)
+
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[ChatCall]:
+        return self._call(prompt, [], options)
+
+    def _call(
+        self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
+    ) -> Steps[ChatCall]:
+        check_call_arguments(options, CALL_ARGUMENTS, "DifyCompletion")
+        if not prompt.strip():
+            raise ValueError("the prompt must not be empty: say what to ask the app")
+        return self._prepare(prompt, attached, options)
+
+    def _prepare(
+        self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
+    ) -> Steps[ChatCall]:
+        user = self._user(options)
+        references = {}
+        for attachment in attached:
+            if attachment.identity not in references:
+                upload = attachment.upload(user)
+                uploaded = (yield upload) if upload else None
+                references[attachment.identity] = attachment.reference(
+                    uploaded.id if uploaded else None
+                )
+        operation = completion.send_message(
+            {**self._merged_inputs(options), self.prompt_input: prompt},
+            user=user,
+            files=[*(options.get("files") or ()), *references.values()],
+            response_mode=self.response_mode,
+        )
+        return ChatCall(operation, None)

@@ -1,0 +1,43 @@
+"""Streams that were opened within a block of code, so that they can be closed for sure.
+
+LlamaIndex wraps the generator of a streaming call in its own, and closing that one closes ours
+only once nothing refers to it any more: a turn of the event loop later, or never while a handler
+keeps an exception. Who opens a stream inside `opened()` gets hold of the generator itself::
+
+    with opened() as streams:
+        responses = await llm.astream_chat(messages)
+    ...
+    for stream in streams:
+        await stream.aclose()  # the app is stopped now
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+OpenStream = Generator[Any, None, None] | AsyncGenerator[Any, None]
+StreamT = TypeVar("StreamT", bound=OpenStream)
+
+_opened: ContextVar[list[OpenStream] | None] = ContextVar("dify_opened_streams", default=None)
+
+
+@contextmanager
+def opened() -> Iterator[list[OpenStream]]:
+    """Collect the streams that are opened within the block, by this task or thread."""
+    streams: list[OpenStream] = []
+    token = _opened.set(streams)
+    try:
+        yield streams
+    finally:
+        _opened.reset(token)
+
+
+def remember(stream: StreamT) -> StreamT:
+    """Return `stream`, having shown it to the `opened()` around the call, if any."""
+    streams = _opened.get()
+    if streams is not None:
+        streams.append(stream)
+    return stream

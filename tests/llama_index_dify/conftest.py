@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dify_local import LocalDify
+from llama_index_dify import Dify, DifyCompletion
+
+
+@pytest.fixture(scope="session")
+def local_dify() -> Iterator[LocalDify]:
+    with LocalDify() as server:
+        yield server
+
+
+@pytest.fixture
+def local(local_dify: LocalDify) -> LocalDify:
+    """The local server, with nothing recorded yet."""
+    local_dify.clear()
+    return local_dify
+
+
+@pytest.fixture
+def llm(local: LocalDify) -> Dify:
+    return Dify(api_key=local.keys["chat"], base_url=local.base_url, user="ann")
+
+
+@pytest.fixture
+def completion_llm(local: LocalDify) -> DifyCompletion:
+    return DifyCompletion(api_key=local.keys["completion"], base_url=local.base_url, user="ann")
