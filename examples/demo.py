@@ -56,8 +56,9 @@ def with_llama_index(app: App) -> None:
         show_sources(
             (node.metadata["title"], node.score, node.text) for node in source_nodes(response)
         )
-        facts = response.additional_kwargs
-        show_facts(facts["total_tokens"], facts.get("total_price"), facts["conversation_id"])
+        facts = response.raw
+        usage = facts["usage"] or {"total_tokens": 0}
+        show_facts(usage["total_tokens"], usage.get("total_price"), facts["conversation_id"])
 
 
 def ask(question: str) -> None:

@@ -89,10 +89,8 @@ class ReplayServer:
 
     def __exit__(self, *exc: object) -> None:
         self._closing = True
-        try:
+        with contextlib.suppress(OSError):  # not a listener's right everywhere
             self._listener.shutdown(socket.SHUT_RDWR)  # else it accepts once more
-        except OSError:
-            pass  # not a listener's right everywhere
         self._listener.close()
         for connection in self._connections:
             with contextlib.suppress(OSError):

@@ -1,0 +1,378 @@
+"""`ChatDify`: a chat, agent or chatflow app as a LangChain chat model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+from langchain_core.caches import BaseCache
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    AsyncCallbackManagerForLLMRun,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, Field
+
+from dify_api.chat import ResponseMode
+from dify_api.chat_call import ChatOptions
+from dify_api.conversation import Memory, OnFork
+from dify_api.steps import arun, run
+from langchain_dify.arguments import DifyArguments, check_call_arguments
+from langchain_dify.call_plan import CALL_ARGUMENTS, ChatCallPlan, plan_call
+from langchain_dify.errors import model_errors
+from langchain_dify.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify.structured_output import (
+    METHODS,
+    output_parser,
+    response_format_of,
+    with_raw,
+)
+from langchain_dify.tool_calling import tool_choice_of
+from langchain_dify.tracing import anode_tracer, current_run, known_run, node_tracer
+
+
+class ChatDify(DifyArguments, BaseChatModel):
+    """A Dify chat, agent, chatflow or New Agent app as a chat model.
+
+    The object holds no conversation: where one goes on is read from the messages given. An
+    answer carries its `conversation_id`, so a history that ends with it continues it, whoever
+    stored the history; only what is new is sent.
+
+    Example:
+        >>> model = ChatDify(api_key="app-...", user="ann")
+        >>> question = HumanMessage("Which planet has most moons?")
+        >>> answer = model.invoke([question])
+        >>> answer.content, answer.response_metadata["conversation_id"]
+        ('Saturn ...', '7719ddd9-...')
+        >>> model.invoke([question, answer, HumanMessage("And the second most?")]).content
+        'Jupiter ...'
+    """
+
+    conversation_id: str | None = None
+    """Conversation to continue, whatever the messages say. Meant for one call: pass it to
+    `invoke`, `bind` it, or set it through `configurable_fields`."""
+    memory: Memory = "server"
+    """Who keeps the history: Dify ("server"), or the caller ("client"), for graphs that edit or
+    rewind it: each call then starts a new conversation with everything written out."""
+    on_fork: OnFork = "ignore"
+    """What to do when the conversation on the server went on without the history given:
+    "ignore", "new" (start a new one with the history written out) or "error"."""
+    system_input: str | None = None
+    """Input of the app that takes the system text. Default: it stands before the query."""
+    reasoning: bool = False
+    """Whether `<think>` text becomes reasoning blocks instead of a part of the answer."""
+    response_mode: ResponseMode = "streaming"
+    """How the server is asked. "streaming" serves `invoke` too: proxies cut what is silent."""
+    auto_generate_name: bool = False
+    """Whether the server names a new conversation (up to 1.12.1 that takes it a second)."""
+    workflow_id: str | None = None
+    """Published version of a chatflow to run; by default the newest."""
+    streaming: bool | None = None
+    """Whether `invoke` streams to callbacks; False also makes `stream` yield one chunk."""
+    cache: BaseCache | bool | None = Field(default=False, exclude=True)
+    """Off by default: a conversation does not repeat itself."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "chat-dify"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {
+            **self._app_params(),
+            "conversation_id": self.conversation_id,
+            "memory": self.memory,
+            "system_input": self.system_input,
+            "reasoning": self.reasoning,
+            "workflow_id": self.workflow_id,
+        }
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        model = kwargs.get("model")
+        params = LangSmithParams(
+            ls_provider=MODEL_PROVIDER,
+            ls_model_type="chat",
+            ls_model_name=model if isinstance(model, str) else MODEL_NAME,
+        )
+        if stop:
+            params["ls_stop"] = stop
+        return params
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        call = self._call_of(messages, stop, kwargs)
+        client = self.client
+        with model_errors():
+            ready = run(client, call.prepare())
+            with (
+                node_tracer(run_manager) as tracer,
+                client.stream(ready.operation) as stream,
+            ):
+                chunks = call.chunks(stream)
+                token = chunks.token
+                for event, text in stream.steps():
+                    if text and chunks.is_plain:
+                        yield token(text)
+                        continue
+                    tracer.take(event)
+                    yield from chunks.take(event, text)
+                    if chunks.is_cut:
+                        break
+                yield from chunks.finish()
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        call = self._call_of(messages, stop, kwargs)
+        client = self.async_client
+        with model_errors():
+            ready = await arun(client, call.prepare())
+            async with (
+                anode_tracer(run_manager) as tracer,
+                client.stream(ready.operation) as stream,
+                aclosing(stream.steps()) as steps,
+            ):
+                chunks = call.chunks(stream)
+                token = chunks.token
+                async for event, text in steps:
+                    if text and chunks.is_plain:
+                        yield token(text)
+                        continue
+                    await tracer.atake(event)
+                    for chunk in chunks.take(event, text):
+                        yield chunk
+                    if chunks.is_cut:
+                        break
+                for chunk in chunks.finish():
+                    yield chunk
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call = self._call_of(messages, stop, kwargs)
+        client = self.client
+        with model_errors():
+            ready = run(client, call.prepare())
+            with (
+                node_tracer(run_manager) as tracer,
+                client.stream(ready.operation) as stream,
+            ):
+                chunks = call.chunks(stream)
+                for event, text in stream.steps():
+                    if not text:
+                        tracer.take(event)
+                    chunks.watch(event, text)
+                    if chunks.is_cut:
+                        break
+        return ChatResult(generations=[ChatGeneration(message=chunks.message())])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call = self._call_of(messages, stop, kwargs)
+        client = self.async_client
+        with model_errors():
+            ready = await arun(client, call.prepare())
+            async with (
+                anode_tracer(run_manager) as tracer,
+                client.stream(ready.operation) as stream,
+                aclosing(stream.steps()) as steps,
+            ):
+                chunks = call.chunks(stream)
+                async for event, text in steps:
+                    if not text:
+                        await tracer.atake(event)
+                    chunks.watch(event, text)
+                    if chunks.is_cut:
+                        break
+        return ChatResult(generations=[ChatGeneration(message=chunks.message())])
+
+    # langchain-core does not tell `_stream` the model's run, below which nodes are traced. So
+    # the run of `stream` gets its id here, and that of `invoke` is left where `_stream` looks.
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # langchain-core's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Stream an answer. See `BaseChatModel.stream`; `kwargs` are arguments of the call."""
+        if self._should_stream(async_api=False, **{**kwargs, "stream": True}):
+            config, run = known_run(CallbackManager, CallbackManagerForLLMRun, config)
+            kwargs |= {"run_manager": run} if run else {}
+        return super().stream(input, config, stop=stop, **kwargs)
+
+    def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # langchain-core's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Stream an answer, for asyncio. See `BaseChatModel.astream`."""
+        if self._should_stream(async_api=True, **{**kwargs, "stream": True}):
+            config, run = known_run(AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config)
+            kwargs |= {"run_manager": run} if run else {}
+        return super().astream(input, config, stop=stop, **kwargs)
+
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with current_run(run_manager):
+            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with current_run(run_manager):
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        kwargs.pop("run_manager", None)
+        return super()._get_invocation_params(stop, **kwargs)
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools to the app's model, by prompt: see `langchain_dify.tool_calling`.
+
+        Args:
+            tools: Functions, pydantic classes, tools, or schemas in OpenAI's format.
+            tool_choice: "auto" (default), "none", "any" or "required" (a call is asked for), or
+                the name of the tool to call. Asked for, not enforced: Dify cannot.
+            **kwargs: Further arguments of a call.
+
+        Raises:
+            ValueError: If `tool_choice` names no tool.
+        """
+        formatted = [convert_to_openai_tool(tool) for tool in tools]
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice_of(tool_choice, formatted)
+        return self.bind(tools=formatted, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        include_raw: bool = False,
+        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Have answers as instances of a schema, by prompt and strict parsing.
+
+        Args:
+            schema: A pydantic class, a TypedDict or a JSON Schema.
+            include_raw: Whether to return `{"raw", "parsed", "parsing_error"}` and not to raise.
+            method: For other models' sake; all three do the same here.
+            strict: Likewise.
+            **kwargs: Further arguments of a call.
+
+        Returns:
+            A runnable that asks the app once. Streamed, it yields the object as it grows.
+
+        Raises:
+            OutputParserException: When called, if the app does not answer in such JSON.
+            ValueError: If `schema` or `method` is unknown.
+
+        Example:
+            >>> class Planet(BaseModel):
+            ...     name: str
+            ...     moons: int
+            >>> model.with_structured_output(Planet).invoke("The planet with most moons")
+            Planet(name='Saturn', moons=274)
+        """
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+        model = self.bind(
+            response_format=response_format_of(schema),
+            ls_structured_output_format={
+                "kwargs": {"method": method, "strict": strict},
+                "schema": schema,
+            },
+            **kwargs,
+        )
+        parser = output_parser(schema)
+        return with_raw(model, parser) if include_raw else model | parser
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """About how many tokens messages have: the model behind the app is not known."""
+        return count_tokens_approximately(messages)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Not to be had: the model behind the app is not known.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("the model behind a Dify app, and so its tokens, are not known")
+
+    def get_num_tokens(self, text: str) -> int:
+        """About how many tokens a text has."""
+        return count_tokens_approximately([HumanMessage(text)])
+
+    def _call_of(
+        self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
+    ) -> ChatCallPlan:
+        check_call_arguments(kwargs, type(self), CALL_ARGUMENTS)
+        options = ChatOptions(
+            app=self.app,
+            user=kwargs.get("user") or self.user,
+            conversation_id=kwargs.get("conversation_id") or self.conversation_id,
+            inputs={**self.inputs, **(kwargs.get("inputs") or {})},
+            system_input=self.system_input,
+            memory=self.memory,
+            on_fork=self.on_fork,
+            files=kwargs.get("files") or self.files,
+            response_mode=self.response_mode,
+            auto_generate_name=self.auto_generate_name,
+            workflow_id=self.workflow_id,
+            trace_id=kwargs.get("trace_id"),
+        )
+        return plan_call(messages, options, kwargs, stop or self.stop or (), self.reasoning)

@@ -1,0 +1,48 @@
+"""Passages of Dify's knowledge as documents: an answer's citations, a search's records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from langchain_core.documents import Document
+
+from dify_api.models import RetrieverResource
+
+_NOT_METADATA = {"content", "doc_metadata", "segment_id"}
+
+
+def documents_from_resources(resources: Iterable[RetrieverResource]) -> list[Document]:
+    """Turn citations into documents, one for each passage, in their order.
+
+    Args:
+        resources: `Answer.retriever_resources`, or `RetrieveResult.resources(dataset_id)`.
+
+    Returns:
+        Documents whose `id` is the segment's and whose metadata hold `source` and `title` (the
+        document's name), `score` (0 to 1; absent for keyword search), `position`, `dataset_id`,
+        `dataset_name`, `document_id`, `document_name`, whatever else Dify tells of the passage,
+        and the metadata of the document it is from.
+
+    Example:
+        >>> document = documents_from_resources(answer.retriever_resources)[0]
+        >>> document.metadata["source"], document.metadata["score"]
+        ('saturn.md', 0.81)
+    """
+    return [_document(resource) for resource in resources]
+
+
+def _document(resource: RetrieverResource) -> Document:
+    own: dict[str, Any] = {
+        name: value
+        for name in RetrieverResource.model_fields
+        if name not in _NOT_METADATA and (value := getattr(resource, name)) is not None
+    }
+    name = resource.document_name or resource.title
+    if name:
+        own.update(source=name, title=resource.title or name)
+    return Document(
+        id=resource.identity,
+        page_content=resource.content,
+        metadata={**(resource.doc_metadata or {}), **own},
+    )

@@ -1,0 +1,103 @@
+"""Errors that are both Dify's and LangChain's.
+
+What `ChatDify` and `DifyLLM` raise is the class of `dify_api.errors` that names the failure and,
+where langchain-core has one, its class of the same meaning: `except UnauthorizedError` and
+`except ModelAuthenticationError` both catch a wrong key, and LangChain's middlewares know what
+may be retried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from langchain_core import exceptions
+
+from dify_api import errors
+from dify_api.errors import DifyError
+
+_MEANINGS: tuple[tuple[type[DifyError], str], ...] = (
+    (errors.RequestTimeoutError, "ModelTimeoutError"),
+    (errors.ConnectionFailedError, "ModelConnectionError"),
+    (errors.StreamInterruptedError, "ModelConnectionError"),
+    (errors.UnauthorizedError, "ModelAuthenticationError"),
+    (errors.ForbiddenError, "ModelPermissionDeniedError"),
+    (errors.NotFoundError, "ModelNotFoundError"),
+    (errors.RateLimitError, "ModelRateLimitError"),
+    (errors.ServerError, "ModelAPIError"),
+    (errors.StatusError, "ModelInvalidRequestError"),
+)
+"""First match counts. Names, for older releases of langchain-core lack the classes."""
+
+_CONTEXT_OVERFLOW = re.compile(
+    r"context[_ ]length|context window|maximum context|too many tokens|exceeds? the .*token",
+    re.IGNORECASE,
+)
+
+
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Raise a `DifyError` of the block as what it is in LangChain too."""
+    try:
+        yield
+    except DifyError as error:
+        raise as_model_error(error).with_traceback(error.__traceback__) from error.__cause__
+
+
+def as_model_error(error: DifyError) -> DifyError:
+    """The same error as an instance of langchain-core's class too, where there is one.
+
+    Example:
+        >>> error = as_model_error(UnauthorizedError("Access token is invalid", status=401))
+        >>> isinstance(error, ModelAuthenticationError), isinstance(error, UnauthorizedError)
+        (True, True)
+    """
+    meaning = _meaning(error)
+    if meaning is None or isinstance(error, meaning):
+        return error
+    return _restore(type(error), meaning, error.message, vars(error))
+
+
+def _meaning(error: DifyError) -> type[Exception] | None:
+    if isinstance(error, errors.StatusError) and _CONTEXT_OVERFLOW.search(error.message or ""):
+        overflow = getattr(exceptions, "ContextOverflowError", None)
+        if overflow is not None:
+            return cast("type[Exception]", overflow)
+    for kind, name in _MEANINGS:
+        if isinstance(error, kind):
+            return cast("type[Exception] | None", getattr(exceptions, name, None))
+    return getattr(exceptions, "ModelError", None)
+
+
+_classes: dict[tuple[type[DifyError], type[Exception]], type[DifyError]] = {}
+
+
+def _combined(kind: type[DifyError], meaning: type[Exception]) -> type[DifyError]:
+    if (kind, meaning) not in _classes:
+        _classes[kind, meaning] = _combine(kind, meaning)
+    return _classes[kind, meaning]
+
+
+def _combine(kind: type[DifyError], meaning: type[Exception]) -> type[DifyError]:
+    def reduce(self: DifyError) -> tuple[object, ...]:
+        return (_restore, (kind, meaning, self.message, vars(self)))
+
+    members = {
+        "__doc__": kind.__doc__,
+        "__module__": kind.__module__,
+        "__reduce__": reduce,
+        "is_retryable": property(lambda self: self.retryable),
+    }
+    return cast("type[DifyError]", type(kind.__name__, (kind, meaning), members))
+
+
+def _restore(
+    kind: type[DifyError], meaning: type[Exception], message: str, state: dict[str, object]
+) -> DifyError:
+    combined = _combined(kind, meaning)
+    error = combined.__new__(combined, message)
+    Exception.__init__(error, message)
+    vars(error).update(state)
+    return error

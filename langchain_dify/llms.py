@@ -1,0 +1,218 @@
+"""`DifyLLM`: a completion app as a LangChain LLM."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from langchain_core.caches import BaseCache
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.llms import LLM
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables.config import ContextThreadPoolExecutor
+from pydantic import Field
+
+from dify_api import completion
+from dify_api.answer import Answer
+from dify_api.chat import ResponseMode
+from dify_api.conversation import user_fingerprint
+from dify_api.operation import Operation
+from dify_api.reader import Step
+from langchain_dify.arguments import DifyArguments, check_call_arguments
+from langchain_dify.chunks import AnswerSource, GenerationChunks
+from langchain_dify.errors import model_errors
+from langchain_dify.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify.text_flow import TextFlow
+
+
+class DifyLLM(DifyArguments, LLM):
+    """A Dify completion app as an LLM: a prompt in, a text out.
+
+    The prompt becomes the input `prompt_input` of the app; citations, usage and price are in
+    the generation's `generation_info`.
+
+    Example:
+        >>> llm = DifyLLM(api_key="app-...", user="ann", inputs={"tone": "dry"})
+        >>> llm.invoke("A sentence about Saturn")
+        'Saturn has rings of ice and dust.'
+    """
+
+    prompt_input: str = "query"
+    """Name of the app's input that takes the prompt."""
+    response_mode: ResponseMode = "streaming"
+    """How the server is asked. "streaming" serves `invoke` too: proxies cut what is silent."""
+    cache: BaseCache | bool | None = Field(default=False, exclude=True)
+    """Off by default."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "dify"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {**self._app_params(), "prompt_input": self.prompt_input}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider=MODEL_PROVIDER, ls_model_type="llm", ls_model_name=MODEL_NAME
+        )
+        if stop:
+            params["ls_stop"] = stop
+        return params
+
+    def _call(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> str:
+        return self._complete(prompt, stop, kwargs).text
+
+    async def _acall(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> str:
+        return (await self._acomplete(prompt, stop, kwargs)).text
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if len(prompts) == 1:
+            return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
+        with ContextThreadPoolExecutor() as executor:
+            done = executor.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts)
+            return LLMResult(generations=[[generation] for generation in done])
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        calls = (self._acomplete(prompt, stop, kwargs) for prompt in prompts)
+        return LLMResult(generations=[[done] for done in await asyncio.gather(*calls)])
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        call = self._completion_call(prompt, stop, kwargs)
+        with model_errors(), self.client.stream(call.operation) as stream:
+            for chunk in _chunks_of(stream.steps(), call.chunks(stream)):
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        call = self._completion_call(prompt, stop, kwargs)
+        with model_errors():
+            async with (
+                self.async_client.stream(call.operation) as stream,
+                aclosing(_achunks_of(stream.steps(), call.chunks(stream))) as chunks,
+            ):
+                async for chunk in chunks:
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _complete(
+        self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
+    ) -> Generation:
+        call = self._completion_call(prompt, stop, kwargs)
+        with model_errors(), self.client.stream(call.operation) as stream:
+            chunks = call.chunks(stream)
+            for event, text in stream.steps():
+                chunks.watch(event, text)
+                if chunks.is_cut:
+                    break
+        return chunks.generation()
+
+    async def _acomplete(
+        self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
+    ) -> Generation:
+        call = self._completion_call(prompt, stop, kwargs)
+        with model_errors():
+            async with (
+                self.async_client.stream(call.operation) as stream,
+                aclosing(stream.steps()) as steps,
+            ):
+                chunks = call.chunks(stream)
+                async for event, text in steps:
+                    chunks.watch(event, text)
+                    if chunks.is_cut:
+                        break
+        return chunks.generation()
+
+    def _completion_call(
+        self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
+    ) -> _CompletionCall:
+        check_call_arguments(kwargs, type(self))
+        if not prompt.strip():
+            raise ValueError("the prompt must not be empty: say what the app shall write")
+        user = kwargs.get("user") or self.user
+        operation = completion.send_message(
+            {**self.inputs, **(kwargs.get("inputs") or {}), self.prompt_input: prompt},
+            user=user,
+            query=prompt,
+            files=kwargs.get("files") or self.files,
+            response_mode=self.response_mode,
+        )
+        flow = TextFlow(stop=stop or self.stop or ())
+        return _CompletionCall(operation, self.app, user_fingerprint(user), flow)
+
+
+class _CompletionCall:
+    """One call: what is sent, and what becomes of its answer."""
+
+    def __init__(self, operation: Operation[Answer], app: str, user: str, flow: TextFlow) -> None:
+        self.operation = operation
+        self._arguments = (app, user, flow)
+
+    def chunks(self, source: AnswerSource) -> GenerationChunks:
+        """What makes the chunks of the answer."""
+        return GenerationChunks(source, *self._arguments)
+
+
+def _chunks_of(steps: Iterator[Step], chunks: GenerationChunks) -> Iterator[GenerationChunk]:
+    for event, text in steps:
+        yield from chunks.take(event, text)
+        if chunks.is_cut:
+            break
+    yield from chunks.finish()
+
+
+async def _achunks_of(
+    steps: AsyncGenerator[Step, None], chunks: GenerationChunks
+) -> AsyncGenerator[GenerationChunk, None]:
+    async with aclosing(steps):
+        async for event, text in steps:
+            for chunk in chunks.take(event, text):
+                yield chunk
+            if chunks.is_cut:
+                break
+    for chunk in chunks.finish():
+        yield chunk

@@ -1,0 +1,119 @@
+"""A Dify knowledge base as a retriever."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+
+from dify_api.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
+from dify_api.models import RetrieverResource
+from dify_api.operation import require_uuid
+from dify_api.retrieval import KnowledgeSearch
+from dify_api.steps import Steps, arun, run
+from langchain_dify.connection import DifyConnection
+from langchain_dify.documents import documents_from_resources
+
+
+def _dataset_key() -> SecretStr | None:
+    key = os.environ.get("DIFY_DATASET_API_KEY") or os.environ.get("DIFY_API_KEY")
+    return SecretStr(key) if key else None
+
+
+class DifyRetriever(DifyConnection, BaseRetriever):
+    """Retrieves passages of a Dify knowledge base (`POST /datasets/{dataset_id}/retrieve`).
+
+    Whatever is left out is searched as the knowledge base itself is set up. Documents come best
+    first; see `documents_from_resources` for what is in them. Queries may have up to 250
+    characters.
+
+    Raises:
+        ValueError: If there is no key, or a setting cannot have the value given.
+        DifyError: If a search does not succeed.
+
+    Example:
+        >>> retriever = DifyRetriever(api_key="dataset-...", dataset_id="7f24e7c4-...", k=3)
+        >>> [document.metadata["source"] for document in retriever.invoke("Saturn's moons")]
+        ['saturn.md', 'titan.md', 'rings.md']
+        >>> retriever.invoke("Saturn's moons", k=1)
+        [Document(id='...', metadata={...}, page_content='Saturn has 146 moons ...')]
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    api_key: SecretStr | None = Field(default_factory=_dataset_key, repr=False, exclude=True)
+    """Key of the knowledge API ("dataset-..."), not of an app. Default:
+    `DIFY_DATASET_API_KEY`, else `DIFY_API_KEY`."""
+    dataset_id: str
+    """The knowledge base: the UUID in its address."""
+    k: int | None = Field(default=None, ge=1)
+    """Documents at most."""
+    score_threshold: float | None = None
+    """Lowest relevance, 0 to 1."""
+    search_method: SearchMethod | None = None
+    """"semantic_search", "full_text_search", "hybrid_search" or "keyword_search"."""
+    reranking_model: RerankingModel | None = None
+    """Model that reorders what was found: `reranking_provider_name`, `reranking_model_name`."""
+    weights: Mapping[str, Any] | None = None
+    """Weights of keyword and vector search, as Dify's reference has them."""
+    metadata_filter: MetadataFilteringConditions | None = None
+    """Conditions on the documents' metadata (servers since 1.1.0)."""
+
+    _search: KnowledgeSearch | None = PrivateAttr(default=None)
+    """Remembers the settings of the knowledge base itself, once they were asked for."""
+
+    @field_validator("dataset_id")
+    @classmethod
+    def _check_dataset_id(cls, value: str) -> str:
+        return require_uuid(value, "dataset_id")
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        score_threshold: float | None = None,
+        metadata_filter: MetadataFilteringConditions | None = None,
+    ) -> list[Document]:
+        steps = self._retrieve(query, k, score_threshold, metadata_filter)
+        return documents_from_resources(run(self.client, steps))
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        score_threshold: float | None = None,
+        metadata_filter: MetadataFilteringConditions | None = None,
+    ) -> list[Document]:
+        steps = self._retrieve(query, k, score_threshold, metadata_filter)
+        return documents_from_resources(await arun(self.async_client, steps))
+
+    def _retrieve(
+        self,
+        query: str,
+        k: int | None,
+        score_threshold: float | None,
+        metadata_filter: MetadataFilteringConditions | None,
+    ) -> Steps[list[RetrieverResource]]:
+        if self._search is None or self._search.dataset_id != self.dataset_id:
+            self._search = KnowledgeSearch(self.dataset_id)
+        return self._search.retrieve(
+            query,
+            top_k=k or self.k,
+            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
+            search_method=self.search_method,
+            reranking_model=self.reranking_model,
+            weights=self.weights,
+            metadata_filtering_conditions=metadata_filter or self.metadata_filter,
+        )

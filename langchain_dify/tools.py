@@ -1,0 +1,236 @@
+"""A Dify app as a tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.documents import Document
+from langchain_core.tools import ArgsSchema, BaseTool, ToolException
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from dify_api.answer import Answer
+from dify_api.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api.errors import DifyError
+from dify_api.input_form import InputForm
+from dify_api.operation import Operation
+from dify_api.steps import Steps, arun, run
+from langchain_dify.arguments import DEFAULT_USER
+from langchain_dify.connection import DifyConnection
+from langchain_dify.documents import documents_from_resources
+from langchain_dify.tracing import anode_tracer, node_tracer
+
+
+class ToolAnswer(Answer):
+    """The artifact of a tool call: the app's whole answer, and what it was drawn from.
+
+    Checkpoints keep artifacts as dicts: `ToolAnswer.model_validate(message.artifact)` reads both.
+    """
+
+    documents: list[Document] = []
+    """The answer's citations."""
+
+
+class DifyTool(DifyConnection, BaseTool):
+    """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
+
+    Name and description are the app's, arguments are its input form and, for apps that chat,
+    `query`. Each call is a conversation of its own. The content of the tool message is the
+    answer's text (a workflow's outputs as JSON, if there are several), the artifact is a
+    `ToolAnswer`.
+
+    A bad argument is refused before any request, by a `ValidationError` that says what to put
+    right; agents hand that to their model, and so does `handle_validation_error=explain` (of
+    `dify_api.input_form`). Any other failure is a `ToolException`, which `handle_tool_error=True`
+    turns into a message, with the `DifyError` as its cause.
+
+    Raises:
+        ValueError: If there is no key.
+
+    Example:
+        >>> moons = DifyTool.from_app(api_key="app-...", name="moons")
+        >>> moons.args
+        {'query': {'description': 'What to ask or tell the app ...', 'type': 'string', ...}}
+        >>> moons.invoke({"query": "Which planet has most moons?"})
+        'Saturn, with 274.'
+        >>> agent = create_agent(model, [moons])
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    app_tool: AppTool = Field(repr=False)
+    """What the app is and takes; `from_app` asks it."""
+    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    """The end user on whose behalf the app is called. Default: `DIFY_USER`, else "langchain"."""
+    name: str = ""
+    """Name of the tool. Default: the app's."""
+    description: str = ""
+    """What the tool is for. Default: what the app is for."""
+    args_schema: ArgsSchema | None = Field(default=None, repr=False, exclude=True)
+    """The arguments that the model sees. Default: the app's form. One of your own may leave
+    arguments out or describe them better; the values are checked against the form all the same."""
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+
+    @classmethod
+    def from_app(
+        cls,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        mode: AppMode | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        root_dir: str | Path | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Ask an app what it is, and make a tool of it.
+
+        Args:
+            name: Name of the tool. Default: the app's.
+            description: Default: the app's.
+            mode: The app's mode. Default: the app says it (servers since 1.4.0), or it is told
+                from which endpoints it has.
+            inputs: Values of variables to fix; they are no arguments of the tool then.
+            root_dir: Directory below which a file argument may be a path. Default: a file
+                argument is a public URL or the id of an uploaded file, never a path.
+            **settings: Fields of the tool, such as `api_key`, `base_url` and `user`.
+
+        Raises:
+            ValueError: If there is no key, or `inputs` names a variable that the app lacks.
+            DifyError: If the app cannot be asked.
+        """
+        connection, user = _caller(settings)
+        steps = describe_app(
+            user=user,
+            mode=mode,
+            name=name,
+            description=description,
+            inputs=inputs,
+            root_dir=root_dir,
+        )
+        return cls(app_tool=run(connection.client, steps), **settings)
+
+    @classmethod
+    async def afrom_app(
+        cls,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        mode: AppMode | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        root_dir: str | Path | None = None,
+        **settings: Any,
+    ) -> Self:
+        """`from_app` for asyncio."""
+        connection, user = _caller(settings)
+        steps = describe_app(
+            user=user,
+            mode=mode,
+            name=name,
+            description=description,
+            inputs=inputs,
+            root_dir=root_dir,
+        )
+        return cls(app_tool=await arun(connection.async_client, steps), **settings)
+
+    @model_validator(mode="after")
+    def _take_description(self) -> Self:
+        self.name = self.name or self.app_tool.name
+        self.description = self.description or self.app_tool.description
+        if self.args_schema is None:
+            self.args_schema = self.app_tool.args_schema
+        return self
+
+    def _parse_input(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> str | dict[str, Any]:
+        """The arguments, checked. Older cores leave out defaults and what has an alias."""
+        schema = self.args_schema
+        if isinstance(tool_input, str) or not _is_model(schema):
+            return super()._parse_input(tool_input, tool_call_id)
+        if issubclass(schema, InputForm):
+            return schema.model_validate(tool_input).values()
+        parsed = super()._parse_input(tool_input, tool_call_id)
+        defaults = {
+            name: field.get_default(call_default_factory=True, validated_data={})
+            for name, field in schema.model_fields.items()
+            if not field.is_required()
+        }
+        return {**defaults, **parsed} if isinstance(parsed, dict) else parsed
+
+    def _run(
+        self, /, *query: str, run_manager: CallbackManagerForToolRun | None = None, **arguments: Any
+    ) -> tuple[str, ToolAnswer]:
+        client = self.client
+        try:
+            operation = run(client, self._prepare(query, arguments))
+            with client.stream(operation) as stream, node_tracer(run_manager) as tracer:
+                for event, text in stream.steps():
+                    if not text:
+                        tracer.take(event)
+            return _result(stream.answer)
+        except DifyError as error:
+            raise ToolException(str(error)) from error
+
+    async def _arun(
+        self,
+        /,
+        *query: str,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+        **arguments: Any,
+    ) -> tuple[str, ToolAnswer]:
+        client = self.async_client
+        try:
+            operation = await arun(client, self._prepare(query, arguments))
+            async with (
+                client.stream(operation) as stream,
+                anode_tracer(run_manager) as tracer,
+                aclosing(stream.steps()) as steps,
+            ):
+                async for event, text in steps:
+                    if not text:
+                        await tracer.atake(event)
+            return _result(stream.answer)
+        except DifyError as error:
+            raise ToolException(str(error)) from error
+
+    def _prepare(
+        self, query: tuple[str, ...], arguments: dict[str, Any]
+    ) -> Steps[Operation[Answer]]:
+        if query:  # `tool.invoke("text")` means the first argument
+            arguments = {next(iter(self.app_tool.args_schema.model_fields)): query[0]}
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return self.app_tool.prepare(given, user=self.user)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without the form's model, a class made at run time that cannot be pickled."""
+        state = super().__getstate__()
+        schema = self.args_schema
+        if isinstance(schema, type) and issubclass(schema, InputForm):
+            state = {**state, "__dict__": {**state["__dict__"], "args_schema": None}}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        if self.args_schema is None:
+            self.args_schema = self.app_tool.args_schema
+
+
+def _is_model(schema: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(schema, type) and issubclass(schema, BaseModel)
+
+
+def _caller(settings: Mapping[str, Any]) -> tuple[DifyConnection, str]:
+    """Who asks an app what it is: the connection and the end user among a tool's settings."""
+    fields = DifyConnection.model_fields
+    connection = DifyConnection(**{name: settings[name] for name in settings if name in fields})
+    return connection, settings.get("user") or os.environ.get("DIFY_USER") or DEFAULT_USER
+
+
+def _result(answer: Answer) -> tuple[str, ToolAnswer]:
+    documents = documents_from_resources(answer.retriever_resources)
+    return result_text(answer), ToolAnswer(**dict(answer), documents=documents)

@@ -1,0 +1,258 @@
+"""A Dify workflow app as a runnable: inputs in, outputs out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    CallbackManagerForChainRun,
+)
+from langchain_core.runnables import AddableDict, RunnableConfig, RunnableSerializable
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from dify_api import application, workflows
+from dify_api.answer import Answer
+from dify_api.app_tool import AppTool
+from dify_api.events import (
+    Event,
+    WorkflowEvent,
+    WorkflowFinishedEvent,
+    WorkflowPausedEvent,
+    WorkflowStartedEvent,
+)
+from dify_api.input_form import upload_files
+from dify_api.operation import Operation
+from dify_api.steps import Steps, arun, run
+from langchain_dify.arguments import DEFAULT_USER
+from langchain_dify.connection import DifyConnection
+from langchain_dify.tracing import anode_tracer, node_tracer
+
+_OF_A_CALL = {"user", "files", "workflow_id"}
+
+
+class WorkflowOutputs(AddableDict):
+    """The last chunk of a stream: the outputs, in place of the progress before them."""
+
+    def __radd__(self, _progress: AddableDict) -> AddableDict:
+        """The outputs alone, so that a merged stream is what `invoke` returns."""
+        return WorkflowOutputs(self)
+
+
+class DifyWorkflow(DifyConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
+    """A Dify workflow app as a runnable: a dict of inputs to a dict of outputs.
+
+    Inputs are checked against the app's form before the request; a file input is a public URL,
+    the id of an uploaded file, or a `Path`, which is uploaded. The form is asked for once.
+
+    `stream` yields `{"text": ...}` for text as it is written and `{"nodes": [...]}` for each node
+    event, and last the outputs; merged, the chunks are the outputs that `invoke` returns.
+    A trace shows the nodes as runs below the workflow's own; `astream_events` and callbacks get
+    Dify's events as custom events besides.
+
+    Raises:
+        ValueError: If there is no key.
+        pydantic.ValidationError: On a call, if an input does not fit the form.
+        WorkflowFailedError: If the run fails; `error.answer` holds what there is.
+        WorkflowPausedError: If the run waits for a human; `error.forms` are to be filled.
+        DifyError: If the server refuses, or the stream breaks.
+
+    Example:
+        >>> report = DifyWorkflow(api_key="app-...", user="ann")
+        >>> report.invoke({"text": "Saturn", "style": "formal"})
+        {'text': 'Saturn is the sixth planet ...'}
+        >>> for chunk in report.stream({"text": "Saturn"}):
+        ...     print(chunk.get("text", ""), end="")
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    """The end user on whose behalf the app runs. Default: `DIFY_USER`, else "langchain"."""
+    inputs: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Values of variables for every run; those of a call stand above them."""
+    workflow_id: str | None = None
+    """Published version to run (servers since 1.7.2). Its inputs are not checked: the form that
+    a server tells is that of the newest version. Default: the newest."""
+    root_dir: str | Path | None = None
+    """Directory below which a file input may be a path as text. Default: paths are `Path`s."""
+    _app_tool: AppTool | None = PrivateAttr(default=None)
+
+    def invoke(
+        self,
+        input: dict[str, Any],  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Run the workflow to its end.
+
+        Args:
+            input: Values of the app's variables.
+            config: Callbacks, tags and so on.
+            **kwargs: `user`, `files` (references for `sys.files`) and `workflow_id` of this call.
+
+        Returns:
+            The outputs.
+        """
+        return self._call_with_config(self._outputs, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: dict[str, Any],  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """`invoke` for asyncio."""
+        return await self._acall_with_config(self._aoutputs, input, config, **kwargs)
+
+    def stream(
+        self,
+        input: dict[str, Any],  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[dict[str, Any]]:
+        """Run the workflow and yield its progress, then its outputs.
+
+        Leaving the iteration early stops the run.
+        """
+        yield from self._transform_stream_with_config(
+            iter([input]), self._progress, config, **kwargs
+        )
+
+    async def astream(
+        self,
+        input: dict[str, Any],  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """`stream` for asyncio."""
+        iterator = self._atransform_stream_with_config(
+            _only(input), self._aprogress, config, **kwargs
+        )
+        chunks = cast("AsyncGenerator[dict[str, Any], None]", iterator)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
+        """The app's form as a pydantic model; the app is asked for it once."""
+        if self._app_tool is None:
+            self._app_tool = run(self.client, self._describe())
+        return self._app_tool.inputs_schema
+
+    def _outputs(
+        self,
+        values: dict[str, Any],
+        run_manager: CallbackManagerForChainRun,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        chunk: dict[str, Any] = {}
+        for chunk in self._progress(iter([values]), run_manager, **kwargs):  # noqa: B007
+            pass
+        return dict(chunk)
+
+    async def _aoutputs(
+        self,
+        values: dict[str, Any],
+        run_manager: AsyncCallbackManagerForChainRun,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        chunk: dict[str, Any] = {}
+        progress = self._aprogress(_only(values), run_manager, **kwargs)
+        async with aclosing(progress):
+            async for chunk in progress:  # noqa: B007
+                pass
+        return dict(chunk)
+
+    def _progress(
+        self,
+        values: Iterator[dict[str, Any]],
+        run_manager: CallbackManagerForChainRun,
+        **kwargs: Any,
+    ) -> Iterator[dict[str, Any]]:
+        client = self.client
+        operation = run(client, self._prepare(next(values), kwargs))
+        with client.stream(operation) as stream, node_tracer(run_manager) as tracer:
+            for event, text in stream.steps():
+                if text:
+                    yield AddableDict(text=text)
+                    continue
+                tracer.take(event)
+                if progress := node_progress(event):
+                    yield AddableDict(nodes=[progress])
+        yield WorkflowOutputs(stream.answer.outputs or {})
+
+    async def _aprogress(
+        self,
+        values: AsyncIterator[dict[str, Any]],
+        run_manager: AsyncCallbackManagerForChainRun,
+        **kwargs: Any,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        client = self.async_client
+        operation = await arun(client, self._prepare(await values.__anext__(), kwargs))
+        async with (
+            client.stream(operation) as stream,
+            anode_tracer(run_manager) as tracer,
+            aclosing(stream.steps()) as steps,
+        ):
+            async for event, text in steps:
+                if text:
+                    yield AddableDict(text=text)
+                    continue
+                await tracer.atake(event)
+                if progress := node_progress(event):
+                    yield AddableDict(nodes=[progress])
+        yield WorkflowOutputs(stream.answer.outputs or {})
+
+    def _prepare(
+        self, given: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> Steps[Operation[Answer]]:
+        """Check the inputs, upload the files among them, and make the call."""
+        if unknown := sorted(set(arguments) - _OF_A_CALL):
+            raise TypeError(f"DifyWorkflow knows no call argument {unknown[0]!r}")
+        if not isinstance(given, Mapping):
+            raise TypeError(f"DifyWorkflow takes a dict of inputs, not {type(given).__name__}")
+        user = arguments.get("user") or self.user
+        files = arguments.get("files")
+        workflow_id = arguments.get("workflow_id") or self.workflow_id
+        values = {**self.inputs, **given}
+        if workflow_id is None:
+            return workflows.run((yield from self._checked(values, user)), user=user, files=files)
+        form = self._app_tool or (yield from self._describe())
+        inputs = yield from upload_files(form.form, values, user)
+        return workflows.run_version(workflow_id, inputs, user=user, files=files)
+
+    def _checked(self, values: Mapping[str, Any], user: str) -> Steps[dict[str, Any]]:
+        """The inputs by the form known, or else by that of today: apps are published anew."""
+        if self._app_tool is not None:
+            with contextlib.suppress(ValidationError):
+                return (yield from self._app_tool.prepare_inputs(values, user=user))
+        self._app_tool = yield from self._describe()
+        return (yield from self._app_tool.prepare_inputs(values, user=user))
+
+    def _describe(self) -> Steps[AppTool]:
+        form = (yield application.parameters()).user_input_form
+        return AppTool("workflow", self.get_name(), "", tuple(form), root_dir=self.root_dir)
+
+
+def node_progress(event: Event) -> dict[str, Any] | None:
+    """What an event tells of a node, an iteration, a loop or a form; None for other events."""
+    if not isinstance(event, WorkflowEvent) or isinstance(event, _WHOLE_RUN):
+        return None
+    data: BaseModel | None = getattr(event, "data", None)
+    if data is None:
+        return None
+    return {"event": event.event, **data.model_dump(mode="json", exclude_none=True)}
+
+
+_WHOLE_RUN = (WorkflowStartedEvent, WorkflowFinishedEvent, WorkflowPausedEvent)
+
+
+async def _only(value: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield value

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from typing import Annotated, Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import BaseModel
+from typing_extensions import TypedDict
+
+from dify_local import LocalDify
+from langchain_dify import ChatDify
+from langchain_dify.tool_calling import ToolCallReader
+from tests.langchain_dify.test_chat_models import ways
+
+Models = Callable[..., ChatDify]
+
+
+@tool
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather in a city."""
+    return f"sunny in {city}"
+
+
+class Planet(BaseModel):
+    """A planet."""
+
+    name: str
+    moons: int
+
+
+class PlanetDict(TypedDict):
+    """A planet."""
+
+    name: Annotated[str, ..., "its name"]
+    moons: Annotated[int, ..., "how many moons it has"]
+
+
+CALL = '{"tool_calls": [{"name": "multiply", "arguments": {"a": 6, "b": 7}}]}'
+
+
+def read(text: str, seed: int) -> tuple[str, str, list[tuple[str, Any]]]:
+    """Feed a text in random pieces: what was shown before its end, then, and the calls."""
+    reader, chance, shown = ToolCallReader(["multiply"]), random.Random(seed), ""
+    while text:
+        size = chance.randint(1, 7)
+        shown += reader.feed(text[:size])
+        text = text[size:]
+    rest = reader.end()
+    return shown, rest, [(call["name"], call["args"]) for call in reader.calls]
+
+
+# Reading calls --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (CALL, ""),
+        (f"\n\n{CALL}\n", "\n\n"),
+        (f"```json\n{CALL}\n```", ""),
+        (f"```\n{CALL}\n```", ""),
+        ('{"name": "multiply", "arguments": {"a": 6, "b": 7}}', ""),
+        ('[{"name": "multiply", "args": {"a": 6, "b": 7}}]', ""),
+        ('{ "name" : "multiply", "parameters": "{\\"a\\": 6, \\"b\\": 7}" }', ""),
+        (f"Let me see.\n\n{CALL}", "Let me see.\n\n"),
+        (f"{CALL}\nResult of the tool multiply: 41", ""),
+    ],
+)
+def test_calls_are_read_from_any_pieces(text: str, shown: str, seed: int) -> None:
+    before, rest, calls = read(text, seed)
+    assert ((before + rest).strip(), calls) == (
+        shown.strip(),
+        [("multiply", {"a": 6, "b": 7})],
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is 42.",
+        "",
+        '{"name": "Saturn", "moons": 274}',
+        '{"tool_calls": [{"name": "divide", "arguments": {}}]}',
+        '{"tool_calls": [{"name": "multiply", "argum',
+        '{"tool_calls": "none"}',
+        "[1, 2, 3]",
+        "```python\nprint(1)\n```\nThat prints 1.",
+        "{ braces } and\n{more}",
+        'The form is {"tool_calls": []}, I am told.',
+    ],
+)
+def test_what_is_no_call_passes_untouched(text: str, seed: int) -> None:
+    before, rest, calls = read(text, seed)
+    assert (before + rest, calls) == (text, [])
+
+
+def test_text_passes_at_once_unless_it_can_become_a_call() -> None:
+    reader = ToolCallReader(["multiply"])
+    assert reader.feed("It is") == "It is"
+    assert reader.feed(" {42}.\n") == " {42}.\n"
+    assert reader.feed("{") == ""
+    assert reader.feed("}") == "{}"
+
+
+# bind_tools -----------------------------------------------------------------------------------
+
+
+async def test_a_call_in_every_way(chat: Models, server: LocalDify) -> None:
+    model = chat("planner").bind_tools([multiply, weather])
+    for way in ways(model, "Multiply 6 and 7"):
+        server.clear()
+        message = await way()
+        assert [(c["name"], c["args"]) for c in message.tool_calls] == [
+            ("multiply", {"a": 6, "b": 7})
+        ]
+        assert message.content == ""
+        assert message.response_metadata["finish_reason"] == "tool_calls"
+        assert message.content_blocks[-1]["type"] == "tool_call"
+        assert len(server.requests) == 1
+
+
+async def test_an_answer_without_a_call_streams_as_usual(chat: Models) -> None:
+    model = chat("planner").bind_tools([multiply])
+    for way in ways(model, "Good morning"):
+        message = await way()
+        assert message.content == "I can answer that without a tool."
+        assert message.tool_calls == []
+    contents = [c.content for c in model.stream("Good morning")]
+    assert len([c for c in contents if c]) > 3
+
+
+def test_tool_choice(chat: Models, server: LocalDify) -> None:
+    model = chat("planner")
+    asked = {
+        "any": "You must call at least one tool now.",
+        "required": "You must call at least one tool now.",
+        "weather": "You must call the tool weather now.",
+        "auto": "Where no tool is needed, answer as usual",
+    }
+    for choice, demand in asked.items():
+        model.bind_tools([multiply, weather], tool_choice=choice).invoke("Hello!")
+        assert demand in server.requests[-1].json["query"]
+    model.bind_tools([multiply], tool_choice="none").invoke("Hello!")
+    assert server.requests[-1].json["query"] == "Hello!"
+    with pytest.raises(ValueError, match="'divide' is none of the tools: multiply"):
+        model.bind_tools([multiply], tool_choice="divide")
+
+
+def test_an_app_that_does_not_follow_just_answers(chat: Models) -> None:
+    message = chat().bind_tools([multiply], tool_choice="any").invoke("/echo I know no tools")
+    assert (message.content, message.tool_calls) == ("I know no tools", [])
+
+
+def test_an_agent_with_tools_keeps_one_conversation(chat: Models, server: LocalDify) -> None:
+    agent = create_agent(chat("planner"), [multiply, weather], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    first = agent.invoke({"messages": [("user", "Multiply 6 and 7")]}, config)["messages"]
+    assert [m.type for m in first] == ["human", "ai", "tool", "ai"]
+    assert first[-1].content == "According to the tools: 42"
+    second = agent.invoke({"messages": [("user", "How is the weather in Rome?")]}, config)
+    assert "sunny in" in second["messages"][-1].content
+    places = [request.json.get("conversation_id") for request in server.requests]
+    assert places == [None, *[first[1].response_metadata["conversation_id"]] * 3]
+    assert server.requests[1].json["query"].endswith("Result of the tool multiply: 42")
+
+
+async def test_an_agent_streams(chat: Models) -> None:
+    agent = create_agent(chat("planner"), [multiply])
+    steps = [
+        step
+        async for step in agent.astream(
+            {"messages": [("user", "Multiply 6 and 7")]}, stream_mode="messages"
+        )
+    ]
+    answer = reduce(add, [m for m, facts in steps if facts["langgraph_step"] == 3])
+    assert answer.content == "According to the tools: 42"
+
+
+def test_an_agent_with_a_response_format(chat: Models) -> None:
+    for response_format in (ToolStrategy(Planet), Planet):
+        agent = create_agent(chat("planner"), [], response_format=response_format)
+        state = agent.invoke({"messages": [("user", "Which planet has 274 moons?")]})
+        assert state["structured_response"].moons == 274
+
+
+# with_structured_output -----------------------------------------------------------------------
+
+SATURN = '/json {"name": "Saturn", "moons": 274}'
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("strict", [None, False, True])
+async def test_instances_of_a_class(
+    method: Any, strict: bool | None, chat: Models, server: LocalDify
+) -> None:
+    model = chat().with_structured_output(Planet, method=method, strict=strict)
+    assert model.invoke(SATURN) == Planet(name="Saturn", moons=274)
+    assert await model.ainvoke(SATURN) == Planet(name="Saturn", moons=274)
+    assert len(server.requests) == 2
+    assert '"moons"' in server.requests[0].json["query"]
+
+
+@pytest.mark.parametrize("schema", [PlanetDict, Planet.model_json_schema()], ids=["typed", "json"])
+def test_dicts_grow_as_they_stream(schema: Any, chat: Models) -> None:
+    model = chat().with_structured_output(schema)
+    assert model.invoke(SATURN) == {"name": "Saturn", "moons": 274}
+    assert list(model.stream(SATURN))[-1] == {"name": "Saturn", "moons": 274}
+    partial = list(model.stream('/json {"name": "a planet with rings of ice", "moons": 274}'))
+    assert len(partial) > 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Here it is: {"name": "Saturn", "moons": 274} I hope this helps.',
+        '```json {"name": "Saturn", "moons": 274} ```',
+        '<think>{"name": "Mars"?}</think> {"name": "Saturn", "moons": 274}',
+    ],
+)
+def test_words_around_the_json_do_not_matter(said: str, chat: Models) -> None:
+    model = chat().with_structured_output(Planet)
+    assert model.invoke(f"/echo {said}") == Planet(name="Saturn", moons=274)
+
+
+def test_answers_that_do_not_fit(chat: Models) -> None:
+    model = chat().with_structured_output(Planet)
+    with pytest.raises(OutputParserException, match="did not answer in JSON"):
+        model.invoke("/echo I would rather not")
+    with pytest.raises(OutputParserException, match="does not fit: 1 validation error for Planet"):
+        model.invoke('/json {"name": "Saturn"}')
+
+
+def test_include_raw(chat: Models) -> None:
+    model = chat().with_structured_output(Planet, include_raw=True)
+    good = model.invoke(SATURN)
+    assert isinstance(good["raw"], AIMessage)
+    assert (good["parsed"], good["parsing_error"]) == (Planet(name="Saturn", moons=274), None)
+    bad = model.invoke("/echo no")
+    assert bad["raw"].content.startswith("no")
+    assert bad["parsed"] is None
+    assert isinstance(bad["parsing_error"], OutputParserException)
+
+
+def test_unknown_methods_and_schemas(chat: Models) -> None:
+    with pytest.raises(ValueError, match="method must be one of"):
+        chat().with_structured_output(Planet, method="telepathy")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"."):
+        chat().with_structured_output({"no": "schema"})
+
+
+def test_structure_continues_a_conversation(chat: Models, server: LocalDify) -> None:
+    model = chat()
+    answer = model.invoke("/echo hi")
+    model.with_structured_output(Planet).invoke(
+        [HumanMessage("/echo hi"), answer, HumanMessage(SATURN)]
+    )
+    sent = server.requests[-1].json
+    assert sent["conversation_id"] == answer.response_metadata["conversation_id"]
+    assert sent["query"].startswith("Answer with JSON alone")
