@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dify_api import files
 from dify_api.operation import Operation
+from dify_api.steps import Steps
 
 FileType = Literal["image", "document", "audio", "video", "custom"]
 
@@ -58,6 +60,17 @@ class Attachment:
             "transfer_method": "local_file",
             "upload_file_id": uploaded_id or self.file_id,
         }
+
+
+def references(attachments: Iterable[Attachment], user: str) -> Steps[list[dict[str, Any]]]:
+    """The entries of `files` for attachments, each file uploaded once where it must be."""
+    entries: dict[str, dict[str, Any]] = {}
+    for attachment in attachments:
+        if attachment.identity not in entries:
+            upload = attachment.upload(user)
+            uploaded = (yield upload) if upload else None
+            entries[attachment.identity] = attachment.reference(uploaded.id if uploaded else None)
+    return list(entries.values())
 
 
 def file_type(mime_type: str | None) -> FileType:

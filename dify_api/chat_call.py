@@ -11,7 +11,7 @@ from typing import Any
 
 from dify_api import chat, messages
 from dify_api.answer import Answer
-from dify_api.attachments import Attachment
+from dify_api.attachments import Attachment, references
 from dify_api.conversation import (
     ConversationForkedError,
     Memory,
@@ -23,7 +23,6 @@ from dify_api.conversation import (
 from dify_api.errors import ConversationNotFoundError
 from dify_api.operation import Operation
 from dify_api.steps import Steps
-from dify_api.turns import Key
 
 
 @dataclass(frozen=True)
@@ -59,30 +58,20 @@ class ChatOptions:
     trace_id: str | None = None
 
 
-@dataclass(frozen=True)
-class ChatCall:
-    """A chat message that is ready to be sent.
-
-    Attributes:
-        operation: To be streamed.
-        turn: Key of the conversation's turn, for `turns.TURNS`; None for a new conversation.
-    """
-
-    operation: Operation[Answer]
-    turn: Key | None
-
-
 def prepare_chat(
     turns: Sequence[Turn],
     attachments: Callable[[int], Sequence[Attachment]],
     options: ChatOptions,
-) -> Steps[ChatCall]:
+) -> Steps[Operation[Answer]]:
     """Work out the request for a list of messages, uploading their files.
 
     Args:
         turns: The messages, oldest first.
         attachments: The files of the message at an index of `turns`.
         options: What else the call is made with.
+
+    Returns:
+        The operation to stream.
 
     Raises:
         ValueError: If there is nothing to send.
@@ -95,21 +84,14 @@ def prepare_chat(
             if options.on_fork == "error":
                 raise ConversationForkedError(request.conversation_id, request.message_id, newest)
             request = _plan(turns, options, "client")
-    files = [dict(file) for file in options.files]
-    references: dict[str, dict[str, Any]] = {}
-    for index in range(request.first, len(turns)):
-        for attachment in attachments(index):
-            if attachment.identity not in references:
-                upload = attachment.upload(options.user)
-                uploaded = (yield upload) if upload else None
-                references[attachment.identity] = attachment.reference(
-                    uploaded.id if uploaded else None
-                )
-    files += references.values()
+    sent = range(request.first, len(turns))
+    attached = [attachment for index in sent for attachment in attachments(index)]
+    uploaded = yield from references(attached, options.user)
+    files = [*(dict(file) for file in options.files), *uploaded]
     inputs = dict(options.inputs)
     if options.system_input and request.system:
         inputs[options.system_input] = request.system
-    operation = chat.send_message(
+    return chat.send_message(
         # A message of files alone is sent as a blank, which the server takes, unlike "".
         request.query or (" " if files else ""),
         user=options.user,
@@ -121,7 +103,6 @@ def prepare_chat(
         workflow_id=options.workflow_id,
         trace_id=options.trace_id,
     )
-    return ChatCall(operation, None)
 
 
 def _plan(turns: Sequence[Turn], options: ChatOptions, memory: Memory) -> Request:

@@ -9,8 +9,10 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from dify_api.chat_call import ChatCall, ChatOptions, prepare_chat
+from dify_api.answer import Answer
+from dify_api.chat_call import ChatOptions, prepare_chat
 from dify_api.conversation import user_fingerprint
+from dify_api.operation import Operation
 from dify_api.steps import Steps
 from langchain_dify.chunks import AnswerChunks, AnswerSource
 from langchain_dify.messages import Conversation, read_messages
@@ -45,7 +47,7 @@ class ChatCallPlan:
     options: ChatOptions
     flow: TextFlow
 
-    def prepare(self) -> Steps[ChatCall]:
+    def prepare(self) -> Steps[Operation[Answer]]:
         """The calls that stand before the message, and the message itself."""
         return prepare_chat(self.conversation.turns, self.conversation.attachments, self.options)
 

@@ -118,10 +118,10 @@ class ChatDify(DifyArguments, BaseChatModel):
         call = self._call_of(messages, stop, kwargs)
         client = self.client
         with model_errors():
-            ready = run(client, call.prepare())
+            operation = run(client, call.prepare())
             with (
                 node_tracer(run_manager) as tracer,
-                client.stream(ready.operation) as stream,
+                client.stream(operation) as stream,
             ):
                 chunks = call.chunks(stream)
                 token = chunks.token
@@ -145,10 +145,10 @@ class ChatDify(DifyArguments, BaseChatModel):
         call = self._call_of(messages, stop, kwargs)
         client = self.async_client
         with model_errors():
-            ready = await arun(client, call.prepare())
+            operation = await arun(client, call.prepare())
             async with (
                 anode_tracer(run_manager) as tracer,
-                client.stream(ready.operation) as stream,
+                client.stream(operation) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
@@ -175,10 +175,10 @@ class ChatDify(DifyArguments, BaseChatModel):
         call = self._call_of(messages, stop, kwargs)
         client = self.client
         with model_errors():
-            ready = run(client, call.prepare())
+            operation = run(client, call.prepare())
             with (
                 node_tracer(run_manager) as tracer,
-                client.stream(ready.operation) as stream,
+                client.stream(operation) as stream,
             ):
                 chunks = call.chunks(stream)
                 for event, text in stream.steps():
@@ -199,10 +199,10 @@ class ChatDify(DifyArguments, BaseChatModel):
         call = self._call_of(messages, stop, kwargs)
         client = self.async_client
         with model_errors():
-            ready = await arun(client, call.prepare())
+            operation = await arun(client, call.prepare())
             async with (
                 anode_tracer(run_manager) as tracer,
-                client.stream(ready.operation) as stream,
+                client.stream(operation) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)

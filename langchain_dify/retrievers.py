@@ -19,7 +19,7 @@ from dify_api.models import RetrieverResource
 from dify_api.operation import require_uuid
 from dify_api.retrieval import KnowledgeSearch
 from dify_api.steps import Steps, arun, run
-from langchain_dify.connection import DifyConnection
+from langchain_dify.connection import CheckedConnection
 from langchain_dify.documents import documents_from_resources
 
 
@@ -28,7 +28,7 @@ def _dataset_key() -> SecretStr | None:
     return SecretStr(key) if key else None
 
 
-class DifyRetriever(DifyConnection, BaseRetriever):
+class DifyRetriever(CheckedConnection, BaseRetriever):
     """Retrieves passages of a Dify knowledge base (`POST /datasets/{dataset_id}/retrieve`).
 
     Whatever is left out is searched as the knowledge base itself is set up. Documents come best

@@ -21,7 +21,7 @@ from dify_api.input_form import InputForm
 from dify_api.operation import Operation
 from dify_api.steps import Steps, arun, run
 from langchain_dify.arguments import DEFAULT_USER
-from langchain_dify.connection import DifyConnection
+from langchain_dify.connection import CheckedConnection
 from langchain_dify.documents import documents_from_resources
 from langchain_dify.tracing import anode_tracer, node_tracer
 
@@ -36,7 +36,7 @@ class ToolAnswer(Answer):
     """The answer's citations."""
 
 
-class DifyTool(DifyConnection, BaseTool):
+class DifyTool(CheckedConnection, BaseTool):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,
@@ -224,10 +224,10 @@ def _is_model(schema: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(schema, type) and issubclass(schema, BaseModel)
 
 
-def _caller(settings: Mapping[str, Any]) -> tuple[DifyConnection, str]:
+def _caller(settings: Mapping[str, Any]) -> tuple[CheckedConnection, str]:
     """Who asks an app what it is: the connection and the end user among a tool's settings."""
-    fields = DifyConnection.model_fields
-    connection = DifyConnection(**{name: settings[name] for name in settings if name in fields})
+    fields = CheckedConnection.model_fields
+    connection = CheckedConnection(**{name: settings[name] for name in settings if name in fields})
     return connection, settings.get("user") or os.environ.get("DIFY_USER") or DEFAULT_USER
 
 

@@ -30,7 +30,7 @@ from dify_api.input_form import upload_files
 from dify_api.operation import Operation
 from dify_api.steps import Steps, arun, run
 from langchain_dify.arguments import DEFAULT_USER
-from langchain_dify.connection import DifyConnection
+from langchain_dify.connection import CheckedConnection
 from langchain_dify.tracing import anode_tracer, node_tracer
 
 _OF_A_CALL = {"user", "files", "workflow_id"}
@@ -44,7 +44,7 @@ class WorkflowOutputs(AddableDict):
         return WorkflowOutputs(self)
 
 
-class DifyWorkflow(DifyConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
+class DifyWorkflow(CheckedConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
     """A Dify workflow app as a runnable: a dict of inputs to a dict of outputs.
 
     Inputs are checked against the app's form before the request; a file input is a public URL,

@@ -7,8 +7,10 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
 
-from dify_api.chat_call import ChatCall, ChatOptions, prepare_chat
+from dify_api.answer import Answer
+from dify_api.chat_call import ChatOptions, prepare_chat
 from dify_api.conversation import Memory, OnFork
+from dify_api.operation import Operation
 from dify_api.steps import Steps
 from llama_index_dify.answering import ChatAnswering
 from llama_index_dify.messages import attachments, turns
@@ -90,7 +92,7 @@ class Dify(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Steps[ChatCall]:
+    ) -> Steps[Operation[Answer]]:
         check_call_arguments(options, _CALL_ARGUMENTS, "Dify")
         return prepare_chat(
             turns(messages),
@@ -109,7 +111,7 @@ class Dify(DifyModel):
             ),
         )
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[ChatCall]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_answering(self, options: Mapping[str, Any]) -> ChatAnswering:

@@ -9,9 +9,10 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
 
 from dify_api import completion
-from dify_api.attachments import Attachment
-from dify_api.chat_call import ChatCall
+from dify_api.answer import Answer
+from dify_api.attachments import Attachment, references
 from dify_api.conversation import write_out
+from dify_api.operation import Operation
 from dify_api.steps import Steps
 from llama_index_dify.messages import attachments, turns
 from llama_index_dify.model import CALL_ARGUMENTS, DifyModel, check_call_arguments
@@ -66,7 +67,7 @@ class DifyCompletion(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Steps[ChatCall]:
+    ) -> Steps[Operation[Answer]]:
         if self.messages_to_prompt in (None, messages_to_prompt):
             prompt = write_out(turns(messages))
         else:
@@ -74,12 +75,12 @@ class DifyCompletion(DifyModel):
         files = [file for message in messages for file in attachments(message)]
         return self._call(prompt, files, options)
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[ChatCall]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
         return self._call(prompt, [], options)
 
     def _call(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Steps[ChatCall]:
+    ) -> Steps[Operation[Answer]]:
         check_call_arguments(options, CALL_ARGUMENTS, "DifyCompletion")
         if not prompt.strip():
             raise ValueError("the prompt must not be empty: say what to ask the app")
@@ -87,20 +88,12 @@ class DifyCompletion(DifyModel):
 
     def _prepare(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Steps[ChatCall]:
+    ) -> Steps[Operation[Answer]]:
         user = self._user(options)
-        references = {}
-        for attachment in attached:
-            if attachment.identity not in references:
-                upload = attachment.upload(user)
-                uploaded = (yield upload) if upload else None
-                references[attachment.identity] = attachment.reference(
-                    uploaded.id if uploaded else None
-                )
-        operation = completion.send_message(
+        uploaded = yield from references(attached, user)
+        return completion.send_message(
             {**self._merged_inputs(options), self.prompt_input: prompt},
             user=user,
-            files=[*(options.get("files") or ()), *references.values()],
+            files=[*(options.get("files") or ()), *uploaded],
             response_mode=self.response_mode,
         )
-        return ChatCall(operation, None)

@@ -19,17 +19,17 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.custom import CustomLLM
 from pydantic import ConfigDict, Field
 
+from dify_api.answer import Answer
 from dify_api.chat import ResponseMode
-from dify_api.chat_call import ChatCall
+from dify_api.connection import DifyConnection
+from dify_api.operation import Operation
 from dify_api.steps import Steps, arun, run
-from dify_api.turns import TURNS
 from llama_index_dify.answering import (
     Answering,
     ChatAnswering,
     CompletionAnswering,
     ResponseT,
 )
-from llama_index_dify.connection import DifyConnection
 from llama_index_dify.open_streams import remember
 from llama_index_dify.records import Origin
 
@@ -66,11 +66,11 @@ class DifyModel(DifyConnection, CustomLLM):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Steps[ChatCall]:
+    ) -> Steps[Operation[Answer]]:
         """What must be asked to answer messages."""
         raise NotImplementedError
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[ChatCall]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
         """What must be asked to answer a prompt."""
         raise NotImplementedError
 
@@ -151,30 +151,32 @@ class DifyModel(DifyConnection, CustomLLM):
 
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
-    def _ask(self, steps: Steps[ChatCall], answering: Answering[ResponseT]) -> ResponseT:
+    def _ask(self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]) -> ResponseT:
         client = self.client
-        call = run(client, steps)
-        with TURNS.turn(call.turn), client.stream(call.operation) as stream:
+        operation = run(client, steps)
+        with client.stream(operation) as stream:
             for event, text in stream.steps():
                 if not text:
                     answering.note(event)
         return answering.only(stream.answer)
 
-    async def _aask(self, steps: Steps[ChatCall], answering: Answering[ResponseT]) -> ResponseT:
+    async def _aask(
+        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
+    ) -> ResponseT:
         client = self.async_client
-        call = await arun(client, steps)
-        async with TURNS.aturn(call.turn), client.stream(call.operation) as stream:
+        operation = await arun(client, steps)
+        async with client.stream(operation) as stream:
             async for event, text in stream.steps():
                 if not text:
                     answering.note(event)
         return answering.only(stream.answer)
 
     def _stream(
-        self, steps: Steps[ChatCall], answering: Answering[ResponseT]
+        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
     ) -> Generator[ResponseT, None, None]:
         client = self.client
-        call = run(client, steps)
-        with TURNS.turn(call.turn), client.stream(call.operation) as stream:
+        operation = run(client, steps)
+        with client.stream(operation) as stream:
             for event, text in stream.steps():
                 response = answering.take(event, text) if text else answering.note(event)
                 if response is not None:
@@ -182,11 +184,11 @@ class DifyModel(DifyConnection, CustomLLM):
         yield answering.last(stream.answer)
 
     async def _astream(
-        self, steps: Steps[ChatCall], answering: Answering[ResponseT]
+        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
     ) -> AsyncGenerator[ResponseT, None]:
         client = self.async_client
-        call = await arun(client, steps)
-        async with TURNS.aturn(call.turn), client.stream(call.operation) as stream:
+        operation = await arun(client, steps)
+        async with client.stream(operation) as stream:
             async for event, text in stream.steps():
                 response = answering.take(event, text) if text else answering.note(event)
                 if response is not None:

@@ -1,4 +1,4 @@
-"""The fields by which a model names its app: key, address, limits, HTTP clients."""
+"""The fields by which an adapter names its app: key, address, limits, HTTP clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from dify_api.client import AsyncDifyClient, DifyClient
 from dify_api.settings import (
     DEFAULT_PROGRESS_TIMEOUT,
-    check_api_key,
     check_base_url,
     fingerprint,
 )
@@ -26,14 +25,16 @@ def _key_from_environment() -> SecretStr | None:
 
 
 class DifyConnection(BaseModel):
-    """Which app to talk to, and how.
+    """Which app to talk to, and how: a base of the adapters' pydantic classes.
 
-    The key appears in no repr, `to_dict`, payload or pickle: an object that is loaded takes its
-    key from `DIFY_API_KEY` again. Connections are opened at the first request and shared by all
+    The key appears in no repr, serialisation or pickle: an object that is loaded takes its key
+    from `DIFY_API_KEY` again. Connections are opened at the first request and shared by all
     objects that talk to one server.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, populate_by_name=True, hide_input_in_errors=True
+    )
 
     api_key: SecretStr | None = Field(
         default_factory=_key_from_environment, repr=False, exclude=True
@@ -41,7 +42,7 @@ class DifyConnection(BaseModel):
     """Key of the app ("app-..."). Default: `DIFY_API_KEY`."""
     base_url: str = Field(default_factory=lambda: check_base_url(os.environ.get("DIFY_BASE_URL")))
     """Address of the API. Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1"."""
-    timeout: float | None = None
+    timeout: httpx.Timeout | float | None = None
     """Seconds for one network operation. Default: connect 10, read 60."""
     progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT
     """Seconds that an answer may bring nothing but pings; None for no limit."""
@@ -83,16 +84,12 @@ class DifyConnection(BaseModel):
 
     @property
     def app(self) -> str:
-        """Fingerprint of the app: a short hash of base URL and key.
-
-        Raises:
-            ValueError: If there is no key.
-        """
-        return fingerprint(self.base_url, check_api_key(self.api_key))
+        """Fingerprint of the app: a short hash of base URL and key, "" without a key."""
+        return fingerprint(self.base_url, self.api_key) if self.api_key else ""
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "api_key": check_api_key(self.api_key),
+            "api_key": self.api_key,
             "base_url": self.base_url,
             "timeout": self.timeout,
             "progress_timeout": self.progress_timeout,
@@ -109,6 +106,12 @@ class DifyConnection(BaseModel):
         for name in _NOT_PICKLED:
             state["__dict__"].pop(name, None)
         return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        for name in _NOT_PICKLED:
+            field = type(self).model_fields[name]
+            vars(self)[name] = field.get_default(call_default_factory=True)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         memo = {} if memo is None else memo
