@@ -42,7 +42,8 @@ class DifyChatEngine(BaseChatEngine):
         conversation_id: Conversation on the server to continue.
         sessions: Map of sessions to conversations.
         session_id: The session, with `sessions`.
-        callback_manager: Default: the model's.
+        callback_manager: Given to the model, which reports calls and tokens. Default: the
+            model's.
 
     Raises:
         ValueError: If both a conversation and a session are named, or half of a session.
@@ -77,7 +78,10 @@ class DifyChatEngine(BaseChatEngine):
         self._conversation_id = conversation_id
         self._sessions = sessions
         self._session_id = session_id
-        self.callback_manager = callback_manager or llm.callback_manager
+        self._session_keys: set[str] = set()
+        if callback_manager is not None:
+            llm.callback_manager = callback_manager
+        self.callback_manager = llm.callback_manager
 
     @classmethod
     def from_defaults(
@@ -244,14 +248,16 @@ class DifyChatEngine(BaseChatEngine):
         self._memory.reset()
         self._conversation_id = None
         if self._sessions is not None:
-            self._sessions.forget(self._session_key(self._llm.user) or "")
+            for session in self._known_sessions():
+                self._sessions.forget(session)
 
     async def areset(self) -> None:
         """`reset` for asyncio."""
         await self._memory.areset()
         self._conversation_id = None
         if self._sessions is not None:
-            await self._sessions.aforget(self._session_key(self._llm.user) or "")
+            for session in self._known_sessions():
+                await self._sessions.aforget(session)
 
     @property
     def chat_history(self) -> list[ChatMessage]:
@@ -267,7 +273,8 @@ class DifyChatEngine(BaseChatEngine):
             return self._memory.get_all()
         listed = messages.list_messages(conversation_id, user=user, limit=100)
         newest_first = list(self._llm.client.iterate(listed))
-        return chat_messages(newest_first, Origin(self._llm.app, user, self._llm.base_url))
+        origin = Origin(self._llm.app, user, self._llm.base_url)
+        return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
 
     async def achat_history(self) -> list[ChatMessage]:
         """`chat_history` for asyncio."""
@@ -278,7 +285,8 @@ class DifyChatEngine(BaseChatEngine):
             return await self._memory.aget_all()
         listed = messages.list_messages(conversation_id, user=user, limit=100)
         newest_first = [message async for message in self._llm.async_client.iterate(listed)]
-        return chat_messages(newest_first, Origin(self._llm.app, user, self._llm.base_url))
+        origin = Origin(self._llm.app, user, self._llm.base_url)
+        return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
 
     # Details ------------------------------------------------------------------------------------
 
@@ -300,7 +308,14 @@ class DifyChatEngine(BaseChatEngine):
         """A session is one user's with one app: others may use the same ids."""
         if self._session_id is None:
             return None
-        return f"{self._llm.app}/{user_fingerprint(user)}/{self._session_id}"
+        key = f"{self._llm.app}/{user_fingerprint(user)}/{self._session_id}"
+        self._session_keys.add(key)
+        return key
+
+    def _known_sessions(self) -> list[str]:
+        """The session of the model's user, and those of users who were named for a turn."""
+        self._session_key(self._llm.user)
+        return sorted(self._session_keys)
 
     def _call(self, turn: ChatTurn, options: Mapping[str, Any]) -> dict[str, Any]:
         conversation_id = self._conversation_id or turn.conversation_id

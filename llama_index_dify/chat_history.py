@@ -8,16 +8,20 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from dify_api.answer import Answer
 from dify_api.messages import Message
+from dify_api.thinking import ThinkSplitter
 from llama_index_dify.records import Origin
 from llama_index_dify.responses import answer_message
 
 
-def chat_messages(newest_first: Sequence[Message], origin: Origin) -> list[ChatMessage]:
+def chat_messages(
+    newest_first: Sequence[Message], origin: Origin, *, reasoning: bool = False
+) -> list[ChatMessage]:
     """Dify's messages as chat messages, oldest first, citations included.
 
     Args:
         newest_first: As `client.iterate(messages.list_messages(...))` brings them.
         origin: Where they come from.
+        reasoning: Whether `<think>` text is kept out of the answers.
     """
     history: list[ChatMessage] = []
     for message in reversed(newest_first):
@@ -29,5 +33,8 @@ def chat_messages(newest_first: Sequence[Message], origin: Origin) -> list[ChatM
                 message_id=message.id,
                 retriever_resources=message.retriever_resources,
             )
-            history.append(answer_message(answer, message.answer, origin))
+            text, thinking = (
+                ThinkSplitter.split(message.answer) if reasoning else (message.answer, "")
+            )
+            history.append(answer_message(answer, text, origin, thinking=thinking))
     return history

@@ -29,7 +29,7 @@ from llama_index_instrumentation.base import BaseEvent
 from typing_extensions import Self
 
 from llama_index_dify.chat_turn import ChatTurn
-from llama_index_dify.open_streams import OpenStream
+from llama_index_dify.open_streams import OpenStream, aclose
 from llama_index_dify.records import source_nodes
 
 dispatcher = get_dispatcher(__name__)
@@ -65,6 +65,7 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
     _span_id: str | None = field(default_factory=active_span_id.get, repr=False)
     _pieces: list[str] = field(default_factory=list, repr=False)
     _ids: dict[str, Any] = field(default_factory=dict, repr=False)
+    _is_to_stop: bool = field(default=False, repr=False)
 
     def __str__(self) -> str:
         if self.chat_stream is not None and not (self._pieces or self.is_done):
@@ -86,6 +87,8 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
                     self.turn.keep(self._ids.get("conversation_id"))
                 if delta:
                     yield delta
+                if self._is_to_stop:
+                    break
         except BaseException as error:
             self._note(error)
             raise
@@ -105,11 +108,13 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
                     await self.turn.akeep(self._ids.get("conversation_id"))
                 if delta:
                     yield delta
+                if self._is_to_stop:
+                    break
         except BaseException as error:
             self._note(error)
             raise
         finally:
-            await self.aclose()
+            await self._aleave()
 
     def close(self) -> None:
         """Leave the stream: the app is stopped if it was going on.
@@ -131,21 +136,22 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
             isinstance(stream, AsyncGeneratorType) and stream.ag_running for stream in self.opened
         ):
             await self.astop()
-        elif self._end():
-            for stream in (*self.opened, self.achat_stream):
-                if isinstance(stream, AsyncGenerator):
-                    await stream.aclose()
-            if self.turn is not None:
-                await self.turn.aend(self.message)
+        else:
+            await self._aleave()
 
     def stop(self) -> None:
-        """Stop the app, from any thread: the stream ends with what it has."""
-        if self.turn is not None and "task_id" in self._ids:
+        """Stop the app, from any thread: the stream ends with what it has.
+
+        Before the first token it ends with that: it tells what to stop.
+        """
+        self._is_to_stop = "task_id" not in self._ids
+        if self.turn is not None and not self._is_to_stop:
             self.turn.stop(self._ids["task_id"])
 
     async def astop(self) -> None:
         """`stop` for asyncio, from any task."""
-        if self.turn is not None and "task_id" in self._ids:
+        self._is_to_stop = "task_id" not in self._ids
+        if self.turn is not None and not self._is_to_stop:
             await self.turn.astop(self._ids["task_id"])
 
     def __enter__(self) -> Self:
@@ -169,6 +175,12 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    async def _aleave(self) -> None:
+        if self._end():
+            await aclose((*self.opened, self.achat_stream))
+            if self.turn is not None:
+                await self.turn.aend(self.message)
 
     def _take(self, response: ChatResponse) -> str:
         """Take the next response; return what it adds to the answer."""

@@ -13,9 +13,10 @@ keeps an exception. Who opens a stream inside `opened()` gets hold of the genera
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import AsyncGeneratorType
 from typing import Any, TypeVar
 
 OpenStream = Generator[Any, None, None] | AsyncGenerator[Any, None]
@@ -41,3 +42,15 @@ def remember(stream: StreamT) -> StreamT:
     if streams is not None:
         streams.append(stream)
     return stream
+
+
+async def aclose(streams: Iterable[object]) -> None:
+    """Close those that are async generators.
+
+    One that runs is being closed already: at its end an event loop closes all at once.
+    """
+    for stream in streams:
+        if isinstance(stream, AsyncGeneratorType) and stream.ag_running:
+            continue
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()

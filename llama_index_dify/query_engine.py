@@ -30,11 +30,13 @@ from pydantic import SecretStr
 
 from llama_index_dify.base import Dify
 from llama_index_dify.completion import DifyCompletion
-from llama_index_dify.open_streams import OpenStream, opened
+from llama_index_dify.open_streams import OpenStream, aclose, opened
 from llama_index_dify.query_responses import (
     AsyncDifyStreamingResponse,
+    AsyncTokens,
     DifyResponse,
     DifyStreamingResponse,
+    Tokens,
     metadata_of,
 )
 from llama_index_dify.records import source_nodes
@@ -167,7 +169,7 @@ class DifyQueryEngine(BaseQueryEngine):
                 answers = self._llm.stream_chat(_messages(query), **self._call_arguments)
         response = DifyStreamingResponse(_nothing())
         tokens = self._tokens(answers, streams, query, weakref.ref(response))
-        response.response_gen = tokens
+        response.response_gen = Tokens(tokens)
         return response
 
     async def _astream(self, query: QueryBundle) -> AsyncDifyStreamingResponse:
@@ -179,7 +181,7 @@ class DifyQueryEngine(BaseQueryEngine):
                 answers = await self._llm.astream_chat(_messages(query), **self._call_arguments)
         response = AsyncDifyStreamingResponse(_no_async())
         tokens = self._atokens(answers, streams, query, weakref.ref(response))
-        response.response_gen = tokens
+        response.response_gen = AsyncTokens(tokens)
         return response
 
     # The generators know their response by a weak reference: a loop that was left early then
@@ -216,7 +218,7 @@ class DifyQueryEngine(BaseQueryEngine):
                 if last.delta:
                     yield last.delta
         finally:
-            await _aclose([answers, *streams])
+            await aclose([answers, *streams])
             _end(response(), last)
         _complete(response(), last, await self._apostprocess(_sources(last), query))
 
@@ -257,12 +259,6 @@ def _close(streams: Sequence[OpenStream]) -> None:
     for stream in streams:
         if isinstance(stream, Generator):
             stream.close()
-
-
-async def _aclose(streams: Sequence[OpenStream]) -> None:
-    for stream in streams:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
 
 
 def _begin(response: AsyncDifyStreamingResponse | None) -> None:

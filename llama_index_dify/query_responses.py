@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,63 @@ from llama_index.core.base.response.schema import (
     StreamingResponse,
 )
 from llama_index.core.schema import NodeWithScore
+
+from llama_index_dify.open_streams import aclose
+
+
+class Tokens(Generator[str, None, None]):
+    """Tokens of an answer; a loop over them that is left early stops the app.
+
+    A generator that its response holds would outlive the loop, and the app would go on. So each
+    loop has one of its own, which ends with it.
+
+    Args:
+        tokens: What they are read from.
+    """
+
+    def __init__(self, tokens: Generator[str, None, None]) -> None:
+        self._tokens = tokens
+
+    def __iter__(self) -> Generator[str, None, None]:
+        yield from self._tokens
+
+    def send(self, value: None) -> str:
+        """The next token."""
+        return self._tokens.send(value)
+
+    def throw(self, *error: Any) -> str:
+        """Raise an error where the next token is read."""
+        return self._tokens.throw(*error)
+
+    def close(self) -> None:
+        """Leave the stream: the app is stopped if it was going on."""
+        self._tokens.close()
+
+
+class AsyncTokens(AsyncGenerator[str, None]):
+    """`Tokens` for asyncio."""
+
+    def __init__(self, tokens: AsyncGenerator[str, None]) -> None:
+        self._tokens = tokens
+
+    async def __aiter__(self) -> AsyncGenerator[str, None]:
+        try:
+            async for token in self._tokens:
+                yield token
+        finally:
+            await aclose([self._tokens])
+
+    async def asend(self, value: None) -> str:
+        """The next token."""
+        return await self._tokens.asend(value)
+
+    async def athrow(self, *error: Any) -> str:
+        """Raise an error where the next token is read."""
+        return await self._tokens.athrow(*error)
+
+    async def aclose(self) -> None:
+        """Leave the stream: the app is stopped if it was going on."""
+        await self._tokens.aclose()
 
 
 def metadata_of(sources: Sequence[NodeWithScore]) -> dict[str, Any]:
@@ -35,6 +92,8 @@ class DifyResponse(Response):
 @dataclass
 class DifyStreamingResponse(StreamingResponse):
     """An answer that streams; `source_nodes`, `metadata` and `raw` are complete at its end.
+
+    A loop over `response_gen` that is left early, or its `close()`, stops the app.
 
     Attributes:
         raw: As in `DifyResponse`; None until the stream has ended.

@@ -199,7 +199,9 @@ class DifyTool(AsyncBaseTool):
         """Agents pass a single argument without its name."""
         if not args:
             return kwargs
-        (value,) = args
+        value, *others = args
+        if others:
+            raise TypeError("a DifyTool takes one argument without a name; name the others")
         properties = self.metadata.get_parameters_dict()["properties"]
         if isinstance(value, Mapping) and set(value) <= set(properties):
             return {**value, **kwargs}

@@ -96,9 +96,10 @@ def load(name: str) -> type[Contender]:
     entry = ENTRIES[name]
     if entry.peer:
         peers.use(entry.peer)
+    if entry.imports:
+        importlib.import_module(entry.imports)  # the contenders themselves import it late
     module, _, attribute = entry.path.partition(":")
     contender: type[Contender] = getattr(
         importlib.import_module(f"benchmarks.contenders.{module}"), attribute
     )
-    getattr(contender, "imports", lambda: None)()
     return contender

@@ -98,10 +98,6 @@ class PrebuiltFloor(_ChatModel):
 
 class Dify(_ChatModel):
     @staticmethod
-    def imports() -> None:
-        from langchain_dify import ChatDify  # noqa: F401
-
-    @staticmethod
     def new(base_url: str) -> BaseChatModel:
         from langchain_dify import ChatDify
 

@@ -115,10 +115,6 @@ class PrebuiltFloor(_Model):
 
 class DifyModel(_Model):
     @staticmethod
-    def imports() -> None:
-        from llama_index_dify import Dify  # noqa: F401
-
-    @staticmethod
     def new(base_url: str) -> LLM:
         from llama_index_dify import Dify
 

@@ -121,6 +121,15 @@ async def test_it_calls_the_model(way: str, engine: DifyChatEngine, llm: Dify) -
     assert counter.total_llm_token_count == response.metadata["usage"]["total_tokens"]
 
 
+def test_a_callback_manager_of_the_engine_is_the_models(llm: Dify) -> None:
+    counter = TokenCountingHandler(tokenizer=str.split)
+    engine = DifyChatEngine(llm, callback_manager=CallbackManager([counter]))
+    response = engine.chat(QUESTION)
+    assert response.metadata is not None
+    assert counter.total_llm_token_count == response.metadata["usage"]["total_tokens"]
+    assert len(counter.llm_token_counts) == 1
+
+
 def test_two_engines_never_share_a_conversation(llm: Dify) -> None:
     first, second = DifyChatEngine(llm), DifyChatEngine(llm)
     one, two = first.chat("/echo one").metadata, second.chat("/echo two").metadata
@@ -184,6 +193,16 @@ async def test_history_read_from_the_server(llm: Dify, local: LocalDify) -> None
     assert len(there.chat_history) == 6
     there.reset()
     assert there.chat_history == []
+
+
+async def test_history_read_from_the_server_without_reasoning(llm: Dify) -> None:
+    llm.reasoning = True
+    response = await DifyChatEngine(llm).achat("/think I wonder")
+    assert response.metadata is not None
+    named = DifyChatEngine(llm, conversation_id=response.metadata["conversation_id"])
+    for history in (named.chat_history, await named.achat_history()):
+        assert history[-1].content == response.response == "I have thought about it."
+        assert history[-1].blocks[0].model_dump()["content"].strip() == "I wonder"
 
 
 async def test_history_of_many_pages(llm: Dify) -> None:
@@ -491,6 +510,37 @@ def test_stop_from_another_thread(engine: DifyChatEngine, local: LocalDify) -> N
     assert len(tokens) == 3
     assert response.response == "".join(tokens)
     assert len(engine.chat_history) == 2
+
+
+def test_stop_before_the_first_token(engine: DifyChatEngine, local: LocalDify) -> None:
+    response = engine.stream_chat("/hang 3")
+    response.stop()
+    assert list(response.response_gen) == ["t0xx "]
+    local.wait_for_stop()
+    assert engine.chat_history[-1].content == "t0xx "
+
+
+async def test_astop_before_the_first_token(engine: DifyChatEngine, local: LocalDify) -> None:
+    response = await engine.astream_chat("/hang 3")
+    await response.astop()
+    assert [token async for token in response.async_response_gen()] == ["t0xx "]
+    assert local.stopped
+    assert engine.chat_history[-1].content == "t0xx "
+
+
+def test_the_end_of_an_event_loop_ends_the_turn(llm: Dify, local: LocalDify) -> None:
+    sessions = DifySessions(SimpleKVStore())
+    engine = DifyChatEngine(llm, sessions=sessions, session_id="s")
+
+    async def leave() -> DifyStreamingChatResponse:
+        response = await engine.astream_chat("/hang 3")
+        async for _ in response.async_response_gen():
+            break
+        return response
+
+    response = asyncio.run(leave())
+    local.wait_for_stop()
+    assert (response.is_done, response.response) == (True, "t0xx ")
 
 
 async def test_stop_from_another_task(engine: DifyChatEngine, local: LocalDify) -> None:

@@ -401,6 +401,52 @@ async def test_closing_and_cancelling_stop_the_app(local: LocalDify) -> None:
     await asyncio.to_thread(local.wait_for_stop)
 
 
+def test_a_break_stops_the_app_though_the_response_is_still_held(local: LocalDify) -> None:
+    response: Any = _engine(local, streaming=True).query("/hang 3")
+    for _ in response.response_gen:
+        break
+    local.wait_for_stop()
+    assert str(response) == "t0xx "
+    assert list(response.response_gen) == []
+
+
+def test_tokens_may_be_read_one_by_one(local: LocalDify) -> None:
+    response: Any = _engine(local, streaming=True).query("/echo one two three")
+    assert [next(response.response_gen), next(response.response_gen)] == ["one ", "two "]
+    assert list(response.response_gen) == ["three"]
+    assert response.raw["usage"]
+
+
+async def test_an_async_break_stops_the_app_though_the_response_is_still_held(
+    local: LocalDify,
+) -> None:
+    response: Any = await _engine(local, streaming=True).aquery("/hang 3")
+    async for _ in response.response_gen:
+        break
+    await asyncio.to_thread(local.wait_for_stop)
+    while not response.ended:  # noqa: ASYNC110  # the server heard of it before we are told so
+        await asyncio.sleep(0.001)
+    assert str(response) == "t0xx "
+    assert [token async for token in response.response_gen] == []
+
+
+def test_the_end_of_an_event_loop_stops_the_app(
+    local: LocalDify, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The loop closes all its generators at once, not one after the other."""
+
+    async def leave() -> None:
+        response: Any = await _engine(local, streaming=True).aquery("/hang 3")
+        async for _ in response.response_gen:
+            break
+        raise KeyError("the consumer's own")
+
+    with pytest.raises(KeyError):
+        asyncio.run(leave())
+    local.wait_for_stop()
+    assert not [record.message for record in caplog.records if record.name == "asyncio"]
+
+
 # Recorded answers, and what cannot work ----------------------------------
 
 

@@ -176,6 +176,22 @@ def test_reset_forgets_the_session_for_everyone(llm: Dify) -> None:
     assert first["conversation_id"] != second["conversation_id"]
 
 
+async def test_reset_forgets_the_sessions_of_users_named_for_a_turn(llm: Dify) -> None:
+    engine = DifyChatEngine(llm, sessions=DifySessions(SimpleKVStore()), session_id="s")
+    conversations = set()
+    for reset in (engine.reset, None):
+        response = engine.chat("/echo one", user="bob")
+        assert response.metadata is not None
+        conversations.add(response.metadata["conversation_id"])
+        if reset:
+            reset()
+    await engine.areset()
+    last = await engine.achat("/echo two", user="bob")
+    assert last.metadata is not None
+    conversations.add(last.metadata["conversation_id"])
+    assert len(conversations) == 3
+
+
 def test_a_failed_first_turn_begins_no_session(llm: Dify) -> None:
     sessions = DifySessions(SimpleKVStore())
     engine = DifyChatEngine(llm, sessions=sessions, session_id="1")

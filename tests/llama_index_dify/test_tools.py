@@ -203,6 +203,12 @@ class _WatchedStream(httpx.AsyncByteStream):
         await self.stream.aclose()
 
 
+def test_several_arguments_without_names_are_refused(local: LocalDify) -> None:
+    tool = DifyTool.from_app(api_key=local.keys["chat"], base_url=local.base_url)
+    with pytest.raises(TypeError, match="one argument without a name"):
+        tool("one", "two")
+
+
 async def test_cancelling_a_call_stops_the_app(local: LocalDify) -> None:
     transport = _Watched()
     async with httpx.AsyncClient(transport=transport) as http_client:
