@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import reduce
 from operator import add
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from dify_local import LocalDify
 from langchain_dify import ChatDify
+from langchain_dify.structured_output import output_parser
 from langchain_dify.tool_calling import ToolCallReader
 from tests.langchain_dify.test_chat_models import ways
 
@@ -80,6 +81,14 @@ def read(text: str, seed: int) -> tuple[str, str, list[tuple[str, Any]]]:
         ('{ "name" : "multiply", "parameters": "{\\"a\\": 6, \\"b\\": 7}" }', ""),
         (f"Let me see.\n\n{CALL}", "Let me see.\n\n"),
         (f"{CALL}\nResult of the tool multiply: 41", ""),
+        (f'{CALL}\n{{"result": 41}}', ""),
+        ('{"type": "function", "function": {"name": "multiply", "arguments": {"a":6,"b":7}}}', ""),
+        ('[{"id": "call_1", "name": "multiply", "arguments": {"a": 6, "b": 7}}]', ""),
+        (f"<think>6 times 7?</think>{CALL}", "<think>6 times 7?</think>"),
+        (
+            f"<think>\n{CALL.replace('7', '8')}\nNo.\n</think>\n\n{CALL}",
+            f"<think>\n{CALL.replace('7', '8')}\nNo.\n</think>",
+        ),
     ],
 )
 def test_calls_are_read_from_any_pieces(text: str, shown: str, seed: int) -> None:
@@ -104,11 +113,37 @@ def test_calls_are_read_from_any_pieces(text: str, shown: str, seed: int) -> Non
         "```python\nprint(1)\n```\nThat prints 1.",
         "{ braces } and\n{more}",
         'The form is {"tool_calls": []}, I am told.',
+        '{"name": "multiply", "arguments": "six times seven"}',
+        '{"name": "multiply", "arguments": [6, 7]}',
+        '{"name": "multiply", "symbol": "x"}',
+        '{"name": ["multiply"], "arguments": {}}',
+        '{"name": "multiply", "arguments": ' + "[" * 20_000,
+        "<think>It is",
+        "<think>It is</thi",
     ],
 )
 def test_what_is_no_call_passes_untouched(text: str, seed: int) -> None:
     before, rest, calls = read(text, seed)
     assert (before + rest, calls) == (text, [])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("between", ["\n", "\n```\n```json\n", ", ", ""])
+def test_calls_one_after_the_other_are_all_read(between: str, seed: int) -> None:
+    calls = ['{"name": "multiply", "arguments": {"a": 6}}', CALL.replace("6", "5")]
+    fence = "```json\n" if "`" in between else ""
+    assert read(fence + between.join(calls), seed) == (
+        "",
+        "",
+        [("multiply", {"a": 6}), ("multiply", {"a": 5, "b": 7})],
+    )
+
+
+def test_a_call_without_arguments() -> None:
+    assert read('{"name": "multiply"}', 1)[2] == [("multiply", {})]
+    assert read('{"tool_calls": [{"name": "multiply", "arguments": ""}]}', 1)[2] == [
+        ("multiply", {})
+    ]
 
 
 def test_text_passes_at_once_unless_it_can_become_a_call() -> None:
@@ -117,6 +152,14 @@ def test_text_passes_at_once_unless_it_can_become_a_call() -> None:
     assert reader.feed(" {42}.\n") == " {42}.\n"
     assert reader.feed("{") == ""
     assert reader.feed("}") == "{}"
+
+
+def test_reasoning_passes_at_once() -> None:
+    reader = ToolCallReader(["multiply"])
+    assert reader.feed("<think>Hm") == "<think>Hm"
+    assert reader.feed("\n" + CALL) == "\n" + CALL
+    assert reader.feed("</thi") == ""
+    assert reader.feed("nk>\nIt is 42.") == "</think>\nIt is 42."
 
 
 # bind_tools -----------------------------------------------------------------------------------
@@ -232,6 +275,8 @@ def test_dicts_grow_as_they_stream(schema: Any, chat: Models) -> None:
         'Here it is: {"name": "Saturn", "moons": 274} I hope this helps.',
         '```json {"name": "Saturn", "moons": 274} ```',
         '<think>{"name": "Mars"?}</think> {"name": "Saturn", "moons": 274}',
+        'Saturn {the planet} [1], as [asked](url): {"name": "Saturn", "moons": 274}',
+        '{"name": "Saturn", "moons": 274} :} I hope ] this } helps.',
     ],
 )
 def test_words_around_the_json_do_not_matter(said: str, chat: Models) -> None:
@@ -245,6 +290,60 @@ def test_answers_that_do_not_fit(chat: Models) -> None:
         model.invoke("/echo I would rather not")
     with pytest.raises(OutputParserException, match="does not fit: 1 validation error for Planet"):
         model.invoke('/json {"name": "Saturn"}')
+
+
+def pieces(text: str) -> list[str]:
+    return [text[at : at + 3] for at in range(0, len(text), 3)]
+
+
+async def apieces(text: str) -> AsyncIterator[str]:
+    for piece in pieces(text):
+        yield piece
+
+
+@pytest.mark.parametrize("schema", [Planet, PlanetDict])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "Saturn", "moons": 27',  # all that a limit of tokens left of 274
+        '[{"name": "Saturn", "moons": 274}',
+        "I would rather [not] say.",
+    ],
+)
+async def test_what_broke_off_is_no_object(schema: Any, text: str) -> None:
+    parser = output_parser(schema)
+    with pytest.raises(OutputParserException):
+        parser.invoke(text)
+    with pytest.raises(OutputParserException):
+        list(parser.transform(iter(pieces(text))))
+    with pytest.raises(OutputParserException):
+        async for _ in parser.atransform(apieces(text)):
+            pass
+
+
+def test_json_of_absurd_depth() -> None:
+    with pytest.raises(OutputParserException, match="does not fit"):
+        output_parser(Planet).invoke('{"name": ' + "[" * 20_000)
+
+
+async def test_a_stream_ends_with_the_whole_object() -> None:
+    text = 'So: {"name": "Saturn", "moons": 274} :} and } so on'
+    whole = Planet(name="Saturn", moons=274)
+    assert list(output_parser(Planet).transform(iter(pieces(text))))[-1] == whole
+    assert [x async for x in output_parser(Planet).atransform(apieces(text))][-1] == whole
+    assert list(output_parser({}).transform(iter(["The moons: [1, 2", ", 3]"]))) == [[1, 2, 3]]
+
+
+async def test_a_streamed_failure_raises_unless_raw_is_included(chat: Models) -> None:
+    model = chat().with_structured_output(Planet)
+    with pytest.raises(OutputParserException, match="did not answer in JSON"):
+        list(model.stream("/echo no"))
+    with pytest.raises(OutputParserException, match="did not answer in JSON"):
+        [part async for part in model.astream("/echo no")]
+    raw = chat().with_structured_output(Planet, include_raw=True)
+    merged = reduce(add, list(raw.stream("/echo no")))
+    assert merged["raw"].content.startswith("no")
+    assert merged.get("parsed") is None
 
 
 def test_include_raw(chat: Models) -> None:
