@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from dify_api.answer import Answer
 from dify_api.connections import shared_async_client, shared_client
 from dify_api.errors import DifyError
-from dify_api.failures import connection_failure
+from dify_api.failures import connection_errors
 from dify_api.operation import Operation
 from dify_api.pages import Page, in_order, next_page
 from dify_api.replies import error_from_reply, is_json, result_from_reply
@@ -158,14 +158,13 @@ class DifyClient(_Client):
         """
         response = self._open(operation)
         try:
-            if is_json(response.headers):
-                yield result_from_reply(
-                    operation, response.status_code, response.headers, response.read()
-                )
-            else:
-                yield from response.iter_bytes()
-        except httpx.HTTPError as error:
-            raise connection_failure(error, operation, self.settings) from error
+            with connection_errors(operation, self.settings):
+                if is_json(response.headers):
+                    yield result_from_reply(
+                        operation, response.status_code, response.headers, response.read()
+                    )
+                else:
+                    yield from response.iter_bytes()
         finally:
             response.close()
 
@@ -186,11 +185,10 @@ class DifyClient(_Client):
         """One attempt at a call, up to the end of its body."""
         response = self._attempt(operation, self.settings)
         try:
-            return result_from_reply(
-                operation, response.status_code, response.headers, response.read()
-            )
-        except httpx.HTTPError as error:
-            raise connection_failure(error, operation, self.settings) from error
+            with connection_errors(operation, self.settings):
+                return result_from_reply(
+                    operation, response.status_code, response.headers, response.read()
+                )
         finally:
             response.close()
 
@@ -201,7 +199,7 @@ class DifyClient(_Client):
     def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
         client = self._http_client or shared_client(settings)
         arguments = settings.request(operation)
-        try:
+        with connection_errors(operation, settings):
             request = self.settings.authorize(client.build_request(**arguments))
             response = client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
@@ -210,8 +208,6 @@ class DifyClient(_Client):
                 body = response.read()
             finally:
                 response.close()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise connection_failure(error, operation, settings) from error
         if response.status_code == 405 and operation.older_method:
             return self._attempt(operation.as_older(), settings)
         raise error_from_reply(
@@ -312,15 +308,14 @@ class AsyncDifyClient(_Client):
         """
         response = await self._open(operation)
         try:
-            if is_json(response.headers):
-                yield result_from_reply(
-                    operation, response.status_code, response.headers, await response.aread()
-                )
-            else:
-                async for piece in response.aiter_bytes():
-                    yield piece
-        except httpx.HTTPError as error:
-            raise connection_failure(error, operation, self.settings) from error
+            with connection_errors(operation, self.settings):
+                if is_json(response.headers):
+                    yield result_from_reply(
+                        operation, response.status_code, response.headers, await response.aread()
+                    )
+                else:
+                    async for piece in response.aiter_bytes():
+                        yield piece
         finally:
             await response.aclose()
 
@@ -337,11 +332,10 @@ class AsyncDifyClient(_Client):
         """One attempt at a call, up to the end of its body."""
         response = await self._attempt(operation, self.settings)
         try:
-            return result_from_reply(
-                operation, response.status_code, response.headers, await response.aread()
-            )
-        except httpx.HTTPError as error:
-            raise connection_failure(error, operation, self.settings) from error
+            with connection_errors(operation, self.settings):
+                return result_from_reply(
+                    operation, response.status_code, response.headers, await response.aread()
+                )
         finally:
             await response.aclose()
 
@@ -355,7 +349,7 @@ class AsyncDifyClient(_Client):
     async def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
         client = self._http_client or shared_async_client(settings)
         arguments = settings.request(operation)
-        try:
+        with connection_errors(operation, settings):
             request = self.settings.authorize(client.build_request(**arguments))
             response = await client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
@@ -364,8 +358,6 @@ class AsyncDifyClient(_Client):
                 body = await response.aread()
             finally:
                 await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise connection_failure(error, operation, settings) from error
         if response.status_code == 405 and operation.older_method:
             return await self._attempt(operation.as_older(), settings)
         raise error_from_reply(

@@ -27,6 +27,8 @@ _LIMITS = httpx.Limits(
     max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_EXPIRY
 )
 
+_LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies send
+
 _Key = tuple[str, str | None, bool, int]
 
 _lock = threading.Lock()
@@ -73,7 +75,12 @@ def _new_async_client(settings: Settings) -> httpx.AsyncClient:
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_EXPIRY, ssl=tls)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
+        )
 
     proxy = _proxy(settings)
     transport = AiohttpTransport(
@@ -134,9 +141,12 @@ def _tls(verify: bool) -> ssl.SSLContext:
 
 
 def _proxy(settings: Settings) -> str | None:
-    if settings.proxy:
-        return settings.proxy
-    parts = urlsplit(settings.base_url)
+    proxy = settings.proxy or _proxy_of_environment(settings.base_url)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def _proxy_of_environment(base_url: str) -> str | None:
+    parts = urlsplit(base_url)
     if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
         return None
     proxies = urllib.request.getproxies()

@@ -229,7 +229,7 @@ def _parse_leniently(name: str, data: bytes) -> Event | None:
         return PingEvent() if name == "ping" else None
     try:
         frame = json.loads(data.decode("utf-8", "replace"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(frame, dict):
         return None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 
@@ -11,15 +15,40 @@ from dify_api.operation import Operation
 from dify_api.settings import Settings
 
 
+def broken_connection(error: Exception) -> Exception:
+    """Return an error of the connection, or of what came over it, without the key.
+
+    Raises:
+        Exception: `error` itself, if it is anything else.
+    """
+    aiohttp = sys.modules.get("aiohttp")
+    # httpx-aiohttp lets those of aiohttp's errors through that have no match in httpx.
+    foreign = aiohttp is not None and isinstance(error, aiohttp.ClientError)
+    if not foreign and not isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError):
+        raise error
+    hide_key(error)
+    return error
+
+
+@contextlib.contextmanager
+def connection_errors(operation: Operation[object], settings: Settings) -> Iterator[None]:
+    """Turn what the HTTP libraries raise inside the block into errors of this package.
+
+    Raises:
+        ConnectionFailedError: Instead of theirs.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise connection_failure(broken_connection(error), operation, settings) from error
+
+
 def connection_failure(
-    error: httpx.HTTPError | httpx.InvalidURL | OSError,
-    operation: Operation[object],
-    settings: Settings,
+    error: Exception, operation: Operation[object], settings: Settings
 ) -> DifyError:
     """The error that a failed exchange means, before any reply was read."""
-    hide_key(error)
     reason = str(error) or type(error).__name__
-    if isinstance(error, httpx.TimeoutException) and not _never_sent(error):
+    if _timed_out(error):
         failure: ConnectionFailedError = RequestTimeoutError(
             f"no reply within {settings.timeout.read} s",
             operation=operation.name,
@@ -33,6 +62,17 @@ def connection_failure(
         )
     failure.sent = not _never_sent(error)
     return failure
+
+
+def _timed_out(error: Exception) -> bool:
+    """Whether the server took the request and did not answer in time."""
+    if not isinstance(error, httpx.TimeoutException) or _never_sent(error):
+        return False
+    aiohttp = sys.modules.get("aiohttp")
+    cause = error.__cause__
+    # httpx-aiohttp calls a lost connection a time-out too.
+    lost = aiohttp is not None and isinstance(cause, aiohttp.ClientConnectionError)
+    return not lost or isinstance(cause, asyncio.TimeoutError)
 
 
 def _never_sent(error: Exception) -> bool:
@@ -50,13 +90,23 @@ def _never_sent(error: Exception) -> bool:
 def hide_key(error: BaseException) -> None:
     """Take the key out of an error of the HTTP libraries, for reporters that show all they find.
 
-    It is in the request that an httpx error carries, and in the local variables of the frames
-    that it came through.
+    It is in the request that an httpx error carries, in the request's headers that an aiohttp
+    error does, and in the local variables of the frames that either came through.
     """
     request = getattr(error, "_request", None)
     if isinstance(request, httpx.Request):
         request.headers.pop("Authorization", None)
+    aiohttp = sys.modules.get("aiohttp")
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None
+        if aiohttp is not None and isinstance(link, aiohttp.ClientResponseError):
+            _take_headers(link, aiohttp.RequestInfo)
         link = link.__cause__ or link.__context__
+
+
+def _take_headers(error: Any, request_info: Callable[..., object]) -> None:
+    """Errors of aiohttp about a reply show the headers that were sent, also by their repr."""
+    sent = error.request_info
+    error.request_info = request_info(sent.url, sent.method, {}, sent.real_url)
+    error.args = (error.request_info, error.history)

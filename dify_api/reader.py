@@ -70,19 +70,23 @@ class AnswerReader:
 
     def end(self) -> list[Step]:
         """Take the end of the body; return the event that was left open by it, if any."""
-        return self._take(self._decoder.flush())
+        return [] if self.is_done else self._take(self._decoder.flush())
 
-    def take_json(self, body: bytes) -> list[Step]:
-        """Take a whole blocking reply; return it as the events of a stream.
+    def take_whole(self, body: bytes) -> list[Step]:
+        """Take a reply that does not call itself a stream; return it as a stream's events.
+
+        It is a blocking answer or an error; or a stream after all, whose type a proxy changed.
 
         Raises:
             UnexpectedReplyError: If it is not an answer of Dify's.
         """
         try:
             reply = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
+            if steps := [*self.feed(body), *self.end()]:
+                return steps
             raise errors.UnexpectedReplyError(
                 "the reply is no answer",
                 operation=self._operation,
@@ -107,9 +111,11 @@ class AnswerReader:
             progress = True
             if kind is not MessageEvent and kind is not AgentMessageEvent:
                 self._note(event)
+                if self.is_done:
+                    break  # what follows counts no more, however the bytes were cut
         if progress:
             self._progress_at = time.monotonic()
-        elif frames and self._progress_timeout is not None:
+        elif self._progress_timeout is not None:
             self._stalled = time.monotonic() - self._progress_at > self._progress_timeout
         return steps
 

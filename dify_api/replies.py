@@ -99,7 +99,7 @@ def result_from_reply(
     Raises:
         UnexpectedReplyError: If the reply is none to this operation.
     """
-    if operation.result is NoneType:
+    if operation.result is NoneType and not body.lstrip().startswith(b"<"):  # a page
         return cast("T", None)
     if operation.result is bytes:
         if not (is_json(headers) and body.strip() == b"null"):
@@ -109,7 +109,7 @@ def result_from_reply(
     else:
         try:
             return decode(operation.result, json.loads(body))
-        except ValueError:
+        except (ValueError, RecursionError):
             problem = f"the reply is not the {operation.result.__name__} that was asked for"
             hint = 'Check base_url: it ends in "/v1" on a standard installation.'
     raise errors.UnexpectedReplyError(problem, status=status, operation=operation.name, hint=hint)
@@ -178,7 +178,7 @@ def error_from_code(
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

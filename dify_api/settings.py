@@ -145,10 +145,19 @@ def check_base_url(base_url: str | None) -> str:
         ValueError: If it is not an http(s) URL.
     """
     url = (base_url or DEFAULT_BASE_URL).strip().rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # no address, or no port, has this form
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError(
             f'base_url must be a URL such as "https://dify.example.com/v1", not {base_url!r}'
+        )
+    if parts.username or parts.password:
+        raise ValueError(
+            "base_url must not hold a user name or password: they would be sent in place of the "
+            "API key; give what a gateway wants in default_headers"
         )
     return url
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _NEWLINES = b"\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class SSEDecoder:
@@ -76,6 +77,8 @@ class SSEDecoder:
                 self._event = line[6:].strip()
             elif line.startswith(b"{"):
                 self._data.append(line)  # a bare JSON error written into the stream by a proxy
+            elif line.startswith(_BYTE_ORDER_MARK):  # some proxies begin a text with one
+                frames += self._take([line[len(_BYTE_ORDER_MARK) :]])
         return frames
 
 

@@ -17,7 +17,7 @@ from typing_extensions import Self
 from dify_api.answer import Answer
 from dify_api.deadlines import Deadline
 from dify_api.events import Event
-from dify_api.failures import hide_key
+from dify_api.failures import broken_connection
 from dify_api.operation import Operation
 from dify_api.reader import AnswerReader, Step
 from dify_api.turns import TURNS
@@ -131,11 +131,9 @@ class EventStream(_Stream):
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
         reader, response, cause = self._reader, self._entered(), None
-        if not is_event_stream(response):
-            yield from reader.take_json(response.read())
-        else:
-            deadline = Deadline(response)
-            try:
+        deadline = Deadline(response)
+        try:
+            if is_event_stream(response):
                 for piece in raw_pieces(response):
                     yield from reader.feed(piece)
                     if reader.is_done:
@@ -144,12 +142,16 @@ class EventStream(_Stream):
                         deadline.set(reader.grace)
                 else:
                     self._ended = True
-            except (httpx.HTTPError, OSError) as error:
-                hide_key(error)
-                self._ended, cause = True, error
-            finally:
-                deadline.cancel()
-            yield from reader.end()
+            else:
+                body = response.read()
+                self._ended = True
+                yield from reader.take_whole(body)
+        except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
+            cause = broken_connection(error)
+            self._ended = True
+        finally:
+            deadline.cancel()
+        yield from reader.end()
         reader.finish(cause)
 
 
@@ -211,12 +213,9 @@ class AsyncEventStream(_Stream):
     async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
         reader, response, cause = self._reader, self._entered(), None
-        if not is_event_stream(response):
-            for step in reader.take_json(await response.aread()):
-                yield step
-        else:
-            pieces = raw_async_pieces(response)
-            try:
+        try:
+            if is_event_stream(response):
+                pieces = raw_async_pieces(response)
                 async for piece in pieces:
                     for step in reader.feed(piece):
                         yield step
@@ -227,11 +226,16 @@ class AsyncEventStream(_Stream):
                 while not (self._ended or reader.is_done):
                     for step in reader.feed(await self._next(pieces, reader.grace)):
                         yield step
-            except (httpx.HTTPError, OSError) as error:
-                hide_key(error)
-                self._ended, cause = True, error
-            for step in reader.end():
-                yield step
+            else:
+                body = await response.aread()
+                self._ended = True
+                for step in reader.take_whole(body):
+                    yield step
+        except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
+            cause = broken_connection(error)
+            self._ended = True
+        for step in reader.end():
+            yield step
         reader.finish(cause)
 
     async def _next(self, pieces: AsyncIterator[bytes], limit: float | None) -> bytes:
@@ -249,7 +253,7 @@ _leaving: set[asyncio.Future[None]] = set()  # asyncio itself keeps only weak re
 def is_event_stream(response: httpx.Response) -> bool:
     """Whether the reply is a stream. Servers do not always send what was asked for."""
     content_type: str = response.headers.get("content-type", "")
-    return content_type.startswith("text/event-stream")
+    return content_type.lower().startswith("text/event-stream")
 
 
 def raw_pieces(response: httpx.Response) -> Iterator[bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
+import sys
 import threading
 
 from dify_local.server import LocalDify
@@ -69,12 +71,17 @@ def main(arguments: list[str] | None = None) -> None:
         upstream_model=options.upstream_model,
         version=options.version,
     )
-    with server:
+    try:
+        server.start()
+    except (OSError, OverflowError, sqlite3.Error) as error:
+        sys.exit(f"dify_local cannot start on port {options.port}: {error}")
+    try:
         print(banner(server), flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("\nStopped.")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("\nStopped.")
+    finally:
+        server.stop()
 
 
 if __name__ == "__main__":

@@ -249,13 +249,18 @@ async def test_a_proxy(send: Send) -> None:
         assert [r.path for r in proxy.requests] == ["http://dify.invalid/v1/info"]
 
 
-async def test_the_proxy_of_the_environment(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http://", ""])
+async def test_the_proxy_of_the_environment(
+    send: Send, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     with serve(reply()) as proxy, serve(reply()) as server:
-        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+        address = proxy.base_url.removeprefix("http://").removesuffix("/v1")
+        monkeypatch.setenv("http_proxy", scheme + address)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        await send(application.info(), base_url="http://other.invalid/v1")
+        host = f"other{len(scheme)}.invalid"  # proxies are looked up once for each server
+        await send(application.info(), base_url=f"http://{host}/v1")
         await send(application.info(), base_url=server.base_url)
-        assert [r.path for r in proxy.requests] == ["http://other.invalid/v1/info"]
+        assert [r.path for r in proxy.requests] == [f"http://{host}/v1/info"]
         assert [r.path for r in server.requests] == ["/v1/info"]
 
 
@@ -391,3 +396,9 @@ async def test_speech_that_breaks_off() -> None:
         client = AsyncDifyClient("app-test", base_url=server.base_url)
         with pytest.raises(errors.ConnectionFailedError):
             [piece async for piece in client.stream_bytes(operation)]
+
+
+def test_credentials_in_the_base_url_are_refused_without_being_shown() -> None:
+    with pytest.raises(ValueError, match="default_headers") as raised:
+        DifyClient("app-x", base_url="https://ann:hidden@dify.example.com/v1")
+    assert "hidden" not in str(raised.value)

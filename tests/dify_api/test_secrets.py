@@ -33,6 +33,10 @@ def break_off() -> ReplayServer:
     )
 
 
+def garble() -> ReplayServer:
+    return ReplayServer(lambda _: Reply(200, {"no header": "name has a space"}))
+
+
 def close() -> ReplayServer:
     server = ReplayServer(lambda _: UNAUTHORIZED)
     server.__exit__()
@@ -50,7 +54,7 @@ def test_clients_do_not_show_it() -> None:
             pickle.dumps(client)
 
 
-@pytest.mark.parametrize("fail", [refuse, break_off, close])
+@pytest.mark.parametrize("fail", [refuse, break_off, garble, close])
 @pytest.mark.parametrize("operation", [MESSAGE, application.info()], ids=lambda o: o.path)
 async def test_errors_do_not_hold_it(
     fail: Callable[[], ReplayServer], operation: Operation[Any], caplog: pytest.LogCaptureFixture
@@ -77,6 +81,7 @@ async def test_errors_do_not_hold_it(
         while link is not None:
             shown = traceback.TracebackException.from_exception(link, capture_locals=True)
             assert KEY not in "".join(shown.format())
+            assert KEY not in f"{link!r} {vars(link)}"
             request = getattr(link, "_request", None)
             assert request is None or "authorization" not in request.headers
             link = link.__cause__ or link.__context__
@@ -106,3 +111,5 @@ def test_key_and_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert DifyClient().settings.base_url == "https://api.dify.ai/v1"
     with pytest.raises(ValueError, match="must be a URL"):
         DifyClient(base_url="dify.example/v1")
+    with pytest.raises(ValueError, match="must be a URL"):
+        DifyClient(base_url="http://dify.example:99999/v1")

@@ -43,6 +43,11 @@ def test_the_space_after_the_colon_is_optional() -> None:
     assert decode(b"data:1\n\ndata:  2\n\n") == [("", b"1"), ("", b" 2")]
 
 
+def test_a_byte_order_mark_is_passed_over() -> None:
+    decoder = SSEDecoder()
+    assert decoder.feed(b"\xef\xbb\xbfdata: {}\n\ndata: {}\n\n") == [("", b"{}"), ("", b"{}")]
+
+
 def test_a_frame_without_its_blank_line_is_kept_at_the_end() -> None:
     assert decode(b'data: {"code": "x"}') == [("", b'{"code": "x"}')]
     assert decode(b'{"code": "x", "message": "y"}') == [("", b'{"code": "x", "message": "y"}')]

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dify_api import AsyncDifyClient, DifyClient, chat, errors, reader, streams
+from dify_api import AsyncDifyClient, DifyClient, chat, errors, reader, streams, workflows
 from dify_api.operation import Operation
 from dify_api.turns import Turns
 from tests.support.cassettes import exchange
@@ -274,6 +274,52 @@ async def test_a_page_of_another_service_is_no_answer() -> None:
             client_of(server).send(ASK)
         with pytest.raises(errors.UnexpectedReplyError, match="base_url"):
             await async_client_of(server).send(ASK)
+
+
+@pytest.mark.parametrize("content_type", ["Text/Event-Stream", "text/plain", "application/json"])
+async def test_a_stream_under_another_content_type_is_read(content_type: str) -> None:
+    reply = Reply(200, {"content-type": content_type}, [token("a") + END])
+    with ReplayServer(lambda _: reply) as server:
+        assert client_of(server).send(ASK).text == "a"
+        assert (await async_client_of(server).send(ASK)).text == "a"
+        assert server.stopped == []
+
+
+async def test_a_blocking_answer_that_breaks_off_is_an_interruption() -> None:
+    reply = Reply(200, {"content-type": "application/json"}, [b'{"answer": "ha'], ending="cut")
+    with ReplayServer(lambda _: reply) as server:
+        with pytest.raises(errors.StreamInterruptedError, match="broke before"):
+            client_of(server).send(ASK)
+        with pytest.raises(errors.StreamInterruptedError, match="broke before"):
+            await async_client_of(server).send(ASK)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_follows_the_end_counts_not_however_the_bytes_are_cut(together: bool) -> None:
+    finished = (
+        b"data: "
+        + json.dumps(
+            {"event": "workflow_finished", "task_id": "t1", "data": {"status": "succeeded"}}
+        ).encode()
+    )
+    pieces = [finished + b"\n\n", frame("error", code="unknown", status=500, message="late")]
+    with serve(*([b"".join(pieces)] if together else pieces)) as server:
+        run = workflows.run({}, user="ann")
+        assert client_of(server).send(run).finish_reason == "stop"
+        assert (await async_client_of(server).send(run)).finish_reason == "stop"
+
+
+def test_comments_are_no_progress() -> None:
+    moments = itertools.count(step=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader.time, "monotonic", lambda: next(moments))
+        state = reader.AnswerReader("POST /chat-messages", progress_timeout=100)
+        for _ in range(4):
+            assert not state.is_done
+            state.feed(b": keep-alive\n\n")
+    assert state.is_done
+    with pytest.raises(errors.StreamInterruptedError, match="no progress for 100 s"):
+        state.finish()
 
 
 def test_reattaching_to_a_run_does_not_stop_it_when_left() -> None:

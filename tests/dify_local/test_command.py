@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from dify_local import LocalDify
-from dify_local.__main__ import banner, parser
+from dify_local.__main__ import banner, main, parser
 
 
 def test_the_command_serves_until_it_is_interrupted() -> None:
@@ -31,6 +33,17 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
         assert process.wait(10) == 0
     assert "app-completion" in rest
     assert rest.endswith("Stopped.\n")
+
+
+def test_what_keeps_it_from_starting_is_told_in_one_line(tmp_path: Path) -> None:
+    with LocalDify() as server, pytest.raises(SystemExit) as taken:
+        main(["--port", str(urlsplit(server.base_url).port)])
+    assert "cannot start on port" in str(taken.value)
+    assert "in use" in str(taken.value)
+    with pytest.raises(SystemExit, match="No folder of documents"):
+        main(["--port", "0", "--documents", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="0-65535"):
+        main(["--port", "99999"])
 
 
 def test_the_banner_names_every_key() -> None:
