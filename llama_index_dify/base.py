@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from dify_api.answer import Answer
 from dify_api.chat_call import ChatOptions, prepare_chat
@@ -74,21 +74,12 @@ class Dify(DifyModel):
     auto_generate_name: bool = False
     """Whether the server names a new conversation; up to 1.12.1 that takes a second."""
 
+    _is_chat_model: ClassVar[bool] = True
+
     @classmethod
     def class_name(cls) -> str:
         """Name of the class."""
         return "Dify"
-
-    @property
-    def metadata(self) -> LLMMetadata:
-        """A chat model without function calling."""
-        return LLMMetadata(
-            context_window=self.context_window,
-            num_output=self.num_output,
-            is_chat_model=True,
-            is_function_calling_model=False,
-            model_name="dify",
-        )
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]

@@ -156,7 +156,7 @@ class DifyChatEngine(BaseChatEngine):
         turn = self._turn(message, kwargs)
         turn.begin(self._session_key(turn.user))
         try:
-            history = self._memory.get() if self._resends else self._memory.get_all()
+            history = self._history()
             response = self._llm.chat(self._messages(turn, history), **self._call(turn, kwargs))
         except BaseException:
             turn.end(None)
@@ -208,7 +208,7 @@ class DifyChatEngine(BaseChatEngine):
         turn = self._turn(message, kwargs)
         turn.begin(self._session_key(turn.user))
         try:
-            history = self._memory.get() if self._resends else self._memory.get_all()
+            history = self._history()
             with opened() as streams:
                 chat_stream = self._llm.stream_chat(
                     self._messages(turn, history), **self._call(turn, kwargs)
@@ -294,6 +294,9 @@ class DifyChatEngine(BaseChatEngine):
     def _resends(self) -> bool:
         """Whether the history goes along each time, so that memory must fit it to the model."""
         return self._llm.memory == "client"
+
+    def _history(self) -> list[ChatMessage]:
+        return self._memory.get() if self._resends else self._memory.get_all()
 
     async def _ahistory(self) -> list[ChatMessage]:
         return await (self._memory.aget() if self._resends else self._memory.aget_all())

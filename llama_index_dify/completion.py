@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
-from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
+from llama_index.core.base.llms.types import ChatMessage
 
 from dify_api import completion
 from dify_api.answer import Answer
@@ -53,17 +53,6 @@ class DifyCompletion(DifyModel):
     def class_name(cls) -> str:
         """Name of the class."""
         return "DifyCompletion"
-
-    @property
-    def metadata(self) -> LLMMetadata:
-        """A completion model without function calling."""
-        return LLMMetadata(
-            context_window=self.context_window,
-            num_output=self.num_output,
-            is_chat_model=False,
-            is_function_calling_model=False,
-            model_name="dify",
-        )
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -14,6 +14,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     CompletionResponseAsyncGen,
     CompletionResponseGen,
+    LLMMetadata,
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.custom import CustomLLM
@@ -60,6 +61,19 @@ class DifyModel(DifyConnection, CustomLLM):
     """Tokens that fit the app's model, by which LlamaIndex packs prompts and trims memories."""
     num_output: int = 1_024
     """Tokens that LlamaIndex leaves free for an answer when it packs prompts."""
+
+    _is_chat_model: ClassVar[bool] = False
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex packs prompts by: a model without function calling."""
+        return LLMMetadata(
+            context_window=self.context_window,
+            num_output=self.num_output,
+            is_chat_model=self._is_chat_model,
+            is_function_calling_model=False,
+            model_name="dify",
+        )
 
     # What the two models do differently. Not abstract: LlamaIndex wraps implementations of
     # abstract methods in spans.
