@@ -10,7 +10,11 @@ a client sends them::
     print(answer.text, answer.usage, answer.retriever_resources)
 """
 
-from dify_api import (
+from dify_api import errors as errors
+from dify_api.answers import events as events
+from dify_api.answers.answer import Answer, AnswerBuilder
+from dify_api.client import AsyncDifyClient, DifyClient
+from dify_api.endpoints import (
     annotations,
     application,
     audio,
@@ -25,8 +29,6 @@ from dify_api import (
     messages,
     workflows,
 )
-from dify_api.answer import Answer, AnswerBuilder
-from dify_api.client import AsyncDifyClient, DifyClient
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
 
@@ -44,6 +46,8 @@ __all__ = [
     "completion",
     "conversations",
     "end_users",
+    "errors",
+    "events",
     "feedback",
     "files",
     "human_input",

@@ -11,16 +11,16 @@ from typing import Any, TypeVar, cast
 import httpx
 from pydantic import SecretStr
 
-from dify_api.answer import Answer
-from dify_api.connections import shared_async_client, shared_client
+from dify_api._transport.failures import connection_errors
+from dify_api._transport.pools import shared_async_client, shared_client
+from dify_api._transport.replies import error_from_reply, is_json, result_from_reply
+from dify_api._transport.retry import async_retrying, retrying
+from dify_api._transport.streams import AsyncEventStream, EventStream
+from dify_api.answers.answer import Answer
+from dify_api.endpoints.pages import Page, in_order, next_page
 from dify_api.errors import DifyError
-from dify_api.failures import connection_errors
 from dify_api.operation import Operation
-from dify_api.pages import Page, in_order, next_page
-from dify_api.replies import error_from_reply, is_json, result_from_reply
-from dify_api.retry import async_retrying, retrying
 from dify_api.settings import DEFAULT_PROGRESS_TIMEOUT, Settings
-from dify_api.streams import AsyncEventStream, EventStream
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")

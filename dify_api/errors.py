@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from dify_api.answer import Answer
-    from dify_api.workflow_events import HumanInputForm
+    from dify_api.answers.answer import Answer
+    from dify_api.answers.workflow_events import HumanInputForm
 
 
 class DifyError(Exception):

@@ -12,12 +12,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import SecretStr
 
+from dify_api._calls.conversation import user_fingerprint
 from dify_api.clients import Clients
-from dify_api.conversation import user_fingerprint
-from dify_api.messages import Message, list_messages
+from dify_api.endpoints.messages import Message, list_messages
 from dify_api.models import RetrieverResource
-from langchain_dify.arguments import DEFAULT_USER
-from langchain_dify.metadata import MODEL_PROVIDER, as_json
+from langchain_dify._arguments import DEFAULT_USER
+from langchain_dify._metadata import MODEL_PROVIDER, as_json
 
 _PAGE = 100  # the most that servers give at once
 
@@ -113,7 +113,7 @@ class DifyChatMessageHistory(BaseChatMessageHistory):
             NotImplementedError: Always.
         """
         raise NotImplementedError(
-            "this history only reads; dify_api.conversations.delete deletes a conversation"
+            "this history only reads; conversations.delete of dify_api deletes a conversation"
         )
 
     def _in_order(self, newest_first: Iterable[Message]) -> list[BaseMessage]:

@@ -19,16 +19,16 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from pydantic import Field
 
 from dify_api import completion
-from dify_api.answer import Answer
-from dify_api.chat import ResponseMode
-from dify_api.conversation import user_fingerprint
+from dify_api._calls.conversation import user_fingerprint
+from dify_api.answers._reader import Step
+from dify_api.answers.answer import Answer
+from dify_api.endpoints.chat import ResponseMode
 from dify_api.operation import Operation
-from dify_api.reader import Step
-from langchain_dify.arguments import DifyArguments, check_call_arguments
-from langchain_dify.chunks import AnswerSource, GenerationChunks
+from langchain_dify._arguments import DifyArguments, check_call_arguments
+from langchain_dify._chunks import AnswerSource, GenerationChunks
+from langchain_dify._metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify._text_flow import TextFlow
 from langchain_dify.errors import model_errors
-from langchain_dify.metadata import MODEL_NAME, MODEL_PROVIDER
-from langchain_dify.text_flow import TextFlow
 
 
 class DifyLLM(DifyArguments, LLM):

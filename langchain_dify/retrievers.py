@@ -14,12 +14,12 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 
-from dify_api.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
+from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.retrieval import KnowledgeSearch
+from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
 from dify_api.operation import require_uuid
-from dify_api.retrieval import KnowledgeSearch
-from dify_api.steps import Steps, arun, run
-from langchain_dify.connection import CheckedConnection
+from langchain_dify._connection import CheckedConnection
 from langchain_dify.documents import documents_from_resources
 
 

@@ -14,16 +14,17 @@ from langchain_core.tools import ArgsSchema, BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from dify_api.answer import Answer
-from dify_api.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.input_form import InputForm
+from dify_api._calls.input_form import explain as explain
+from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
-from dify_api.input_form import InputForm
 from dify_api.operation import Operation
-from dify_api.steps import Steps, arun, run
-from langchain_dify.arguments import DEFAULT_USER
-from langchain_dify.connection import CheckedConnection
+from langchain_dify._arguments import DEFAULT_USER
+from langchain_dify._connection import CheckedConnection
+from langchain_dify._tracing import anode_tracer, node_tracer
 from langchain_dify.documents import documents_from_resources
-from langchain_dify.tracing import anode_tracer, node_tracer
 
 
 class ToolAnswer(Answer):
@@ -46,8 +47,8 @@ class DifyTool(CheckedConnection, BaseTool):
 
     A bad argument is refused before any request, by a `ValidationError` that says what to put
     right; agents hand that to their model, and so does `handle_validation_error=explain` (of
-    `dify_api.input_form`). Any other failure is a `ToolException`, which `handle_tool_error=True`
-    turns into a message, with the `DifyError` as its cause.
+    this module). Any other failure is a `ToolException`, which `handle_tool_error=True` turns
+    into a message, with the `DifyError` as its cause.
 
     Raises:
         ValueError: If there is no key.

@@ -17,21 +17,21 @@ from langchain_core.runnables import AddableDict, RunnableConfig, RunnableSerial
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from dify_api import application, workflows
-from dify_api.answer import Answer
-from dify_api.app_tool import AppTool
-from dify_api.events import (
+from dify_api._calls.app_tool import AppTool
+from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.input_form import upload_files
+from dify_api.answers.answer import Answer
+from dify_api.answers.events import (
     Event,
     WorkflowEvent,
     WorkflowFinishedEvent,
     WorkflowPausedEvent,
     WorkflowStartedEvent,
 )
-from dify_api.input_form import upload_files
 from dify_api.operation import Operation
-from dify_api.steps import Steps, arun, run
-from langchain_dify.arguments import DEFAULT_USER
-from langchain_dify.connection import CheckedConnection
-from langchain_dify.tracing import anode_tracer, node_tracer
+from langchain_dify._arguments import DEFAULT_USER
+from langchain_dify._connection import CheckedConnection
+from langchain_dify._tracing import anode_tracer, node_tracer
 
 _OF_A_CALL = {"user", "files", "workflow_id"}
 

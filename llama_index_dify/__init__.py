@@ -10,12 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llama_index_dify.base import Dify as Dify
+    from llama_index_dify._records import conversation_id as conversation_id
+    from llama_index_dify._records import source_nodes as source_nodes
     from llama_index_dify.chat_engine import DifyChatEngine as DifyChatEngine
     from llama_index_dify.chat_stream import (
         DifyStreamingChatResponse as DifyStreamingChatResponse,
     )
     from llama_index_dify.completion import DifyCompletion as DifyCompletion
+    from llama_index_dify.model import Dify as Dify
     from llama_index_dify.nodes import nodes_from_resources as nodes_from_resources
     from llama_index_dify.open_streams import opened as opened
     from llama_index_dify.query_engine import DifyQueryEngine as DifyQueryEngine
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     )
     from llama_index_dify.query_responses import DifyResponse as DifyResponse
     from llama_index_dify.query_responses import DifyStreamingResponse as DifyStreamingResponse
-    from llama_index_dify.records import conversation_id as conversation_id
-    from llama_index_dify.records import source_nodes as source_nodes
     from llama_index_dify.retriever import DifyRetriever as DifyRetriever
     from llama_index_dify.sessions import DifySessions as DifySessions
     from llama_index_dify.tools import DifyTool as DifyTool
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "AsyncDifyStreamingResponse": "query_responses",
-    "Dify": "base",
+    "Dify": "model",
     "DifyChatEngine": "chat_engine",
     "DifyCompletion": "completion",
     "DifyQueryEngine": "query_engine",
@@ -44,10 +44,10 @@ _PLACES = {
     "DifyStreamingResponse": "query_responses",
     "DifyTool": "tools",
     "DifyToolSpec": "tools",
-    "conversation_id": "records",
+    "conversation_id": "_records",
     "nodes_from_resources": "nodes",
     "opened": "open_streams",
-    "source_nodes": "records",
+    "source_nodes": "_records",
 }
 
 __all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]  # names are lazy

@@ -28,9 +28,9 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from typing_extensions import Self
 
-from llama_index_dify.chat_turn import ChatTurn
+from llama_index_dify._chat_turn import ChatTurn
+from llama_index_dify._records import source_nodes
 from llama_index_dify.open_streams import OpenStream, aclose
-from llama_index_dify.records import source_nodes
 
 dispatcher = get_dispatcher(__name__)
 _IDS = ("conversation_id", "message_id", "task_id", "workflow_run_id")

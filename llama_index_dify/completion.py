@@ -9,13 +9,13 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage
 
 from dify_api import completion
-from dify_api.answer import Answer
-from dify_api.attachments import Attachment, references
-from dify_api.conversation import write_out
+from dify_api._calls.attachments import Attachment, references
+from dify_api._calls.conversation import write_out
+from dify_api._calls.flows import Steps
+from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
-from dify_api.steps import Steps
-from llama_index_dify.messages import attachments, turns
-from llama_index_dify.model import CALL_ARGUMENTS, DifyModel, check_call_arguments
+from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
+from llama_index_dify._messages import attachments, turns
 
 
 class DifyCompletion(DifyModel):

@@ -18,7 +18,7 @@ from typing import Any
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 
-from dify_api.events import (
+from dify_api.answers.events import (
     AgentLogEvent,
     AgentThoughtEvent,
     Event,
@@ -41,7 +41,7 @@ from dify_api.events import (
     WorkflowStarted,
     WorkflowStartedEvent,
 )
-from dify_api.workflow_events import AgentLog, ContainerExecution
+from dify_api.answers.workflow_events import AgentLog, ContainerExecution
 
 dispatcher = get_dispatcher(__name__)
 

@@ -1,252 +1,109 @@
-"""What both models share: the eight endpoints of a LlamaIndex LLM over one stream of events."""
+"""`Dify`: a chat, agent or chatflow app as a chat model."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from llama_index.core.base.llms.types import (
-    ChatMessage,
-    ChatResponse,
-    ChatResponseAsyncGen,
-    ChatResponseGen,
-    CompletionResponse,
-    CompletionResponseAsyncGen,
-    CompletionResponseGen,
-    LLMMetadata,
-)
-from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.custom import CustomLLM
-from pydantic import ConfigDict, Field
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from dify_api.answer import Answer
-from dify_api.chat import ResponseMode
-from dify_api.connection import DifyConnection
+from dify_api._calls.chat_call import ChatOptions, prepare_chat
+from dify_api._calls.conversation import Memory, OnFork
+from dify_api._calls.flows import Steps
+from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
-from dify_api.steps import Steps, arun, run
-from llama_index_dify.answering import (
-    Answering,
-    ChatAnswering,
-    CompletionAnswering,
-    ResponseT,
-)
-from llama_index_dify.open_streams import remember
-from llama_index_dify.records import Origin
+from llama_index_dify._answering import ChatAnswering
+from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
+from llama_index_dify._messages import attachments, turns
 
-DEFAULT_USER = "llama-index"
-CALL_ARGUMENTS = frozenset({"user", "inputs", "files"})
+_CALL_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id"}
 
 
-class DifyModel(DifyConnection, CustomLLM):
-    """A Dify app as an LLM. Holds no conversation: one object serves any number of users.
+class Dify(DifyModel):
+    """A chat, agent or chatflow app as a LlamaIndex LLM.
 
-    Every call streams inside, so that no proxy's timeout cuts a long answer, and stops the app
-    when its caller leaves early. Usage, callbacks and spans are reported once for each call.
+    The model holds no conversation. Which one a call belongs to is read from its messages: an
+    answer of this app to this user names the conversation, and only what follows it is sent.
+    So any memory or store of messages is a store of conversations. `memory="client"` switches
+    that off, for ReAct agents and for whatever rewinds or edits its history: each call is then
+    a conversation of its own with the whole transcript in its query.
+
+    Calls take `conversation_id`, `user`, `inputs` and `files` (entries of Dify's `files`) as
+    keyword arguments.
+
+    Args:
+        api_key: Key of the app. Default: `DIFY_API_KEY`.
+        base_url: Address of the API. Default: `DIFY_BASE_URL`, else Dify's cloud.
+        user: The end user. Default: `DIFY_USER`, else "llama-index".
+        inputs: Values of the app's variables.
+        memory: Who keeps the history: "server" (default) or "client".
+        on_fork: What to do where the conversation went on without the history given: "ignore"
+            (default), begin a "new" one, or raise an "error".
+        system_input: Variable that takes the system text. Default: it goes into the query.
+        reasoning: Whether reasoning is kept out of the text.
+        content_blocks: Whether an answer's citations, tool calls and files become blocks.
+        response_mode: "streaming" (default) or "blocking", for `chat` and `complete`.
+        auto_generate_name: Whether the server names new conversations. Default: False.
+        timeout: Seconds for one network operation. Default: connect 10, read 60.
+        max_retries: Further attempts where repeating is safe. Default: 2.
+        http_client: Your own `httpx.Client`; default: a shared one.
+        http_async_client: Your own `httpx.AsyncClient`; default: a shared one per event loop.
+        default_headers: Headers for every request.
+
+    Example:
+        >>> llm = Dify(api_key="app-...")
+        >>> history = [ChatMessage("Which planet has most moons?")]
+        >>> response = llm.chat(history)
+        >>> response.message.content, response.raw["usage"]["total_tokens"]
+        ('Saturn, with 146.', 178)
+        >>> history += [response.message, ChatMessage("And which of those is the largest?")]
+        >>> llm.chat(history).message.content  # the same conversation
+        'Titan.'
     """
 
-    model_config = ConfigDict(extra="forbid")
+    memory: Memory = "server"
+    """Who keeps the history: Dify ("server"), or the caller, who resends it ("client")."""
+    on_fork: OnFork = "ignore"
+    """What to do where the conversation on the server went on without the history given."""
+    system_input: str | None = None
+    """Variable of the app that takes the system text, on every turn."""
+    content_blocks: bool = False
+    """Whether citations, tool calls and files of an answer become blocks of its message. Off:
+    the integrations for OpenAI, Mistral, Gemini and Ollama refuse such blocks in a history.
+    `source_nodes(message)` has the citations either way."""
+    auto_generate_name: bool = False
+    """Whether the server names a new conversation; up to 1.12.1 that takes a second."""
 
-    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
-    """Stable identifier of the end user, to whom conversations and files belong. Default:
-    `DIFY_USER`, else "llama-index". Name your own users where you have several."""
-    inputs: dict[str, Any] = Field(default_factory=dict)
-    """Values of the app's variables; those of a call are laid over them."""
-    response_mode: ResponseMode = "streaming"
-    """How `chat` and `complete` ask: "blocking" only for servers behind a buffering proxy."""
-    reasoning: bool = False
-    """Whether the model's reasoning is kept out of the text: in a `ThinkingBlock`, and while
-    streaming in `additional_kwargs["thinking_delta"]`."""
-    context_window: int = 32_768
-    """Tokens that fit the app's model, by which LlamaIndex packs prompts and trims memories."""
-    num_output: int = 1_024
-    """Tokens that LlamaIndex leaves free for an answer when it packs prompts."""
+    _is_chat_model: ClassVar[bool] = True
 
-    _is_chat_model: ClassVar[bool] = False
-
-    @property
-    def metadata(self) -> LLMMetadata:
-        """What LlamaIndex packs prompts by: a model without function calling."""
-        return LLMMetadata(
-            context_window=self.context_window,
-            num_output=self.num_output,
-            is_chat_model=self._is_chat_model,
-            is_function_calling_model=False,
-            model_name="dify",
-        )
-
-    # What the two models do differently. Not abstract: LlamaIndex wraps implementations of
-    # abstract methods in spans.
+    @classmethod
+    def class_name(cls) -> str:
+        """Name of the class."""
+        return "Dify"
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
     ) -> Steps[Operation[Answer]]:
-        """What must be asked to answer messages."""
-        raise NotImplementedError
+        check_call_arguments(options, _CALL_ARGUMENTS, "Dify")
+        return prepare_chat(
+            turns(messages),
+            lambda index: attachments(messages[index]),
+            ChatOptions(
+                app=self.app,
+                user=self._user(options),
+                conversation_id=options.get("conversation_id"),
+                inputs=self._merged_inputs(options),
+                system_input=self.system_input,
+                memory=self.memory,
+                on_fork=self.on_fork,
+                files=options.get("files") or (),
+                response_mode=self.response_mode,
+                auto_generate_name=self.auto_generate_name,
+            ),
+        )
 
     def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
-        """What must be asked to answer a prompt."""
-        raise NotImplementedError
+        return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_answering(self, options: Mapping[str, Any]) -> ChatAnswering:
-        """What turns the answer's events into chat responses."""
-        return ChatAnswering(self.reasoning, self._origin(options))
-
-    # The eight endpoints ---------------------------------------------------------------------
-    # Each is native and decorated once: the defaults of CustomLLM call each other, so that
-    # usage counts double, and block the event loop.
-
-    @llm_chat_callback()
-    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answer messages.
-
-        Args:
-            messages: The history, and what to answer.
-            kwargs: For this call; see the class.
-
-        Raises:
-            DifyError: If there is no answer, or not a whole one; `answer` is what there is.
-            ValueError: If there is nothing to send, or no API key.
-        """
-        return self._ask(self._chat_call(messages, kwargs), self._chat_answering(kwargs))
-
-    @llm_chat_callback()
-    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """`chat` for asyncio."""
-        return await self._aask(self._chat_call(messages, kwargs), self._chat_answering(kwargs))
-
-    @llm_chat_callback()
-    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answer messages as a stream; the request goes out with the first `next`.
-
-        `delta` is what is new, `message.content` the text so far. The last response has the
-        usage and everything else; its text is the answer even where a server streamed another.
-        """
-        answering = self._chat_answering(kwargs)
-        return remember(self._stream(self._chat_call(messages, kwargs), answering))
-
-    @llm_chat_callback()
-    async def astream_chat(
-        self, messages: Sequence[ChatMessage], **kwargs: Any
-    ) -> ChatResponseAsyncGen:
-        """`stream_chat` for asyncio."""
-        answering = self._chat_answering(kwargs)
-        return remember(self._astream(self._chat_call(messages, kwargs), answering))
-
-    @llm_completion_callback()
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Answer a prompt; `chat` tells what it raises."""
-        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return self._ask(call, CompletionAnswering(self.reasoning))
-
-    @llm_completion_callback()
-    async def acomplete(
-        self, prompt: str, formatted: bool = False, **kwargs: Any
-    ) -> CompletionResponse:
-        """`complete` for asyncio."""
-        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return await self._aask(call, CompletionAnswering(self.reasoning))
-
-    @llm_completion_callback()
-    def stream_complete(
-        self, prompt: str, formatted: bool = False, **kwargs: Any
-    ) -> CompletionResponseGen:
-        """Answer a prompt as a stream; see `stream_chat`."""
-        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._stream(call, CompletionAnswering(self.reasoning)))
-
-    @llm_completion_callback()
-    async def astream_complete(
-        self, prompt: str, formatted: bool = False, **kwargs: Any
-    ) -> CompletionResponseAsyncGen:
-        """`stream_complete` for asyncio."""
-        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._astream(call, CompletionAnswering(self.reasoning)))
-
-    # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
-
-    def _ask(self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]) -> ResponseT:
-        client = self.client
-        operation = run(client, steps)
-        with client.stream(operation) as stream:
-            for event, text in stream.steps():
-                if not text:
-                    answering.note(event)
-        return answering.only(stream.answer)
-
-    async def _aask(
-        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
-    ) -> ResponseT:
-        client = self.async_client
-        operation = await arun(client, steps)
-        async with client.stream(operation) as stream:
-            async for event, text in stream.steps():
-                if not text:
-                    answering.note(event)
-        return answering.only(stream.answer)
-
-    def _stream(
-        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
-    ) -> Generator[ResponseT, None, None]:
-        client = self.client
-        operation = run(client, steps)
-        with client.stream(operation) as stream:
-            for event, text in stream.steps():
-                response = answering.take(event, text) if text else answering.note(event)
-                if response is not None:
-                    yield response
-        yield answering.last(stream.answer)
-
-    async def _astream(
-        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
-    ) -> AsyncGenerator[ResponseT, None]:
-        client = self.async_client
-        operation = await arun(client, steps)
-        async with client.stream(operation) as stream:
-            async for event, text in stream.steps():
-                response = answering.take(event, text) if text else answering.note(event)
-                if response is not None:
-                    yield response
-        yield answering.last(stream.answer)
-
-    # Details ------------------------------------------------------------------------------------
-
-    def _formatted(self, prompt: str, formatted: bool) -> str:
-        if formatted or self.completion_to_prompt is None:
-            return prompt
-        return self.completion_to_prompt(prompt)
-
-    def _user(self, options: Mapping[str, Any]) -> str:
-        return options.get("user") or self.user
-
-    def _origin(self, options: Mapping[str, Any]) -> Origin:
-        return Origin(self.app, self._user(options), self.base_url)
-
-    def _merged_inputs(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self.inputs, **(options.get("inputs") or {})}
-
-    def to_payload(self) -> dict[str, Any]:
-        """What callbacks and traces are told about this model: no key, no headers."""
-        return {
-            "class_name": self.class_name(),
-            **self.metadata.model_dump(),
-            "model": self.metadata.model_name,
-            "base_url": self.base_url,
-            "app": self.app,
-        }
-
-
-def check_call_arguments(
-    options: Mapping[str, object], allowed: frozenset[str], model: str
-) -> None:
-    """Refuse what would otherwise be ignored in silence.
-
-    Raises:
-        TypeError: For a keyword argument that a call does not have.
-    """
-    for name in options:
-        if name not in allowed:
-            raise TypeError(
-                f"{model} knows no call argument {name!r}; it knows {', '.join(sorted(allowed))}. "
-                "Temperature, model and the like are set in the Dify app."
-            )
+        return ChatAnswering(self.reasoning, self._origin(options), self.content_blocks)

@@ -28,8 +28,9 @@ from llama_index.core.settings import Settings
 from llama_index.core.types import TokenAsyncGen, TokenGen
 from pydantic import SecretStr
 
-from llama_index_dify.base import Dify
+from llama_index_dify._records import source_nodes
 from llama_index_dify.completion import DifyCompletion
+from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import OpenStream, aclose, opened
 from llama_index_dify.query_responses import (
     AsyncDifyStreamingResponse,
@@ -39,7 +40,6 @@ from llama_index_dify.query_responses import (
     Tokens,
     metadata_of,
 )
-from llama_index_dify.records import source_nodes
 
 Answer = ChatResponse | CompletionResponse
 Answers = Generator[ChatResponse, None, None] | Generator[CompletionResponse, None, None]

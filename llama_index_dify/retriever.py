@@ -12,12 +12,12 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import MetadataFilters
 from pydantic import SecretStr
 
+from dify_api._calls.flows import arun, run
+from dify_api._calls.retrieval import KnowledgeSearch
 from dify_api.clients import Clients
-from dify_api.knowledge import RerankingModel, SearchMethod
+from dify_api.endpoints.knowledge import RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
-from dify_api.retrieval import KnowledgeSearch
-from dify_api.steps import arun, run
-from llama_index_dify.filters import filtering_conditions
+from llama_index_dify._filters import filtering_conditions
 from llama_index_dify.nodes import nodes_from_resources
 
 

@@ -16,16 +16,16 @@ from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, TypedDict, Unpack
 
-from dify_api.answer import Answer
-from dify_api.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.input_form import explain
+from dify_api.answers.answer import Answer
 from dify_api.clients import Clients
 from dify_api.errors import DifyError
-from dify_api.input_form import explain
-from dify_api.steps import Steps, arun, run
-from llama_index_dify.model import DEFAULT_USER
+from llama_index_dify._base import DEFAULT_USER
+from llama_index_dify._responses import raw
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse, metadata_of
-from llama_index_dify.responses import raw
 
 
 class ConnectionSettings(TypedDict, total=False):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dify_api.answer import Answer, AnswerBuilder
-from dify_api.events import parse_event
-from dify_api.reader import AnswerReader
+from dify_api.answers._reader import AnswerReader
+from dify_api.answers.answer import Answer, AnswerBuilder
+from dify_api.answers.events import parse_event
 from tests.support.cassettes import exchange
 
 

@@ -10,15 +10,15 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from dify_api import Answer, AsyncDifyClient, DifyClient
-from dify_api.app_tool import AppTool, describe_app, result_text, tool_name
-from dify_api.application import Info, Parameters, UserInputFormItem
-from dify_api.attachments import Attachment
+from dify_api._calls.app_tool import AppTool, describe_app, result_text, tool_name
+from dify_api._calls.attachments import Attachment
+from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.input_form import explain, form_model, upload_files
+from dify_api.endpoints.application import Info, Parameters, UserInputFormItem
+from dify_api.endpoints.files import UploadedFile
 from dify_api.errors import NotFoundError, NotWorkflowAppError, UnauthorizedError
-from dify_api.files import UploadedFile
-from dify_api.input_form import explain, form_model, upload_files
 from dify_api.models import AnswerFile, decode
 from dify_api.operation import Operation
-from dify_api.steps import Steps, arun, run
 from tests.support.cassettes import Exchange, exchange
 from tests.support.recorded_app import (
     PARAMETERS,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dify_api import AsyncDifyClient, DifyClient, application, connections
+from dify_api import AsyncDifyClient, DifyClient, application
+from dify_api._transport import pools as connections
 from dify_local import LocalDify
 from tests.support.replay import ReplayServer, Reply
 

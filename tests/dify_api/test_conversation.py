@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dify_api.conversation import Anchor, Request, Turn, plan_request, user_fingerprint
+from dify_api._calls.conversation import Anchor, Request, Turn, plan_request, user_fingerprint
 
 
 def answer(text: str = "Hi", conversation: str = "c1", app: str = "app", user: str = "ann") -> Turn:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from dify_api.deadlines import Deadline
+from dify_api._transport.deadlines import Deadline
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from dify_api import errors
-from dify_api.answer import Answer
-from dify_api.replies import error_from_code, error_from_reply
+from dify_api._transport.replies import error_from_code, error_from_reply
+from dify_api.answers.answer import Answer
 
 JSON = {"content-type": "application/json"}
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from dify_api import events
-from dify_api.events import parse_event
+from dify_api.answers.events import parse_event
 
 
 def parse(text: str, name: str = "") -> events.Event:

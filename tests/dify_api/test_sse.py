@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dify_api.sse import SSEDecoder
+from dify_api.answers._sse import SSEDecoder
 
 Frames = list[tuple[str, bytes]]
 

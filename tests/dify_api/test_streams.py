@@ -13,9 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from dify_api import AsyncDifyClient, DifyClient, chat, errors, reader, streams, workflows
+from dify_api import AsyncDifyClient, DifyClient, chat, errors, workflows
+from dify_api._transport import streams
+from dify_api._transport.turns import Turns
+from dify_api.answers import _reader as reader
 from dify_api.operation import Operation
-from dify_api.turns import Turns
 from tests.support.cassettes import exchange
 from tests.support.replay import Received, ReplayServer, Reply
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_api.thinking import ThinkSplitter
+from dify_api.answers._thinking import ThinkSplitter
 
 
 def split(pieces: list[str]) -> tuple[str, str]:

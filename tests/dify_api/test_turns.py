@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from dify_api._transport.turns import Turns
 from dify_api.errors import ConversationBusyError
-from dify_api.turns import Turns
 
 KEY = ("app", "c1")
 

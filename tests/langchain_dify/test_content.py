@@ -14,9 +14,9 @@ from langchain_core.load import dumps, load
 from langchain_core.messages import AIMessage, HumanMessage, messages_from_dict, messages_to_dict
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from dify_api.events import AgentThoughtEvent
+from dify_api.answers.events import AgentThoughtEvent
 from langchain_dify import ChatDify, citations
-from langchain_dify.content_blocks import ServerTools
+from langchain_dify._content_blocks import ServerTools
 from tests.langchain_dify.test_chat_models import ways
 from tests.support.replay import ReplayServer, Reply
 

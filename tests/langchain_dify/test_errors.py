@@ -7,7 +7,7 @@ import pytest
 from langchain_core import exceptions
 
 from dify_api import errors
-from dify_api.answer import Answer
+from dify_api.answers.answer import Answer
 from dify_local import LocalDify
 from langchain_dify import ChatDify
 from langchain_dify.errors import as_model_error

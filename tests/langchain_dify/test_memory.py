@@ -28,7 +28,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from dify_api import chat as chat_operations
 from dify_api import conversations
-from dify_api.conversation import ConversationForkedError
+from dify_api._calls.conversation import ConversationForkedError
 from dify_api.errors import ConversationNotFoundError
 from dify_local import LocalDify
 from langchain_dify import ChatDify

@@ -20,10 +20,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel, Field, ValidationError
 
-from dify_api.app_tool import AppTool
-from dify_api.application import UserInputFormItem
+from dify_api._calls.app_tool import AppTool
+from dify_api._calls.input_form import explain
+from dify_api.endpoints.application import UserInputFormItem
 from dify_api.errors import CompletionRequestError, UnauthorizedError, WorkflowPausedError
-from dify_api.input_form import explain
 from dify_local import LocalDify
 from langchain_dify import DifyTool
 from langchain_dify.tools import ToolAnswer

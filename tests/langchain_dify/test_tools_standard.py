@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
-from dify_api.app_tool import AppTool
+from dify_api._calls.app_tool import AppTool
 from dify_local import LocalDify
 from langchain_dify import DifyTool
 from tests.support.cassettes import Exchange

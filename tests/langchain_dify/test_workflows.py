@@ -18,7 +18,7 @@ from langchain_core.tracers.schemas import Run
 from pydantic import ValidationError
 
 from dify_api import files
-from dify_api.attachments import Attachment
+from dify_api._calls.attachments import Attachment
 from dify_api.errors import (
     ConnectionFailedError,
     DifyError,

@@ -13,7 +13,7 @@ from llama_index.core.llms import ChatMessage, ChatResponse, MockLLM
 from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.storage.chat_store import SimpleChatStore
 
-from dify_api.conversation import ConversationForkedError
+from dify_api._calls.conversation import ConversationForkedError
 from dify_api.errors import ConversationNotFoundError
 from dify_local import LocalDify
 from llama_index_dify import Dify, conversation_id, source_nodes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llama_index.core.schema import MetadataMode, NodeRelationship, ObjectType, TextNode
 from llama_index.core.vector_stores.utils import node_to_metadata_dict
 
-from dify_api.knowledge import RetrieveResult
+from dify_api.endpoints.knowledge import RetrieveResult
 from dify_api.models import RetrieverResource, decode
 from llama_index_dify.nodes import nodes_from_resources
 from tests.support.cassettes import exchange

@@ -24,19 +24,19 @@ from dify_api import (
     workflows,
 )
 from dify_api import annotations as app_annotations
-from dify_api.annotations import Annotation, AnnotationReplyJob
-from dify_api.application import Info, Meta, Parameters, Site
-from dify_api.audio import Transcript
-from dify_api.chat import SuggestedQuestions
-from dify_api.conversations import Conversation, ConversationVariable
-from dify_api.end_users import EndUser
-from dify_api.feedback import Feedback
-from dify_api.files import UploadedFile
-from dify_api.human_input import Form
-from dify_api.knowledge import Dataset, RetrieveResult
-from dify_api.messages import Message
-from dify_api.pages import Page
-from dify_api.workflows import WorkflowLog, WorkflowRun
+from dify_api.endpoints.annotations import Annotation, AnnotationReplyJob
+from dify_api.endpoints.application import Info, Meta, Parameters, Site
+from dify_api.endpoints.audio import Transcript
+from dify_api.endpoints.chat import SuggestedQuestions
+from dify_api.endpoints.conversations import Conversation, ConversationVariable
+from dify_api.endpoints.end_users import EndUser
+from dify_api.endpoints.feedback import Feedback
+from dify_api.endpoints.files import UploadedFile
+from dify_api.endpoints.human_input import Form
+from dify_api.endpoints.knowledge import Dataset, RetrieveResult
+from dify_api.endpoints.messages import Message
+from dify_api.endpoints.pages import Page
+from dify_api.endpoints.workflows import WorkflowLog, WorkflowRun
 
 
 def with_a_client(client: DifyClient) -> None:

@@ -75,7 +75,7 @@ def test_the_operation_says_what_its_annotation_says(function: typing.Any) -> No
     documented = inspect.getdoc(function) or ""
     if "{action}" not in path:
         assert f"`{method} {path}" in documented
-    module = function.__module__.removeprefix("dify_api.")
+    module = function.__module__.removeprefix("dify_api.endpoints.")
     assert getattr(dify_api, module).__name__ == function.__module__
 
 
@@ -88,7 +88,7 @@ def test_the_table_of_endpoints_is_complete() -> None:
 
 
 def _short_name(function: typing.Any) -> str:
-    return f"{function.__module__.removeprefix('dify_api.')}.{function.__name__}"
+    return f"{function.__module__.removeprefix('dify_api.endpoints.')}.{function.__name__}"
 
 
 def _result_name(function: typing.Any) -> str:

@@ -23,8 +23,8 @@ from dify_api import (
     messages,
     workflows,
 )
+from dify_api.answers.events import NodeFinishedEvent, NodeStartedEvent
 from dify_api.errors import StreamInterruptedError, UnexpectedReplyError, WorkflowPausedError
-from dify_api.events import NodeFinishedEvent, NodeStartedEvent
 from dify_api.models import Usage
 from tests.dify_api.operations.serving import (
     ID,

@@ -18,8 +18,8 @@ from dify_api import (
     messages,
     workflows,
 )
+from dify_api.endpoints.pages import Page
 from dify_api.operation import Operation
-from dify_api.pages import Page
 from tests.dify_api.operations.serving import ID, json_reply
 from tests.support.replay import Received, ReplayServer, Reply
 

@@ -16,7 +16,7 @@ import pytest
 from pydantic import AliasChoices, BaseModel
 
 from dify_api import Answer, AsyncDifyClient, DifyClient, DifyError
-from dify_api.application import UserInputFormItem
+from dify_api.endpoints.application import UserInputFormItem
 from dify_api.errors import StatusError
 from dify_api.operation import Operation
 from tests.dify_api.operations.introspection import operation_functions, route, sample

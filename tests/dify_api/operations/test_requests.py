@@ -28,8 +28,8 @@ from dify_api import (
     messages,
     workflows,
 )
-from dify_api.files import UploadedFile
-from dify_api.knowledge import RetrievalModel
+from dify_api.endpoints.files import UploadedFile
+from dify_api.endpoints.knowledge import RetrievalModel
 from tests.dify_api.operations.introspection import ids_of, operation_functions, sample
 from tests.dify_api.operations.serving import ID, json_reply, receive, request_of
 from tests.support.cassettes import exchange

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dify_api._transport.replies import error_from_reply, result_from_reply
 from dify_api.errors import DifyError, UnexpectedReplyError
-from dify_api.replies import error_from_reply, result_from_reply
 from tests.dify_api.operations.test_recordings import EXCHANGES, operation_for
 
 RECORDED = [

@@ -1,0 +1,1 @@
+"""An answer's way: bytes -> frames -> events -> answer. No I/O."""

@@ -1,0 +1,312 @@
+"""The answer of an app, and the fold of its events into one.
+
+The same fold serves both frameworks, sync and async, streaming and blocking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from dify_api.answers.events import (
+    AgentMessageEvent,
+    AgentThoughtEvent,
+    AnnotationEvent,
+    ErrorEvent,
+    Event,
+    HumanInputForm,
+    HumanInputRequiredEvent,
+    MessageEndEvent,
+    MessageEvent,
+    MessageFileEvent,
+    MessageReplaceEvent,
+    ReasoningChunkEvent,
+    TextChunkEvent,
+    TextReplaceEvent,
+    WorkflowEvent,
+    WorkflowFinished,
+    WorkflowFinishedEvent,
+    WorkflowPaused,
+    WorkflowPausedEvent,
+)
+from dify_api.models import AnswerFile, Model, RetrieverResource, Usage, decode
+
+
+class Answer(Model):
+    """What an app answered, whole or (on an error's `answer`) as far as it came.
+
+    Example:
+        >>> answer = client.send(chat.send_message("Which planet has most moons?", user="ann"))
+        >>> answer.text, answer.conversation_id, answer.usage.total_tokens
+        ('Saturn ...', '7719ddd9-...', 178)
+    """
+
+    text: str = ""
+    """The answer: the moderator's replacement if there was one; else a New Agent's closing
+    message; else a chatflow's own outputs; else the streamed pieces in order."""
+    streamed_text: str = ""
+    """The streamed pieces in order, which some releases lose or double."""
+    conversation_id: str | None = None
+    message_id: str | None = None
+    task_id: str | None = None
+    workflow_run_id: str | None = None
+    created_at: datetime | None = None
+    usage: Usage | None = None
+    retriever_resources: list[RetrieverResource] = []
+    files: list[AnswerFile] = []
+    """What the app made, without the user's own attachments."""
+    agent_thoughts: list[AgentThoughtEvent] = []
+    """An agent's steps in order, each in its last state."""
+    reasoning: str = ""
+    """What `reasoning_chunk` events said (1.16.0)."""
+    annotation_reply: dict[str, Any] | None = None
+    """The annotation that answered, where one did."""
+    outputs: dict[str, Any] | None = None
+    """A workflow's outputs, or a chatflow's."""
+    workflow: WorkflowFinished | None = None
+    """How the run ended: status, steps, tokens, seconds."""
+    finish_reason: str | None = None
+    """"stop"; "stopped" after a stop; None while unfinished."""
+
+
+class AnswerBuilder:
+    """Folds events into an `Answer`, one by one, at constant cost each.
+
+    Example:
+        >>> builder = AnswerBuilder()
+        >>> "".join(builder.add(event) for event in events)  # the text as it streams
+        'Saturn has 146.'
+        >>> builder.build().usage.total_tokens
+        178
+    """
+
+    def __init__(self) -> None:
+        self.conversation_id: str | None = None
+        self.message_id: str | None = None
+        self.task_id: str | None = None
+        self.workflow_run_id: str | None = None
+        self.message_end: MessageEndEvent | None = None
+        self.workflow: WorkflowFinished | None = None
+        self.paused: WorkflowPaused | None = None
+        self.error: ErrorEvent | None = None
+        self.forms: list[HumanInputForm] = []
+        self.is_chatflow = False
+        """Whether a run's events came with a message's: two terminal events are due."""
+        self.has_message_ids = False
+        """False on streams of 2023, which have no terminal event."""
+        self._created_at: datetime | None = None
+        self._identified = False
+        self._parts: list[str] = []  # as streamed
+        self._kept = 0  # parts before this one were replaced
+        self._replacement: str | None = None
+        self._moderated = False
+        self._closing: list[str] = []  # a New Agent's closing message
+        self._agent = False
+        self._thoughts: dict[str, AgentThoughtEvent] = {}
+        self._files: dict[str, AnswerFile] = {}
+        self._reasoning: list[str] = []
+
+    def add(self, event: Event) -> str:
+        """Take the next event.
+
+        Returns:
+            The text that it adds to the streamed answer; "" for any other event.
+        """
+        handler = _HANDLERS.get(type(event))
+        if not self._identified or handler is None:
+            self._identify(event)
+        return handler(self, event) if handler else ""
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the run ended "failed"; after a `message_end` that is no failure (1.16.0)."""
+        failed = self.workflow is not None and self.workflow.status == "failed"
+        return failed and self.message_end is None
+
+    def build(self) -> Answer:
+        """The answer as far as it has come."""
+        streamed = "".join(self._parts)
+        metadata = self.message_end.metadata if self.message_end else None
+        resources = metadata.retriever_resources if metadata else None
+        if not resources and self.message_end:
+            resources = self.message_end.retriever_resources
+        return Answer(
+            text=self._text(streamed),
+            streamed_text=streamed,
+            conversation_id=self.conversation_id,
+            message_id=self.message_id,
+            task_id=self.task_id,
+            workflow_run_id=self.workflow_run_id,
+            created_at=self._created_at,
+            usage=metadata.usage if metadata else None,
+            retriever_resources=resources or [],
+            files=self._all_files(),
+            agent_thoughts=list(self._thoughts.values()),
+            reasoning="".join(self._reasoning),
+            annotation_reply=metadata.annotation_reply if metadata else None,
+            outputs=self.workflow.outputs if self.workflow else None,
+            workflow=self.workflow,
+            finish_reason=self._finish_reason(),
+        )
+
+    def _text(self, streamed: str) -> str:
+        if self._replacement is not None and self._moderated:
+            return self._replacement + "".join(self._parts[self._kept :])
+        if self._closing:
+            return "".join(self._closing)
+        own = self._own_text()
+        if own is not None:
+            return own
+        if self._replacement is not None:
+            return self._replacement + "".join(self._parts[self._kept :])
+        return streamed
+
+    def _own_text(self) -> str | None:
+        """What the run itself calls its answer; a chatflow's deltas may be lost or doubled."""
+        if self.workflow is None or self.workflow.status not in ("succeeded", "partial-succeeded"):
+            return None
+        outputs = self.workflow.outputs or {}
+        if self.is_chatflow:
+            answer = outputs.get("answer")
+            return answer if isinstance(answer, str) else None
+        texts = [value for value in outputs.values() if isinstance(value, str)]
+        return texts[0] if len(texts) == 1 == len(outputs) else None
+
+    def _finish_reason(self) -> str | None:
+        if self.workflow is not None and self.workflow.status == "stopped":
+            return "stopped"
+        finished = self.workflow is not None and self.workflow.status != "failed"
+        return "stop" if finished or self.message_end else None
+
+    def _all_files(self) -> list[AnswerFile]:
+        listed = (self.message_end.files if self.message_end else None) or (
+            decode(list[AnswerFile], (self.workflow.files if self.workflow else None) or [])
+        )
+        files = dict(self._files)
+        for file in listed:
+            name = file.id or file.related_id or file.url or str(len(files))
+            if name in files or not self._is_users_own(file):
+                files.setdefault(name, file)
+        return list(files.values())
+
+    def _is_users_own(self, file: AnswerFile) -> bool:
+        """Completion, chat and agent apps list the user's attachments too (1.14.2, 1.16.0)."""
+        attached = self.workflow is None and file.transfer_method in ("local_file", "remote_url")
+        return attached or file.belongs_to == "user"
+
+    def _identify(self, event: Event) -> None:
+        self.task_id = self.task_id or event.task_id
+        self.conversation_id = self.conversation_id or event.conversation_id
+        self._created_at = self._created_at or event.created_at
+        if event.message_id:
+            self.has_message_ids = True
+            self.message_id = self.message_id or event.message_id
+        elif isinstance(event, _NAMED_BY_ID):
+            self.message_id = self.message_id or event.id  # 2023
+        if isinstance(event, WorkflowEvent):
+            self.workflow_run_id = self.workflow_run_id or event.workflow_run_id
+            self.is_chatflow = self.is_chatflow or event.message_id is not None
+        self._identified = self.task_id is not None or self.message_id is not None
+
+    # One handler for each event that says something about the answer ------------------------
+
+    def _take_message(self, event: MessageEvent) -> str:
+        if self._agent:
+            self._closing.append(event.answer)
+            return ""
+        self._parts.append(event.answer)
+        return event.answer
+
+    def _take_agent_message(self, event: AgentMessageEvent) -> str:
+        self._agent = True
+        self._parts.append(event.answer)
+        return event.answer
+
+    def _take_text(self, event: AnnotationEvent) -> str:
+        self._parts.append(event.answer)
+        return event.answer
+
+    def _take_message_file(self, event: MessageFileEvent) -> str:
+        if event.answer is not None:  # text, on 1.11.2 to 1.12.1
+            self._parts.append(event.answer)
+            return event.answer
+        file = AnswerFile(id=event.id, type=event.type, url=event.url, belongs_to=event.belongs_to)
+        if event.belongs_to != "user":
+            self._files[event.id or event.url or ""] = file
+        return ""
+
+    def _take_text_chunk(self, event: TextChunkEvent) -> str:
+        self._parts.append(event.data.text)
+        return event.data.text
+
+    def _take_replacement(self, event: MessageReplaceEvent) -> str:
+        self._replace(event.answer, moderated=not self._is_snapshot(event))
+        return ""
+
+    def _take_text_replacement(self, event: TextReplaceEvent) -> str:
+        self._replace(event.data.text, moderated=True)
+        return ""
+
+    def _replace(self, text: str, *, moderated: bool) -> None:
+        self._replacement = text
+        self._kept = len(self._parts)
+        self._moderated = moderated
+        self._closing.clear()
+
+    def _is_snapshot(self, event: MessageReplaceEvent) -> bool:
+        """Re-attaching to a run replays its text first, in a replacement without a reason."""
+        return self.is_chatflow and not event.reason and not self._parts and not self.workflow
+
+    def _take_thought(self, event: AgentThoughtEvent) -> str:
+        self._agent = True
+        self._thoughts[event.id or str(len(self._thoughts))] = event
+        return ""
+
+    def _take_reasoning(self, event: ReasoningChunkEvent) -> str:
+        self._reasoning.append(event.data.reasoning)
+        return ""
+
+    def _take_message_end(self, event: MessageEndEvent) -> str:
+        self._identify(event)
+        self.message_end = event
+        return ""
+
+    def _take_workflow_finished(self, event: WorkflowFinishedEvent) -> str:
+        self._identify(event)
+        self.workflow = event.data
+        return ""
+
+    def _take_form(self, event: HumanInputRequiredEvent) -> str:
+        self.forms.append(event.data)
+        return ""
+
+    def _take_pause(self, event: WorkflowPausedEvent) -> str:
+        self._identify(event)
+        self.paused = event.data
+        return ""
+
+    def _take_error(self, event: ErrorEvent) -> str:
+        self._identify(event)
+        self.error = self.error or event
+        return ""
+
+
+_NAMED_BY_ID = (MessageEvent, MessageEndEvent, AgentMessageEvent, AnnotationEvent)
+
+_HANDLERS: dict[type[Event], Callable[[AnswerBuilder, Any], str]] = {
+    MessageEvent: AnswerBuilder._take_message,
+    AgentMessageEvent: AnswerBuilder._take_agent_message,
+    AnnotationEvent: AnswerBuilder._take_text,
+    MessageFileEvent: AnswerBuilder._take_message_file,
+    TextChunkEvent: AnswerBuilder._take_text_chunk,
+    MessageReplaceEvent: AnswerBuilder._take_replacement,
+    TextReplaceEvent: AnswerBuilder._take_text_replacement,
+    AgentThoughtEvent: AnswerBuilder._take_thought,
+    ReasoningChunkEvent: AnswerBuilder._take_reasoning,
+    MessageEndEvent: AnswerBuilder._take_message_end,
+    WorkflowFinishedEvent: AnswerBuilder._take_workflow_finished,
+    HumanInputRequiredEvent: AnswerBuilder._take_form,
+    WorkflowPausedEvent: AnswerBuilder._take_pause,
+    ErrorEvent: AnswerBuilder._take_error,
+}

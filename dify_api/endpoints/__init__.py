@@ -1,0 +1,1 @@
+"""The endpoints of the Service API: one module for each section of Dify's reference."""

@@ -1,0 +1,96 @@
+"""What `ChatDify` and `DifyLLM` are made and called with, and the refusal of anything else."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from dify_api._calls.conversation import user_fingerprint
+from langchain_dify._connection import CheckedConnection
+
+DEFAULT_USER = "langchain"
+
+_SET_IN_THE_APP = frozenset(
+    {
+        "model",
+        "model_name",
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_tokens",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "n",
+    }
+)
+"""What other chat models take, and what in Dify the app decides."""
+
+_OF_A_CALL = frozenset({"user", "inputs", "files", "stop", "stream"})
+_OF_LANGCHAIN = frozenset({"ls_structured_output_format", "structured_output_format"})
+
+
+class DifyArguments(CheckedConnection):
+    """What both models take beside the connection."""
+
+    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    """Stable identifier of the end user, to whom conversations and files belong. Default:
+    `DIFY_USER`, else "langchain". Name your own users where you have several."""
+    inputs: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Values of the app's variables; those of a call are laid over them."""
+    files: list[dict[str, Any]] = Field(default_factory=list, repr=False)
+    """Entries of the request's `files`, as they are, beside the files of messages."""
+    stop: list[str] | None = Field(default=None, alias="stop_sequences")
+    """Sequences at which an answer ends. Dify knows none: the answer is cut here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_arguments(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        known = set(cls.model_fields)
+        known.update(field.alias for field in cls.model_fields.values() if field.alias)
+        unknown = {name for name in values if name not in known and not name.startswith("_")}
+        for name in sorted(unknown & _SET_IN_THE_APP):
+            warnings.warn(
+                f"{name} is ignored: the Dify app decides it, not its caller", stacklevel=4
+            )
+        if unknown := unknown - _SET_IN_THE_APP:
+            raise ValueError(f"{cls.__name__} knows no argument {', '.join(sorted(unknown))}")
+        return values
+
+    def _app_params(self) -> dict[str, Any]:
+        """What tells answers of this object from those of others, for caches and traces."""
+        return {
+            "app": self.app,
+            "base_url": self.base_url,
+            "user": user_fingerprint(self.user),
+            "inputs": self.inputs,
+            "files": self.files,
+            "default_stop": self.stop,
+        }
+
+
+def check_call_arguments(
+    arguments: Mapping[str, object], kind: type, also: Collection[str] = ()
+) -> None:
+    """Refuse what a call cannot be made with.
+
+    Raises:
+        TypeError: For an argument that would otherwise be ignored in silence.
+    """
+    unknown = sorted(set(arguments) - _OF_A_CALL - _OF_LANGCHAIN - set(also))
+    if not unknown:
+        return
+    name = unknown[0]
+    if name in _SET_IN_THE_APP:
+        raise TypeError(f"{name} cannot be set for a call: the Dify app decides it")
+    raise TypeError(
+        f"{kind.__name__} knows no call argument {name!r}; it knows "
+        f"{', '.join(sorted({*_OF_A_CALL, *also}))}"
+    )

@@ -1,0 +1,89 @@
+"""What a call of `ChatDify` sends, and what becomes of its answer: worked out before any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from dify_api._calls.chat_call import ChatOptions, prepare_chat
+from dify_api._calls.conversation import user_fingerprint
+from dify_api._calls.flows import Steps
+from dify_api.answers.answer import Answer
+from dify_api.operation import Operation
+from langchain_dify._chunks import AnswerChunks, AnswerSource
+from langchain_dify._messages import Conversation, read_messages
+from langchain_dify._structured_output import schema_of
+from langchain_dify._text_flow import TextFlow
+from langchain_dify._tool_calling import (
+    ToolCallReader,
+    structure_instructions,
+    tool_choice_of,
+    tool_instructions,
+)
+
+CALL_ARGUMENTS = frozenset(
+    {
+        "conversation_id",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "strict",
+        "trace_id",
+    }
+)
+"""What `ChatDify` takes for a call, beside what every model takes."""
+
+
+@dataclass(frozen=True)
+class ChatCallPlan:
+    """One call."""
+
+    conversation: Conversation
+    options: ChatOptions
+    flow: TextFlow
+
+    def prepare(self) -> Steps[Operation[Answer]]:
+        """The calls that stand before the message, and the message itself."""
+        return prepare_chat(self.conversation.turns, self.conversation.attachments, self.options)
+
+    def chunks(self, source: AnswerSource) -> AnswerChunks:
+        """What makes the chunks of the answer."""
+        user = user_fingerprint(self.options.user)
+        return AnswerChunks(source, self.options.app, user, self.flow)
+
+
+def plan_call(
+    messages: Sequence[BaseMessage],
+    options: ChatOptions,
+    arguments: Mapping[str, Any],
+    stop: Sequence[str],
+    reasoning: bool,
+) -> ChatCallPlan:
+    """Plan a call.
+
+    Args:
+        messages: Oldest first.
+        options: How the app is called.
+        arguments: `tools`, `tool_choice` and `response_format` of the call.
+        stop: Sequences to cut the answer at.
+        reasoning: Whether `<think>` text is reasoning.
+
+    Raises:
+        ValueError: If `tool_choice` names no tool, or the response format is none.
+    """
+    instructions = []
+    reader: Callable[[], ToolCallReader] | None = None
+    tools = arguments.get("tools") or []
+    choice = tool_choice_of(arguments.get("tool_choice"), tools)
+    if tools and choice != "none":
+        instructions.append(tool_instructions(tools, choice))
+        reader = partial(ToolCallReader, [tool["function"]["name"] for tool in tools])
+    if schema := schema_of(arguments.get("response_format")):
+        instructions.append(structure_instructions(schema))
+    conversation = read_messages(messages, "\n\n".join(instructions))
+    return ChatCallPlan(conversation, options, TextFlow(reasoning, stop, reader))

@@ -1,0 +1,304 @@
+"""An answer's events -> LangChain's chunks and, at the end, its message.
+
+The same object serves `stream`, `astream`, `invoke` and `ainvoke`; it knows no I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import ToolCall, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk, Generation, GenerationChunk
+
+from dify_api.answers.answer import Answer
+from dify_api.answers.events import (
+    AgentThoughtEvent,
+    Event,
+    MessageReplaceEvent,
+    PingEvent,
+    ReasoningChunkEvent,
+    TTSMessageEvent,
+)
+from langchain_dify._content_blocks import ServerTools
+from langchain_dify._metadata import (
+    MODEL_PROVIDER,
+    closing_metadata,
+    opening_metadata,
+    usage_metadata,
+)
+from langchain_dify._text_flow import TextFlow
+from langchain_dify._texts import StreamedText, remainder
+
+
+class AnswerSource(Protocol):
+    """A stream that is being read: `EventStream` or `AsyncEventStream`."""
+
+    @property
+    def answer(self) -> Answer:
+        """The answer as far as it has come."""
+        ...
+
+
+class AnswerProgress:
+    """How far an answer has come, and what its consumer has seen of it.
+
+    Args:
+        source: The stream that is read.
+        app: Fingerprint of the app.
+        user: Fingerprint of the end user.
+        flow: What is done to the text.
+    """
+
+    def __init__(self, source: AnswerSource, app: str, user: str, flow: TextFlow) -> None:
+        self._source = source
+        self._app = app
+        self._user = user
+        self._flow = flow
+        self._opened: dict[str, Any] | None = None
+        self._message_id: str | None = None
+        self._replacement: tuple[str, int] | None = None
+        self.is_plain = False
+        """Whether text goes straight to `token`: the answer has begun and nothing changes it."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a stop sequence ended the answer, so that the rest is not wanted."""
+        return self._flow.is_cut
+
+    def _open(self) -> dict[str, Any] | None:
+        """What the first chunk says, as soon as the answer can be named."""
+        answer = self._source.answer
+        if self._opened is not None or not (answer.task_id or answer.message_id):
+            return None
+        self._opened = opening_metadata(answer, self._app, self._user)
+        self._message_id = answer.message_id
+        self.is_plain = self._flow.is_plain
+        return self._opened
+
+    def _late(self, answer: Answer) -> dict[str, Any]:
+        """What the first chunk could not say yet."""
+        opening = opening_metadata(answer, self._app, self._user)
+        opened = self._opened or {}
+        return {name: value for name, value in opening.items() if name not in opened}
+
+    def _replace(self, text: str) -> str:
+        """The moderator takes back what was shown; return what is shown instead."""
+        shown, _, _ = self._flow.whole(text)
+        self._replacement = (shown, len(self._source.answer.streamed_text))
+        return shown
+
+    def _missing(self, answer: Answer) -> str | None:
+        """What must follow the chunks so far so that they come to the answer's text."""
+        if self._replacement is None:
+            shown = self._flow.whole(answer.streamed_text)[0]
+        else:
+            replacement, kept = self._replacement
+            shown = replacement + answer.streamed_text[kept:]
+        return remainder(shown, self._flow.whole(answer.text)[0])
+
+    def _finish_reason(self, calls: Sequence[ToolCall] = ()) -> dict[str, str]:
+        if calls:
+            return {"finish_reason": "tool_calls"}
+        return {"finish_reason": "stop"} if self._flow.is_cut else {}
+
+
+class AnswerChunks(AnswerProgress):
+    """Makes the chunks of a chat answer, in the order in which its events come."""
+
+    def __init__(self, source: AnswerSource, app: str, user: str, flow: TextFlow) -> None:
+        super().__init__(source, app, user, flow)
+        self._template = ChatGenerationChunk(message=AIMessageChunk(content=""))
+        self._server_tools = ServerTools()
+        self._speech: list[str] = []
+
+    def token(self, text: str) -> ChatGenerationChunk:
+        """The chunk of a piece of text.
+
+        Copying a template costs a third of building and validating two models, and this is what
+        every token pays. What a consumer may change is fresh in each copy.
+        """
+        chunk = self._template.__copy__()
+        message = chunk.__dict__["message"].__copy__()
+        fields = message.__dict__
+        fields["content"] = text
+        fields["additional_kwargs"] = {}
+        fields["response_metadata"] = {"model_provider": MODEL_PROVIDER}
+        fields["tool_calls"] = []
+        fields["invalid_tool_calls"] = []
+        fields["tool_call_chunks"] = []
+        fields = vars(chunk)
+        fields["message"] = message
+        fields["text"] = text
+        return chunk
+
+    def take(self, event: Event, text: str) -> list[ChatGenerationChunk]:
+        """The chunks of any event."""
+        if isinstance(event, PingEvent):
+            return []
+        chunks = []
+        if self._opened is None and (opening := self._open()):
+            self._template = self._chunk()
+            first = self._chunk(response_metadata=opening)
+            if text and self.is_plain:
+                first.message.content = first.text = text
+                return [first]
+            chunks.append(first)
+        return chunks + (self._text_chunks(text) if text else self._event_chunks(event))
+
+    def watch(self, event: Event, text: str) -> None:
+        """Take an event whose chunk nobody wants, for `message`."""
+        if text:
+            if not self._flow.is_plain:
+                self._flow.feed(text)
+        elif isinstance(event, TTSMessageEvent) and event.audio:
+            self._speech.append(event.audio)
+
+    def finish(self) -> list[ChatGenerationChunk]:
+        """The chunks that end the answer."""
+        answer = self._source.answer
+        rest, reasoning = self._flow.end()
+        chunks = [self.token(rest)] if rest else []
+        if reasoning:
+            chunks.append(self._chunk(additional_kwargs={"reasoning_content": reasoning}))
+        missing = self._missing(answer)
+        if missing is not None and not isinstance(missing, StreamedText):
+            chunks.append(self.token(missing))
+            missing = None
+        _, _, calls = self._flow.whole(answer.text)
+        last = self._chunk(
+            response_metadata={**self._late(answer), **self._closing(answer, calls)},
+            usage_metadata=usage_metadata(answer),
+            tool_call_chunks=_call_chunks(calls),
+            id=self._message_id or answer.message_id,
+            chunk_position="last",
+        )
+        if missing is not None:
+            last.message.content = missing  # set, not passed: validation would make it a str
+        return [*chunks, last]
+
+    def message(self) -> AIMessage:
+        """The whole answer at once: what the merged chunks come to."""
+        answer = self._source.answer
+        text, reasoning, calls = self._flow.whole(answer.text)
+        _, streamed_reasoning, _ = self._flow.whole(answer.streamed_text)
+        kept: dict[str, Any] = {}
+        if self._flow.reasoning:
+            reasoning = answer.reasoning + (reasoning or streamed_reasoning)
+        if reasoning:
+            kept["reasoning_content"] = reasoning
+        tools = [block for t in answer.agent_thoughts for block in self._server_tools.take(t)]
+        if tools:
+            kept["server_tools"] = tools
+        if self._speech:
+            kept["speech"] = [{"base64": piece} for piece in self._speech]
+        return AIMessage(
+            content=text,
+            additional_kwargs=kept,
+            response_metadata={
+                **opening_metadata(answer, self._app, self._user),
+                **self._closing(answer, calls),
+            },
+            usage_metadata=usage_metadata(answer),
+            tool_calls=calls,
+            id=answer.message_id,
+        )
+
+    def _text_chunks(self, text: str) -> list[ChatGenerationChunk]:
+        shown, reasoning = self._flow.feed(text)
+        chunks = [self.token(shown)] if shown else []
+        if reasoning:
+            chunks.append(self._chunk(additional_kwargs={"reasoning_content": reasoning}))
+        return chunks
+
+    def _event_chunks(self, event: Event) -> list[ChatGenerationChunk]:
+        kept: dict[str, Any] = {}
+        if isinstance(event, AgentThoughtEvent):
+            if blocks := self._server_tools.take(event):
+                kept["server_tools"] = blocks
+        elif isinstance(event, ReasoningChunkEvent):
+            if self._flow.reasoning and event.data.reasoning:
+                kept["reasoning_content"] = event.data.reasoning
+        elif isinstance(event, TTSMessageEvent) and event.audio:
+            kept["speech"] = [{"base64": event.audio}]
+        elif isinstance(event, MessageReplaceEvent):
+            chunk = self._chunk()
+            chunk.message.content = StreamedText(self._replace(event.answer), replaces=True)
+            return [chunk]
+        return [self._chunk(additional_kwargs=kept)] if kept else []
+
+    def _closing(self, answer: Answer, calls: Sequence[ToolCall]) -> dict[str, Any]:
+        return {**closing_metadata(answer), **self._finish_reason(calls)}
+
+    def _chunk(
+        self, response_metadata: Mapping[str, Any] | None = None, **fields: Any
+    ) -> ChatGenerationChunk:
+        # Each with the provider, by which its content blocks are found; it merges with itself.
+        metadata = {"model_provider": MODEL_PROVIDER, **(response_metadata or {})}
+        fields.setdefault("id", self._message_id)
+        message = AIMessageChunk(content="", response_metadata=metadata, **fields)
+        return ChatGenerationChunk(message=message)
+
+
+class GenerationChunks(AnswerProgress):
+    """Makes the chunks of a completion, and its generation at once."""
+
+    def take(self, event: Event, text: str) -> list[GenerationChunk]:
+        """The chunks of any event."""
+        chunks = []
+        if self._opened is None and (opening := self._open()):
+            chunks.append(GenerationChunk(text="", generation_info=self._info(opening)))
+        if isinstance(event, MessageReplaceEvent):
+            chunks.append(self._replacing(self._replace(event.answer)))
+        elif text:
+            shown, _ = self._flow.feed(text)
+            if shown:
+                chunks.append(GenerationChunk(text=shown))
+        return chunks
+
+    def watch(self, _event: Event, text: str) -> None:
+        """Take an event whose chunk nobody wants, for `generation`."""
+        if text and not self._flow.is_plain:
+            self._flow.feed(text)
+
+    def finish(self) -> list[GenerationChunk]:
+        """The chunks that end the completion."""
+        answer = self._source.answer
+        rest, _ = self._flow.end()
+        chunks = [GenerationChunk(text=rest)] if rest else []
+        missing = self._missing(answer)
+        if isinstance(missing, StreamedText):
+            chunks.append(self._replacing(str(missing)))
+        elif missing is not None:
+            chunks.append(GenerationChunk(text=missing))
+        info = {**self._late(answer), **closing_metadata(answer), **self._finish_reason()}
+        chunks.append(GenerationChunk(text="", generation_info=info))
+        return chunks
+
+    def generation(self) -> Generation:
+        """The whole completion at once: what the merged chunks come to."""
+        answer = self._source.answer
+        self._message_id = answer.message_id
+        opening = opening_metadata(answer, self._app, self._user)
+        info = {**self._info(opening), **closing_metadata(answer), **self._finish_reason()}
+        return Generation(text=self._flow.whole(answer.text)[0], generation_info=info)
+
+    def _info(self, opening: dict[str, Any]) -> dict[str, Any]:
+        return {**opening, "message_id": self._message_id}
+
+    def _replacing(self, text: str) -> GenerationChunk:
+        """A chunk that replaces when it is merged; those who only print see nothing of it."""
+        chunk = GenerationChunk(text="")
+        chunk.text = StreamedText(text, replaces=True, shown="")
+        return chunk
+
+
+def _call_chunks(calls: Sequence[ToolCall]) -> list[Any]:
+    return [
+        tool_call_chunk(
+            name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index
+        )
+        for index, call in enumerate(calls)
+    ]

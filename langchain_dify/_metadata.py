@@ -1,0 +1,80 @@
+"""The facts of an answer as LangChain keeps them: usage, price, ids, citations, files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages.ai import UsageMetadata
+
+from dify_api._calls.conversation import Anchor
+from dify_api.answers.answer import Answer
+from dify_api.models import Model
+
+MODEL_PROVIDER = "dify"
+MODEL_NAME = "dify"
+"""Never the model behind the app: agents match model names to know what a model can do."""
+
+
+def opening_metadata(answer: Answer, app: str, user: str) -> dict[str, Any]:
+    """What is known when an answer begins: enough to stop it, and to continue from it.
+
+    Args:
+        answer: The answer so far.
+        app: Fingerprint of the app.
+        user: Fingerprint of the end user.
+    """
+    facts = {
+        "conversation_id": answer.conversation_id,
+        "task_id": answer.task_id,
+        "app": app,
+        "user": user,
+    }
+    return {
+        "model_provider": MODEL_PROVIDER,
+        **{name: value for name, value in facts.items() if value},
+    }
+
+
+def closing_metadata(answer: Answer) -> dict[str, Any]:
+    """What is known when an answer has ended. Prices are exact decimals, as text."""
+    facts: dict[str, Any] = {
+        "model_name": MODEL_NAME,
+        "finish_reason": answer.finish_reason,
+        "workflow_run_id": answer.workflow_run_id,
+        "annotation_reply": answer.annotation_reply,
+        "created_at": answer.created_at.isoformat() if answer.created_at else None,
+    }
+    if answer.usage is not None:
+        usage = as_json(answer.usage)
+        facts["usage"] = usage
+        facts["total_price"] = usage.get("total_price")
+        facts["currency"] = usage.get("currency")
+    if answer.retriever_resources:
+        facts["retriever_resources"] = [as_json(r) for r in answer.retriever_resources]
+    if answer.files:
+        facts["files"] = [as_json(file) for file in answer.files]
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def usage_metadata(answer: Answer) -> UsageMetadata | None:
+    """Token counts; None where the server sent none."""
+    if answer.usage is None:
+        return None
+    return UsageMetadata(
+        input_tokens=answer.usage.prompt_tokens,
+        output_tokens=answer.usage.completion_tokens,
+        total_tokens=answer.usage.total_tokens,
+    )
+
+
+def anchor_of(message_id: str | None, metadata: dict[str, Any]) -> Anchor | None:
+    """Where a message of ours stands in Dify; None for messages of others."""
+    conversation_id, app, user = (metadata.get(n) for n in ("conversation_id", "app", "user"))
+    if not (isinstance(conversation_id, str) and isinstance(app, str) and isinstance(user, str)):
+        return None
+    return Anchor(conversation_id, message_id, app, user)
+
+
+def as_json(model: Model) -> dict[str, Any]:
+    """A record as plain JSON values, without what it lacks."""
+    return model.model_dump(mode="json", exclude_none=True)

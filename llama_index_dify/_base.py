@@ -1,0 +1,252 @@
+"""What both models share: the eight endpoints of a LlamaIndex LLM over one stream of events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.custom import CustomLLM
+from pydantic import ConfigDict, Field
+
+from dify_api._calls.flows import Steps, arun, run
+from dify_api.answers.answer import Answer
+from dify_api.connection import DifyConnection
+from dify_api.endpoints.chat import ResponseMode
+from dify_api.operation import Operation
+from llama_index_dify._answering import (
+    Answering,
+    ChatAnswering,
+    CompletionAnswering,
+    ResponseT,
+)
+from llama_index_dify._records import Origin
+from llama_index_dify.open_streams import remember
+
+DEFAULT_USER = "llama-index"
+CALL_ARGUMENTS = frozenset({"user", "inputs", "files"})
+
+
+class DifyModel(DifyConnection, CustomLLM):
+    """A Dify app as an LLM. Holds no conversation: one object serves any number of users.
+
+    Every call streams inside, so that no proxy's timeout cuts a long answer, and stops the app
+    when its caller leaves early. Usage, callbacks and spans are reported once for each call.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    """Stable identifier of the end user, to whom conversations and files belong. Default:
+    `DIFY_USER`, else "llama-index". Name your own users where you have several."""
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    """Values of the app's variables; those of a call are laid over them."""
+    response_mode: ResponseMode = "streaming"
+    """How `chat` and `complete` ask: "blocking" only for servers behind a buffering proxy."""
+    reasoning: bool = False
+    """Whether the model's reasoning is kept out of the text: in a `ThinkingBlock`, and while
+    streaming in `additional_kwargs["thinking_delta"]`."""
+    context_window: int = 32_768
+    """Tokens that fit the app's model, by which LlamaIndex packs prompts and trims memories."""
+    num_output: int = 1_024
+    """Tokens that LlamaIndex leaves free for an answer when it packs prompts."""
+
+    _is_chat_model: ClassVar[bool] = False
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex packs prompts by: a model without function calling."""
+        return LLMMetadata(
+            context_window=self.context_window,
+            num_output=self.num_output,
+            is_chat_model=self._is_chat_model,
+            is_function_calling_model=False,
+            model_name="dify",
+        )
+
+    # What the two models do differently. Not abstract: LlamaIndex wraps implementations of
+    # abstract methods in spans.
+
+    def _chat_call(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
+    ) -> Steps[Operation[Answer]]:
+        """What must be asked to answer messages."""
+        raise NotImplementedError
+
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
+        """What must be asked to answer a prompt."""
+        raise NotImplementedError
+
+    def _chat_answering(self, options: Mapping[str, Any]) -> ChatAnswering:
+        """What turns the answer's events into chat responses."""
+        return ChatAnswering(self.reasoning, self._origin(options))
+
+    # The eight endpoints ---------------------------------------------------------------------
+    # Each is native and decorated once: the defaults of CustomLLM call each other, so that
+    # usage counts double, and block the event loop.
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer messages.
+
+        Args:
+            messages: The history, and what to answer.
+            kwargs: For this call; see the class.
+
+        Raises:
+            DifyError: If there is no answer, or not a whole one; `answer` is what there is.
+            ValueError: If there is nothing to send, or no API key.
+        """
+        return self._ask(self._chat_call(messages, kwargs), self._chat_answering(kwargs))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """`chat` for asyncio."""
+        return await self._aask(self._chat_call(messages, kwargs), self._chat_answering(kwargs))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer messages as a stream; the request goes out with the first `next`.
+
+        `delta` is what is new, `message.content` the text so far. The last response has the
+        usage and everything else; its text is the answer even where a server streamed another.
+        """
+        answering = self._chat_answering(kwargs)
+        return remember(self._stream(self._chat_call(messages, kwargs), answering))
+
+    @llm_chat_callback()
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """`stream_chat` for asyncio."""
+        answering = self._chat_answering(kwargs)
+        return remember(self._astream(self._chat_call(messages, kwargs), answering))
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer a prompt; `chat` tells what it raises."""
+        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
+        return self._ask(call, CompletionAnswering(self.reasoning))
+
+    @llm_completion_callback()
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """`complete` for asyncio."""
+        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
+        return await self._aask(call, CompletionAnswering(self.reasoning))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Answer a prompt as a stream; see `stream_chat`."""
+        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
+        return remember(self._stream(call, CompletionAnswering(self.reasoning)))
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """`stream_complete` for asyncio."""
+        call = self._completion_call(self._formatted(prompt, formatted), kwargs)
+        return remember(self._astream(call, CompletionAnswering(self.reasoning)))
+
+    # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
+
+    def _ask(self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]) -> ResponseT:
+        client = self.client
+        operation = run(client, steps)
+        with client.stream(operation) as stream:
+            for event, text in stream.steps():
+                if not text:
+                    answering.note(event)
+        return answering.only(stream.answer)
+
+    async def _aask(
+        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
+    ) -> ResponseT:
+        client = self.async_client
+        operation = await arun(client, steps)
+        async with client.stream(operation) as stream:
+            async for event, text in stream.steps():
+                if not text:
+                    answering.note(event)
+        return answering.only(stream.answer)
+
+    def _stream(
+        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
+    ) -> Generator[ResponseT, None, None]:
+        client = self.client
+        operation = run(client, steps)
+        with client.stream(operation) as stream:
+            for event, text in stream.steps():
+                response = answering.take(event, text) if text else answering.note(event)
+                if response is not None:
+                    yield response
+        yield answering.last(stream.answer)
+
+    async def _astream(
+        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
+    ) -> AsyncGenerator[ResponseT, None]:
+        client = self.async_client
+        operation = await arun(client, steps)
+        async with client.stream(operation) as stream:
+            async for event, text in stream.steps():
+                response = answering.take(event, text) if text else answering.note(event)
+                if response is not None:
+                    yield response
+        yield answering.last(stream.answer)
+
+    # Details ------------------------------------------------------------------------------------
+
+    def _formatted(self, prompt: str, formatted: bool) -> str:
+        if formatted or self.completion_to_prompt is None:
+            return prompt
+        return self.completion_to_prompt(prompt)
+
+    def _user(self, options: Mapping[str, Any]) -> str:
+        return options.get("user") or self.user
+
+    def _origin(self, options: Mapping[str, Any]) -> Origin:
+        return Origin(self.app, self._user(options), self.base_url)
+
+    def _merged_inputs(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self.inputs, **(options.get("inputs") or {})}
+
+    def to_payload(self) -> dict[str, Any]:
+        """What callbacks and traces are told about this model: no key, no headers."""
+        return {
+            "class_name": self.class_name(),
+            **self.metadata.model_dump(),
+            "model": self.metadata.model_name,
+            "base_url": self.base_url,
+            "app": self.app,
+        }
+
+
+def check_call_arguments(
+    options: Mapping[str, object], allowed: frozenset[str], model: str
+) -> None:
+    """Refuse what would otherwise be ignored in silence.
+
+    Raises:
+        TypeError: For a keyword argument that a call does not have.
+    """
+    for name in options:
+        if name not in allowed:
+            raise TypeError(
+                f"{model} knows no call argument {name!r}; it knows {', '.join(sorted(allowed))}. "
+                "Temperature, model and the like are set in the Dify app."
+            )

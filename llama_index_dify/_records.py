@@ -1,0 +1,127 @@
+"""Where an answer stands in Dify, kept with the chat message that holds it.
+
+A `ThinkingBlock` carries it, in `additional_information["dify"]`: the conversation and message
+ids, fingerprints of app and user, and the citations. That is the one place of a `ChatMessage`
+that survives every chat store, `Memory` and JSON, and that no model is shown: without content,
+the block is passed over by `ChatMessage.content`, by token counts, and by the integrations for
+OpenAI, Anthropic, Gemini, Mistral, Ollama and Bedrock alike. `additional_kwargs`, in contrast,
+is written into prompts and requests, and citation blocks make several integrations fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    TextBlock,
+    ThinkingBlock,
+)
+from llama_index.core.schema import NodeWithScore
+
+from dify_api._calls.conversation import Anchor, user_fingerprint
+from dify_api.answers.answer import Answer
+from dify_api.models import RetrieverResource, decode
+from llama_index_dify.nodes import nodes_from_resources
+
+_KEY = "dify"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an answer comes from.
+
+    Attributes:
+        app: Fingerprint of the app.
+        user: The end user.
+        base_url: Address of the API, to which the addresses of files may be relative.
+    """
+
+    app: str
+    user: str
+    base_url: str
+
+
+class DifyChatMessage(ChatMessage):
+    """An answer of a Dify app: setting its `content` replaces the text and keeps the record.
+
+    LlamaIndex's agents and chat engines set it, and up to 0.14.23 a plain `ChatMessage` of
+    several blocks refuses that.
+    """
+
+    @property
+    def content(self) -> str | None:
+        """The text."""
+        return super().content
+
+    @content.setter
+    def content(self, content: str) -> None:
+        others = [block for block in self.blocks if not isinstance(block, TextBlock)]
+        # After the thinking, as in every answer.
+        at = 1 if others and isinstance(others[0], ThinkingBlock) else 0
+        self.blocks = [*others[:at], TextBlock(text=content), *others[at:]]
+
+
+def record(answer: Answer, origin: Origin) -> dict[str, Any]:
+    """What is kept of an answer, as JSON values, for `ThinkingBlock.additional_information`."""
+    return {
+        _KEY: {
+            "conversation_id": answer.conversation_id,
+            "message_id": answer.message_id,
+            "app": origin.app,
+            "user": user_fingerprint(origin.user),
+            "retriever_resources": [
+                resource.model_dump(mode="json", exclude_none=True)
+                for resource in answer.retriever_resources
+            ],
+        }
+    }
+
+
+def anchor(message: ChatMessage) -> Anchor | None:
+    """Where an answer of a Dify app stands; None for any other message."""
+    kept = _kept(message)
+    conversation_id, app, user = (kept.get(name) for name in ("conversation_id", "app", "user"))
+    if not (isinstance(conversation_id, str) and isinstance(app, str) and isinstance(user, str)):
+        return None
+    message_id = kept.get("message_id")
+    return Anchor(conversation_id, message_id if isinstance(message_id, str) else None, app, user)
+
+
+def conversation_id(message: ChatMessage) -> str | None:
+    """The Dify conversation that an assistant message belongs to.
+
+    Example:
+        >>> conversation_id(llm.chat(messages).message)
+        '7719ddd9-4712-4851-8f63-77234b3d88d8'
+    """
+    found = anchor(message)
+    return found.conversation_id if found else None
+
+
+def source_nodes(answered: ChatMessage | ChatResponse | CompletionResponse) -> list[NodeWithScore]:
+    """The passages that an answer cites, as nodes.
+
+    Args:
+        answered: A whole response, the last of a stream, or a message, however it was stored.
+
+    Example:
+        >>> [node.metadata["document_name"] for node in source_nodes(response)]
+        ['saturn.md']
+    """
+    kept = _kept(answered) if isinstance(answered, ChatMessage) else answered.raw
+    resources = kept.get("retriever_resources") if isinstance(kept, Mapping) else None
+    return nodes_from_resources(decode(list[RetrieverResource], resources or []))
+
+
+def _kept(message: ChatMessage) -> dict[str, Any]:
+    for block in message.blocks:
+        if isinstance(block, ThinkingBlock):
+            kept = block.additional_information.get(_KEY)
+            if isinstance(kept, dict):
+                return kept
+    return {}
