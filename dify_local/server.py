@@ -7,27 +7,23 @@ import socket
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dify_local.application import DifyHeaders, make_application
-from dify_local.apps import APPS
-from dify_local.faults import Fault, Faults
-from dify_local.generation import Pace
-from dify_local.journal import Journal, RecordedRequest
-from dify_local.knowledge import SHIPPED_DOCUMENTS, Knowledge, dataset_id
-from dify_local.recorder import Recorder
-from dify_local.release import Release
-from dify_local.replies import Replies
-from dify_local.service import DATASET_KEY, Service
-from dify_local.store import Store
-from dify_local.uploads import Uploads
-from dify_local.upstream import Upstream
-
-_START_TIMEOUT = 30.0
-_TURNS = 100
+from dify_local._answers.responder import Responder
+from dify_local._answers.upstream import Upstream
+from dify_local._apps.ready_made import APPS
+from dify_local._http.application import DifyHeaders, make_application
+from dify_local._http.uvicorn_server import ThreadedServer, TransportProtocol
+from dify_local._protocol.release import Release
+from dify_local._runs.generation import Pace
+from dify_local._runs.service import DATASET_KEY, Service
+from dify_local._storage.files import Uploads
+from dify_local._storage.knowledge import SHIPPED_DOCUMENTS, Knowledge, dataset_id
+from dify_local._storage.store import Store
+from dify_local._testing.faults import Fault, Faults
+from dify_local._testing.journal import Journal, RecordedRequest
+from dify_local._testing.recorder import Recorder
 
 
 class LocalDify:
@@ -95,7 +91,7 @@ class LocalDify:
         self._journal = Journal()
         self._faults = Faults()
         self._thread: threading.Thread | None = None
-        self._server: _Server | None = None
+        self._server: ThreadedServer | None = None
 
     def start(self) -> LocalDify:
         """Start the server and return it when it answers.
@@ -110,7 +106,7 @@ class LocalDify:
         try:
             listener.bind(("127.0.0.1", self._port))
             address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self._server = _Server(self._config(address))
+            self._server = ThreadedServer(self._config(address))
         except OSError:
             listener.close()
             raise
@@ -129,7 +125,7 @@ class LocalDify:
         service = Service(
             store,
             knowledge,
-            Replies(knowledge, self._upstream),
+            Responder(knowledge, self._upstream),
             Uploads(store, address, self._release),
             self._journal,
             self._release,
@@ -139,7 +135,7 @@ class LocalDify:
         application = DifyHeaders(make_application(service), version)
         return uvicorn.Config(
             Recorder(self._faults.around(application), self._journal),
-            http=_Protocol,
+            http=TransportProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -235,7 +231,21 @@ class LocalDify:
     def fault(
         self, kind: str, *, times: int = 1, path: str | None = None, **options: object
     ) -> Fault:
-        """Make the next matching requests go wrong; see `dify_local.faults` for the kinds.
+        """Make the next matching requests go wrong.
+
+        The kinds and their options (pings count as events):
+
+            status        status=500, body=None, headers=None, html=False
+                                            refuse with this status
+            delay         seconds=1.0       wait before the request is handled
+            slow_headers  seconds=1.0       handle it, but hold its headers back
+            drop          after_bytes=0     cut the connection in mid body, with a reset
+            close         after_events=1    end the body cleanly, too early
+            silence       after_events=1    send no more, keep the connection
+            hold_open     seconds=None      keep the connection after the last event
+            garbage       every=1           put junk between the events
+            coalesce      events=4          send several events in one chunk
+            split         size=1            send the body in chunks of so many bytes
 
         Args:
             kind: What goes wrong.
@@ -254,71 +264,3 @@ class LocalDify:
             ...     fault = server.fault("status", status=429, headers={"Retry-After": "1"})
         """
         return self._faults.add(kind, times=times, path=path, **options)
-
-
-class _Protocol(H11Protocol):
-    """Shows the transport to the application, because some faults happen below HTTP."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrower, as uvicorn's own is
-        super().connection_made(transport)
-        app = self.app
-
-        async def with_transport(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "transport": transport}, receive, send)
-
-        self.app = with_transport
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server that another thread can wait for and close."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ready = threading.Event()
-        self._error: BaseException | None = None
-        self._closing = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def run_until_closed(self, listener: socket.socket) -> None:
-        try:
-            asyncio.run(self._serve_until_closed(listener))
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
-            self._error = error
-        finally:
-            self._ready.set()
-
-    async def _serve_until_closed(self, listener: socket.socket) -> None:
-        self._loop = asyncio.get_running_loop()
-        await self.serve(sockets=[listener])
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready.set()
-
-    async def main_loop(self) -> None:
-        # Waiting for an event, not polling, makes closing immediate.
-        await self._closing.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for connection in list(self.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
-        # Cut connections and their requests need a few turns of the loop; uvicorn would sleep.
-        for _ in range(_TURNS):
-            if not (self.server_state.connections or self.server_state.tasks):
-                break
-            await asyncio.sleep(0)
-        for task in self.server_state.tasks:
-            task.cancel()
-        await super().shutdown(sockets)
-
-    def wait_until_ready(self) -> None:
-        if not self._ready.wait(_START_TIMEOUT):
-            raise TimeoutError(f"The server did not start within {_START_TIMEOUT} s")
-        if self._error:
-            raise self._error
-
-    def close(self) -> None:
-        if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._closing.set)

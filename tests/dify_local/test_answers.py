@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+import dify_local
 from dify_local import LocalDify
-from dify_local.answers import NOTHING_FOUND, Turn, answer_from, standalone_question, tokens
-from dify_local.directives import find_directive
-from dify_local.knowledge import SHIPPED_DOCUMENTS, Knowledge
+from dify_local._answers.directives import _STEPS, find_directive
+from dify_local._answers.extractive import NOTHING_FOUND, answer_from, standalone_question
+from dify_local._answers.reply import tokens
+from dify_local._storage.conversations import Turn
+from dify_local._storage.knowledge import SHIPPED_DOCUMENTS, Knowledge
 from tests.dify_local.support import Caller
 
 
@@ -119,6 +123,12 @@ def test_tokens_join_to_the_text(said: str) -> None:
 )
 def test_directives_are_found(query: str, directive: tuple[str, str] | None) -> None:
     assert find_directive(query) == directive
+
+
+def test_the_listed_directives_are_those_there_are() -> None:
+    listed = re.findall(r"^ {4}/(\w+) ", dify_local.__doc__ or "", re.MULTILINE)
+    assert listed == list(_STEPS)
+    assert all(find_directive(f"/{name}") == (name, "") for name in listed)
 
 
 def test_a_server_over_own_documents(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 
 import httpx
@@ -39,6 +40,12 @@ def test_status(server: LocalDify, caller: MakeCaller) -> None:
     assert (response.status_code, response.headers["content-type"]) == (502, "text/html")
     server.fault("status", status=400, body={"code": "invalid_param", "message": "no"})
     assert client.get("/info").json() == {"code": "invalid_param", "message": "no"}
+
+
+def test_the_listed_kinds_are_those_there_are(server: LocalDify) -> None:
+    listed = re.findall(r"^ {12}(\w+) .*=", LocalDify.fault.__doc__ or "", re.MULTILINE)
+    with pytest.raises(ValueError, match=f"there are {', '.join(listed)}$"):
+        server.fault("nonsense")
 
 
 def test_a_path_chooses_the_request(server: LocalDify, caller: MakeCaller) -> None:

@@ -1,0 +1,1 @@
+"""How a question is answered: `responder` decides, the others make the replies."""

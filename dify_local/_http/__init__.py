@@ -1,0 +1,1 @@
+"""Where a request enters: the web application, its endpoints, what they read and send."""

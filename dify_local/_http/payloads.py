@@ -1,0 +1,198 @@
+"""Request bodies and queries, named and checked as Dify's own, so that refusals read the same."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, StrictStr, field_validator, model_validator
+
+from dify_local._protocol.values import is_uuid
+
+ResponseMode = Literal["blocking", "streaming"]
+
+
+def _uuid_or_none(value: str | None, name: str) -> str | None:
+    if not value or not value.strip():
+        return None
+    if not is_uuid(value):
+        raise ValueError(f"{name} must be a valid UUID")
+    return value
+
+
+class CompletionRequestPayload(BaseModel):
+    """Body of `POST /completion-messages`."""
+
+    inputs: dict[str, Any]
+    query: StrictStr = ""
+    files: list[dict[str, Any]] | None = None
+    response_mode: ResponseMode | None = None
+    retriever_from: str = "dev"
+
+
+class ChatRequestPayload(BaseModel):
+    """Body of `POST /chat-messages`."""
+
+    inputs: dict[str, Any]
+    query: StrictStr
+    files: list[dict[str, Any]] | None = None
+    response_mode: ResponseMode | None = None
+    conversation_id: str | None = None
+    retriever_from: str = "dev"
+    auto_generate_name: bool = True
+    workflow_id: str | None = None
+
+    @field_validator("conversation_id", mode="before")
+    @classmethod
+    def _check_conversation_id(cls, value: str | None) -> str | None:
+        return _uuid_or_none(value, "conversation_id")
+
+
+class WorkflowRunPayload(BaseModel):
+    """Body of `POST /workflows/run`."""
+
+    inputs: dict[str, Any]
+    files: list[dict[str, Any]] | None = None
+    response_mode: ResponseMode | None = None
+
+
+class MessageListQuery(BaseModel):
+    """Query of `GET /messages`."""
+
+    conversation_id: str
+    first_id: str | None = None
+    limit: int = Field(default=20, ge=1, le=100)
+
+    @field_validator("conversation_id", "first_id")
+    @classmethod
+    def _check_id(cls, value: str | None) -> str | None:
+        return _uuid_or_none(value, "id") or (None if value is None else "")
+
+
+class ConversationListQuery(BaseModel):
+    """Query of `GET /conversations`."""
+
+    last_id: str | None = None
+    limit: int = Field(default=20, ge=1, le=100)
+    sort_by: Literal["created_at", "-created_at", "updated_at", "-updated_at"] = "-updated_at"
+
+    @field_validator("last_id")
+    @classmethod
+    def _check_last_id(cls, value: str | None) -> str | None:
+        return _uuid_or_none(value, "last_id")
+
+
+class ConversationRenamePayload(BaseModel):
+    """Body of `POST /conversations/{id}/name`."""
+
+    name: str | None = None
+    auto_generate: bool = False
+
+    @model_validator(mode="after")
+    def _check_name(self) -> ConversationRenamePayload:
+        if not self.auto_generate and not (self.name or "").strip():
+            raise ValueError("name is required when auto_generate is false")
+        return self
+
+
+class ConversationVariablesQuery(BaseModel):
+    """Query of `GET /conversations/{id}/variables`."""
+
+    last_id: str | None = None
+    limit: int = Field(default=20, ge=1, le=100)
+    variable_name: str | None = None
+
+
+class ConversationVariableUpdatePayload(BaseModel):
+    """Body of `PUT /conversations/{id}/variables/{id}`."""
+
+    value: Any
+
+
+class MessageFeedbackPayload(BaseModel):
+    """Body of `POST /messages/{id}/feedbacks`."""
+
+    rating: Literal["like", "dislike"] | None = None
+    content: str | None = None
+
+
+class FeedbackListQuery(BaseModel):
+    """Query of `GET /app/feedbacks`."""
+
+    page: int = Field(default=1, ge=1)
+    limit: int = Field(default=20, ge=1, le=101)
+
+
+class TextToAudioPayload(BaseModel):
+    """Body of `POST /text-to-audio`."""
+
+    message_id: str | None = None
+    voice: str | None = None
+    text: str | None = None
+    streaming: bool | None = None
+
+
+class AnnotationCreatePayload(BaseModel):
+    """Body of `POST /apps/annotations`, and of the `PUT` that changes one."""
+
+    question: str
+    answer: str
+
+
+class AnnotationReplyActionPayload(BaseModel):
+    """Body of `POST /apps/annotation-reply/{action}`."""
+
+    score_threshold: float
+    embedding_provider_name: str
+    embedding_model_name: str
+
+
+class AnnotationListQuery(BaseModel):
+    """Query of `GET /apps/annotations`."""
+
+    page: int = Field(default=1, ge=1)
+    limit: int = Field(default=20, ge=1)
+    keyword: str = ""
+
+
+class WorkflowLogQuery(BaseModel):
+    """Query of `GET /workflows/logs`."""
+
+    keyword: str | None = None
+    status: Literal["succeeded", "failed", "stopped"] | None = None
+    created_at__before: str | None = None
+    created_at__after: str | None = None
+    created_by_end_user_session_id: str | None = None
+    page: int = Field(default=1, ge=1, le=99999)
+    limit: int = Field(default=20, ge=1, le=100)
+
+
+class HumanInputFormSubmitPayload(BaseModel):
+    """Body of `POST /form/human_input/{form_token}`."""
+
+    inputs: dict[str, Any]
+    action: str
+
+
+class RetrievalModel(BaseModel):
+    """How to search a knowledge base."""
+
+    search_method: Literal["semantic_search", "full_text_search", "hybrid_search", "keyword_search"]
+    reranking_enable: bool
+    top_k: int
+    score_threshold_enabled: bool
+    score_threshold: float | None = None
+
+
+class HitTestingPayload(BaseModel):
+    """Body of `POST /datasets/{id}/retrieve`."""
+
+    query: str = Field(max_length=250)
+    retrieval_model: RetrievalModel | None = None
+
+
+class DatasetListQuery(BaseModel):
+    """Query of `GET /datasets`."""
+
+    page: int = Field(default=1, ge=1)
+    limit: int = Field(default=20, ge=1)
+    keyword: str | None = None

@@ -1,0 +1,78 @@
+"""Executing runs in the background: starting them, and resuming those that paused."""
+
+from __future__ import annotations
+
+from dify_local._answers.reply import play
+from dify_local._protocol.events import EventSource
+from dify_local._protocol.values import JsonObject
+from dify_local._runs import run_records
+from dify_local._runs.generation import Generation
+from dify_local._runs.graph import Graph
+from dify_local._runs.service import Service
+from dify_local._runs.workflow_run import WorkflowRun
+
+# How long a resumed run waits for somebody to watch it, so that no text is lost on the way.
+_WATCHER_GRACE = 0.5
+
+_SAVED_AT = frozenset({"workflow_started", "workflow_finished", "workflow_paused", "message_end"})
+
+
+def start(service: Service, generation: Generation) -> WorkflowRun:
+    """Begin a run in the background and return it."""
+    run = WorkflowRun(generation)
+    run.variables = _variables(service, run)
+    service.runs[run.id] = run
+    service.in_background(_drive(service, run, Graph(service, run).from_start()))
+    return run
+
+
+def resume(service: Service, run: WorkflowRun, inputs: JsonObject, action: str) -> None:
+    """Fill in the form of a paused run and let it go on.
+
+    Raises:
+        ApiError: The form was answered before, or the answer does not fit it.
+    """
+    form = run.form
+    assert form is not None  # noqa: S101 - found by its form
+    form.submit(inputs, action)
+    run.status = "running"
+    comment = str(inputs["comment"])
+    run.generation.reply.steps = play([f"\n{form.action_title}: ", comment])
+    service.in_background(_resumed(service, run))
+
+
+async def _resumed(service: Service, run: WorkflowRun) -> None:
+    await run.wait_for_watcher(_WATCHER_GRACE)
+    await _drive(service, run, Graph(service, run).from_form())
+
+
+async def _drive(service: Service, run: WorkflowRun, events: EventSource) -> None:
+    task_id = run.generation.task_id
+    service.generations[task_id] = run.generation
+    try:
+        async for event in events:
+            if event["event"] in _SAVED_AT:
+                run_records.save(service, run)
+            run.publish(event)
+    finally:
+        service.generations.pop(task_id, None)
+        if run.form:
+            service.forms[run.id] = run
+        if run.status != "paused":
+            service.runs.pop(run.id, None)
+        run.publish(None)
+
+
+def _variables(service: Service, run: WorkflowRun) -> JsonObject:
+    generation = run.generation
+    files = [service.uploads.file_variable(file) for file in generation.files]
+    variables = {**generation.inputs, "sys.files": files}
+    if run.chatflow:
+        history = service.conversations.history(generation.conversation_id or "")
+        variables["sys.query"] = generation.query
+        variables["sys.dialogue_count"] = len(history) + 1
+    variables["sys.user_id"] = generation.end_user.session_id
+    variables["sys.app_id"] = generation.app.id
+    variables["sys.workflow_id"] = generation.app.workflow_id
+    variables["sys.workflow_run_id"] = run.id
+    return variables

@@ -1,0 +1,185 @@
+"""The graph of the workflow and the chatflow: start, knowledge, model, maybe a person, end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from dify_local._answers.reply import Attachment, Failure, Pause, Replacement
+from dify_local._protocol.values import JsonObject, now
+from dify_local._runs.generation import GenerationFailed, GenerationStopped
+from dify_local._runs.human_input import HumanInputForm
+from dify_local._runs.nodes import Node
+from dify_local._runs.run_events import RunEvents
+from dify_local._runs.service import Service
+from dify_local._runs.usage import no_usage
+from dify_local._runs.workflow_run import WorkflowRun
+
+
+@dataclass
+class Graph:
+    """Executes one run and yields its events.
+
+    Args:
+        service: The running service.
+        run: The run.
+    """
+
+    service: Service
+    run: WorkflowRun
+
+    def __post_init__(self) -> None:
+        self.events = RunEvents(self.service, self.run)
+        self.generation = self.run.generation
+
+    async def from_start(self) -> AsyncGenerator[JsonObject, None]:
+        """Run from the start to the end, or to the person in between."""
+        inputs = self.generation.inputs
+        yield self.events.started("initial")
+        for event in self.events.instant_node(
+            "start", "start", "Start", inputs=inputs, outputs=inputs
+        ):
+            yield event
+        if self.generation.reply.hits:
+            for event in self.events.instant_node(
+                "knowledge",
+                "knowledge-retrieval",
+                "Knowledge Retrieval",
+                inputs={"query": self.generation.query},
+                outputs={"result": self.events.retrieved()},
+                process_data={"usage": no_usage()},
+            ):
+                yield event
+        async for event in self._model("llm", "LLM"):
+            yield event
+
+    async def from_form(self) -> AsyncGenerator[JsonObject, None]:
+        """Run on from the form that has been filled in."""
+        form, node = self.run.form, self.run.nodes[-1]
+        assert form is not None  # noqa: S101 - only a paused run is resumed
+        yield self.events.started("resumption")
+        yield self.events.event("node_started", node.started())
+        for event in self.events.form_filled():
+            yield event
+        submitted = form.submitted or {}
+        outputs = {
+            **submitted,
+            "__action_id": form.action,
+            "__action_value": form.action_title,
+            "__rendered_content": form.rendered(),
+        }
+        inputs = {
+            name: {"value_type": "string", "value": value} for name, value in submitted.items()
+        }
+        yield self.events.event("node_finished", node.finished(inputs=inputs, outputs=outputs))
+        async for event in self._model("llm2", "LLM after review"):
+            yield event
+
+    async def _model(self, node_id: str, title: str) -> AsyncGenerator[JsonObject, None]:
+        """Run the model and what follows it, whichever way it ends."""
+        node = self.run.begin(node_id, "llm", title)
+        yield self.events.event("node_started", node.started())
+        paused = False
+        try:
+            async for step in self.generation.play():
+                if isinstance(step, str):
+                    yield self.events.text(step, node_id)
+                elif isinstance(step, Replacement):
+                    self.generation.replace(step.text)
+                    yield self.events.replacement(step.text)
+                elif isinstance(step, Attachment):
+                    self._attach(step)
+                elif isinstance(step, Pause):
+                    paused = self.service.release.resumable
+        except GenerationStopped:
+            ending = self._stopped()
+        except GenerationFailed as failed:
+            ending = self._failed(node, failed.failure)
+        else:
+            yield self.events.event("node_finished", self._model_finished(node))
+            ending = self._paused() if paused else self._succeeded()
+        for event in ending:
+            yield event
+
+    def _model_finished(self, node: Node) -> JsonObject:
+        generation, usage = self.generation, self.generation.usage()
+        model = {"model_provider": "local", "model_name": "extractive"}
+        context = {"#context#": generation.reply.context} if generation.reply.context else {}
+        made = {"usage": usage, "finish_reason": "stop"}
+        prompts = [{"role": "user", "text": generation.query, "files": []}]
+        return node.finished(
+            inputs={**context, **model},
+            process_data={"model_mode": "chat", "prompts": prompts, **made, **model},
+            outputs={"text": generation.answer, "reasoning_content": "", **made},
+            execution_metadata={
+                "total_tokens": usage["total_tokens"],
+                "total_price": usage["total_price"],
+                "currency": usage["currency"],
+            },
+        )
+
+    def _attach(self, attachment: Attachment) -> None:
+        uploads, generation = self.service.uploads, self.generation
+        made = uploads.make(
+            generation.app.id,
+            generation.end_user,
+            attachment.name,
+            attachment.mime_type,
+            attachment.content,
+        )
+        self.run.files.append(uploads.file_variable(uploads.file_of_answer(made)))
+
+    def _end(self, status: str, error: str | None = None) -> None:
+        self.run.status, self.run.error, self.run.finished_at = status, error, now()
+
+    def _succeeded(self) -> list[JsonObject]:
+        run, events = self.run, self.events
+        if run.chatflow:
+            run.outputs = {"answer": self.generation.answer, "files": run.files}
+            nodes = events.instant_node("answer", "answer", "Answer", outputs=run.outputs)
+        else:
+            run.outputs = self._workflow_outputs()
+            nodes = events.instant_node(
+                "end", "end", "End", inputs=run.outputs, outputs=run.outputs
+            )
+        self._end("succeeded")
+        finished = [events.finished()]
+        if run.chatflow:
+            # Since 1.13 the message ends before the run does.
+            resumable = self.service.release.resumable
+            finished.insert(0 if resumable else 1, events.message_end())
+        return [*nodes, *finished, *events.speech()]
+
+    def _workflow_outputs(self) -> JsonObject:
+        inputs = self.generation.inputs
+        return {
+            "text": self.generation.answer,
+            "usage": self.generation.usage(),
+            "style": inputs.get("style"),
+            "count": inputs.get("count"),
+            "document": inputs.get("document"),
+            "sources": [hit.segment.document.name for hit in self.generation.reply.hits],
+            "files": self.run.files,
+        }
+
+    def _stopped(self) -> list[JsonObject]:
+        resumable = self.service.release.resumable
+        self._end("stopped", "Aborted: User requested stop" if resumable else "Stopped by user.")
+        if self.run.chatflow and not resumable:
+            return [self.events.finished(), self.events.message_end()]
+        return [self.events.finished()]
+
+    def _failed(self, node: Node, failure: Failure) -> list[JsonObject]:
+        self._end("failed", failure.message)
+        data = node.finished(status="failed", error=failure.message)
+        events = [self.events.event("node_finished", data), self.events.finished()]
+        if self.run.chatflow and not self.service.release.resumable:
+            events.append(self.events.error(failure))
+        return events
+
+    def _paused(self) -> list[JsonObject]:
+        self.run.form = form = HumanInputForm(self.generation.answer.strip())
+        self.run.status = "paused"
+        node = self.run.begin(form.node_id, "human-input", form.node_title)
+        node.status = "paused"
+        return [self.events.event("node_started", node.started()), *self.events.pause()]

@@ -1,0 +1,81 @@
+"""The running service: its apps, its memory, its knowledge, and the generations in progress."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+
+from dify_local._answers.responder import Responder
+from dify_local._apps.app import App
+from dify_local._apps.ready_made import APPS
+from dify_local._protocol.release import Release
+from dify_local._protocol.values import new_id
+from dify_local._runs.generation import Generation, Pace
+from dify_local._runs.workflow_run import WorkflowRun
+from dify_local._storage.conversations import Conversations
+from dify_local._storage.files import Uploads
+from dify_local._storage.knowledge import Knowledge
+from dify_local._storage.store import EndUser, Store
+from dify_local._testing.journal import Journal
+
+DATASET_KEY = "dataset-local"
+
+
+@dataclass
+class Service:
+    """Everything the routes need."""
+
+    store: Store
+    knowledge: Knowledge
+    responder: Responder
+    uploads: Uploads
+    journal: Journal
+    release: Release
+    pace: Pace
+    auto_tts: bool = False
+    apps: dict[str, App] = field(default_factory=lambda: {app.key: app for app in APPS})
+    generations: dict[str, Generation] = field(default_factory=dict)
+    runs: dict[str, WorkflowRun] = field(default_factory=dict)
+    # Runs that have, or had, a form; their forms are found again after they were answered.
+    forms: dict[str, WorkflowRun] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    # The actions of annotation-reply, by job; and the apps that answer by annotation.
+    annotation_jobs: dict[str, str] = field(default_factory=dict)
+    annotated_apps: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.conversations = Conversations(self.store)
+
+    def stop(self, task_id: str, end_user: EndUser, *, same_user_only: bool) -> None:
+        """Stop a generation; an unknown one, or somebody else's, goes on without a word.
+
+        Args:
+            task_id: Which.
+            end_user: Who asks.
+            same_user_only: Whether only the person who asked the question may stop the answer.
+        """
+        self.journal.add_stop(task_id)
+        generation = self.generations.get(task_id)
+        if generation and (generation.end_user == end_user or not same_user_only):
+            generation.stopped.set()
+
+    def in_background(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Run something that no request waits for."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def close(self) -> None:
+        """End what still runs and close the databases."""
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.store.close()
+        self.knowledge.close()
+
+    def new_job(self, action: str) -> str:
+        """Note an annotation-reply job and return its id."""
+        job_id = new_id()
+        self.annotation_jobs[job_id] = action
+        return job_id

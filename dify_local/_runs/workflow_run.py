@@ -1,0 +1,130 @@
+"""A run of a workflow or chatflow: its state, and those who watch it.
+
+A run lives apart from the request that began it. Whoever watches gets its events from then on; when
+nobody does, it goes on all the same, and what it has made is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from dify_local._protocol.events import PING, EventSource
+from dify_local._protocol.values import JsonObject, new_id
+from dify_local._runs.generation import Generation
+from dify_local._runs.human_input import HumanInputForm
+from dify_local._runs.nodes import Node
+
+_Queue = asyncio.Queue[JsonObject | None]
+
+
+@dataclass
+class WorkflowRun:
+    """One run.
+
+    Attributes:
+        generation: What is asked, and the text so far.
+        variables: The inputs with the system variables.
+        id: `workflow_run_id`.
+        status: `running`, `succeeded`, `failed`, `stopped` or `paused`.
+        error: Why it failed or stopped.
+        outputs: What it has made; empty until it has succeeded.
+        nodes: The nodes so far.
+        form: The form it waits for, or waited for.
+        files: Files of the answer, as file objects.
+        finished_at: When it ended, in epoch seconds.
+    """
+
+    generation: Generation
+    variables: JsonObject = field(default_factory=dict)
+    id: str = field(default_factory=new_id)
+    status: str = "running"
+    error: str | None = None
+    outputs: JsonObject = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    form: HumanInputForm | None = None
+    files: list[JsonObject] = field(default_factory=list)
+    finished_at: int | None = None
+
+    def __post_init__(self) -> None:
+        # Weak, because a response may be dropped before it has begun to iterate.
+        self._watchers: weakref.WeakSet[_Queue] = weakref.WeakSet()
+        self._watched = asyncio.Event()
+
+    @property
+    def chatflow(self) -> bool:
+        """Tell whether this is a chatflow's run."""
+        return self.generation.app.mode == "advanced-chat"
+
+    def begin(self, node_id: str, node_type: str, title: str) -> Node:
+        """Add a node that begins now."""
+        node = Node(node_id, node_type, title)
+        self.nodes.append(node)
+        return node
+
+    def publish(self, event: JsonObject | None) -> None:
+        """Give an event to all who watch; None says that the run has ended or pauses."""
+        for queue in list(self._watchers):
+            queue.put_nowait(event)
+
+    def watch(self, *, continue_on_pause: bool = False) -> EventSource:
+        """Yield the events from the moment of this call, until the run ends or pauses.
+
+        Args:
+            continue_on_pause: Stay over a pause.
+        """
+        queue: _Queue = asyncio.Queue()
+        self._watchers.add(queue)
+        self._watched.set()
+        return self._events(queue, continue_on_pause)
+
+    async def _events(
+        self, queue: _Queue, continue_on_pause: bool
+    ) -> AsyncGenerator[JsonObject, None]:
+        interval = self.generation.pace.ping_interval
+        while True:
+            try:
+                # Waiting costs more than taking what is there.
+                ready = not queue.empty()
+                event = (
+                    queue.get_nowait() if ready else await asyncio.wait_for(queue.get(), interval)
+                )
+            except asyncio.TimeoutError:
+                yield PING
+                continue
+            if event is not None:
+                yield event
+            elif not (continue_on_pause and self.status == "paused"):
+                return
+
+    async def wait_for_watcher(self, timeout: float) -> None:
+        """Wait until somebody watches, but not longer than some seconds."""
+        if self._watchers:
+            return
+        self._watched.clear()
+        try:
+            await asyncio.wait_for(self._watched.wait(), timeout)
+        except asyncio.TimeoutError:
+            return
+
+    def finished_data(self) -> JsonObject:
+        """Return the data of `workflow_finished`."""
+        generation = self.generation
+        failed = self.status == "failed"
+        return {
+            "id": self.id,
+            "workflow_id": generation.app.workflow_id,
+            "status": self.status,
+            "outputs": self.outputs,
+            "error": self.error,
+            "elapsed_time": generation.elapsed(),
+            "total_tokens": 0 if failed else generation.usage()["total_tokens"],
+            "total_steps": len(self.nodes),
+            "created_by": generation.end_user.created_by(),
+            "created_at": generation.created_at,
+            "finished_at": self.finished_at,
+            "exceptions_count": 1 if failed else 0,
+            "files": self.files,
+        }

@@ -1,0 +1,1 @@
+"""What the server remembers and knows: people, conversations, files, and its documents."""

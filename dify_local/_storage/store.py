@@ -1,0 +1,119 @@
+"""What a server remembers, in SQLite: people, conversations, messages, files, annotations, runs.
+
+Each table keeps the columns that requests search by, and the rest of a record as JSON. All calls
+come from the thread of the server's event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from dify_local._protocol.values import JsonObject, new_id, now
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS end_users (
+    id TEXT PRIMARY KEY, app_id TEXT NOT NULL, session_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL, UNIQUE (app_id, session_id));
+CREATE TABLE IF NOT EXISTS conversations (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, app_id TEXT NOT NULL,
+    end_user_id TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS messages (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, app_id TEXT NOT NULL,
+    end_user_id TEXT NOT NULL, conversation_id TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS messages_by_conversation ON messages (conversation_id, sequence);
+CREATE TABLE IF NOT EXISTS feedbacks (
+    message_id TEXT NOT NULL, end_user_id TEXT NOT NULL, app_id TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (message_id, end_user_id));
+CREATE TABLE IF NOT EXISTS variables (
+    id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (
+    id TEXT PRIMARY KEY, app_id TEXT NOT NULL, end_user_id TEXT NOT NULL, message_id TEXT,
+    content BLOB NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS annotations (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, app_id TEXT NOT NULL,
+    body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, app_id TEXT NOT NULL,
+    end_user_id TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class EndUser:
+    """A person as one app knows them; the same `user` in two apps is two people."""
+
+    id: str
+    app_id: str
+    session_id: str
+    created_at: int
+
+    def created_by(self) -> JsonObject:
+        """Return the `created_by` of a workflow run."""
+        return {"id": self.id, "user": self.session_id}
+
+
+class Store:
+    """The database of a server.
+
+    Args:
+        database: A file, or `:memory:`.
+    """
+
+    def __init__(self, database: str) -> None:
+        self._connection = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=OFF")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+        """Run one statement."""
+        return self._connection.execute(sql, parameters)
+
+    def rows(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
+        """Return all rows of a query."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, *parameters: object) -> sqlite3.Row | None:
+        """Return the first row of a query."""
+        row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
+        return row
+
+    def end_user(self, app_id: str, session_id: str) -> EndUser:
+        """Return the person that an app knows under a name, met now if not before."""
+        self.execute(
+            "INSERT OR IGNORE INTO end_users VALUES (?, ?, ?, ?)",
+            new_id(),
+            app_id,
+            session_id,
+            now(),
+        )
+        row = self.row(
+            "SELECT * FROM end_users WHERE app_id = ? AND session_id = ?", app_id, session_id
+        )
+        return EndUser(*row) if row else EndUser(new_id(), app_id, session_id, now())
+
+    def end_user_by_id(self, app_id: str, end_user_id: str) -> EndUser | None:
+        """Return a person by id."""
+        row = self.row("SELECT * FROM end_users WHERE app_id = ? AND id = ?", app_id, end_user_id)
+        return EndUser(*row) if row else None
+
+
+def body(row: sqlite3.Row) -> JsonObject:
+    """Return the JSON part of a row."""
+    value: Any = json.loads(row["body"])
+    assert isinstance(value, dict)  # noqa: S101 - only objects are written
+    return value
+
+
+def dump(value: JsonObject) -> str:
+    """Return a JSON part as it is stored."""
+    return json.dumps(value, ensure_ascii=False)

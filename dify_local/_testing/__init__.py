@@ -1,0 +1,1 @@
+"""What tests ask of the server: faults on demand, and the journal of what has arrived."""
