@@ -11,6 +11,7 @@ a client sends them::
 """
 
 from dify_api import errors as errors
+from dify_api._version import __version__ as __version__
 from dify_api.answers import events as events
 from dify_api.answers.answer import Answer, AnswerBuilder
 from dify_api.client import AsyncDifyClient, DifyClient
@@ -39,6 +40,7 @@ __all__ = [
     "DifyClient",
     "DifyError",
     "Operation",
+    "__version__",
     "annotations",
     "application",
     "audio",

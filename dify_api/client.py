@@ -3,57 +3,55 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from functools import cached_property
 from types import NoneType
 from typing import Any, TypeVar, cast
 
 import httpx
 from pydantic import SecretStr
+from typing_extensions import Self, Unpack
 
 from dify_api._transport.failures import connection_errors
 from dify_api._transport.pools import shared_async_client, shared_client
 from dify_api._transport.replies import error_from_reply, is_json, result_from_reply
+from dify_api._transport.requests import authorize, request_arguments
 from dify_api._transport.retry import async_retrying, retrying
 from dify_api._transport.streams import AsyncEventStream, EventStream
 from dify_api.answers.answer import Answer
+from dify_api.connection import Connection, ConnectionOptions, DifyConnection, check_api_key
 from dify_api.endpoints.pages import Page, in_order, next_page
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
-from dify_api.settings import DEFAULT_PROGRESS_TIMEOUT, Settings
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
+_STOP_TIMEOUT = httpx.Timeout(3.0)  # seconds: a courtesy call
+
 
 class _Client:
-    """What both clients share: their settings, and the pure steps around the exchange."""
+    """What both clients share: their connection, and the pure steps around the exchange."""
 
     def __init__(
-        self,
-        api_key: SecretStr | str | None = None,
-        *,
-        base_url: str | None = None,
-        timeout: httpx.Timeout | float | None = None,
-        progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT,
-        max_retries: int = 2,
-        default_headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        verify: bool = True,
+        self, api_key: SecretStr | str | None = None, **options: Unpack[ConnectionOptions]
     ) -> None:
-        self.settings = Settings.resolve(
-            api_key,
-            base_url,
-            timeout,
-            progress_timeout,
-            max_retries,
-            default_headers,
-            proxy,
-            verify,
-        )
+        self.connection: DifyConnection = Connection.of(api_key, **options)
+
+    @classmethod
+    def over(cls, connection: DifyConnection) -> Self:
+        """A client over a connection that there is: that of an adapter.
+
+        Raises:
+            ValueError: If it has no key.
+        """
+        check_api_key(connection.api_key)
+        client = cls.__new__(cls)
+        client.connection = connection
+        return client
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self.settings.base_url!r})"
+        return f"{type(self).__name__}(base_url={self.connection.base_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError(
@@ -64,7 +62,7 @@ class _Client:
     @cached_property
     def fingerprint(self) -> str:
         """A short hash of base URL and key: names the app without giving the key away."""
-        return self.settings.fingerprint
+        return self.connection.app
 
     def _stop_request(self, operation: Operation[Answer], task_id: str) -> Operation[None]:
         stop_path = cast("str", operation.stop_path).format(task_id=task_id)
@@ -80,17 +78,12 @@ class DifyClient(_Client):
 
     Args:
         api_key: App key ("app-...") or dataset key ("dataset-..."). Default: `DIFY_API_KEY`.
-        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
-        timeout: Seconds for one network operation. Default: connect 10, read 60.
-        progress_timeout: Seconds that a stream may bring nothing but pings. Default: 600.
-        max_retries: Further attempts where repeating is safe. Default: 2.
-        http_client: Your own `httpx.Client`, which you close; default: a shared one.
-        default_headers: Headers for every request.
-        proxy: URL of a proxy. Default: that of the environment.
-        verify: Whether to check the server's certificate. Default: True.
+        **options: Address, limits, headers, proxy, TLS, your own HTTP client: the fields of
+            `DifyConnection`.
 
     Raises:
-        ValueError: If there is no key, or `base_url` is no URL.
+        ValueError: If there is no key, or an option cannot have its value.
+        TypeError: For an option that there is not.
 
     Example:
         >>> from dify_api import DifyClient, chat
@@ -98,31 +91,6 @@ class DifyClient(_Client):
         >>> client.send(chat.send_message("Hello", user="ann")).text
         'Hi!'
     """
-
-    def __init__(
-        self,
-        api_key: SecretStr | str | None = None,
-        *,
-        base_url: str | None = None,
-        timeout: httpx.Timeout | float | None = None,
-        progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT,
-        max_retries: int = 2,
-        http_client: httpx.Client | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        verify: bool = True,
-    ) -> None:
-        super().__init__(
-            api_key,
-            base_url=base_url,
-            timeout=timeout,
-            progress_timeout=progress_timeout,
-            max_retries=max_retries,
-            default_headers=default_headers,
-            proxy=proxy,
-            verify=verify,
-        )
-        self._http_client = http_client
 
     def send(self, operation: Operation[T]) -> T:
         """Make a call and return its result; a streamed answer is read to its end.
@@ -135,7 +103,7 @@ class DifyClient(_Client):
                 for _ in stream.steps():
                     pass
             return cast("T", stream.answer)
-        return retrying(operation, self.settings.max_retries)(lambda: self._fetch(operation))
+        return retrying(operation, self.connection.max_retries)(lambda: self._fetch(operation))
 
     def stream(self, operation: Operation[Answer]) -> EventStream:
         """Make a call that answers, to iterate its events as they come.
@@ -145,7 +113,7 @@ class DifyClient(_Client):
         return EventStream(
             operation,
             self.fingerprint,
-            self.settings.progress_timeout,
+            self.connection.progress_timeout,
             lambda: self._open(operation),
             lambda task_id: self._stop(operation, task_id),
         )
@@ -158,7 +126,7 @@ class DifyClient(_Client):
         """
         response = self._open(operation)
         try:
-            with connection_errors(operation, self.settings):
+            with connection_errors(operation, self.connection):
                 if is_json(response.headers):
                     yield result_from_reply(
                         operation, response.status_code, response.headers, response.read()
@@ -183,24 +151,25 @@ class DifyClient(_Client):
 
     def _fetch(self, operation: Operation[T]) -> T:
         """One attempt at a call, up to the end of its body."""
-        response = self._attempt(operation, self.settings)
+        response = self._attempt(operation, self.connection.limits)
         try:
-            with connection_errors(operation, self.settings):
+            with connection_errors(operation, self.connection):
                 return result_from_reply(
                     operation, response.status_code, response.headers, response.read()
                 )
         finally:
             response.close()
 
-    def _open(self, operation: Operation[Any], settings: Settings | None = None) -> httpx.Response:
-        settings = settings or self.settings
-        return retrying(operation, settings.max_retries)(self._attempt, operation, settings)
+    def _open(self, operation: Operation[Any]) -> httpx.Response:
+        attempts = retrying(operation, self.connection.max_retries)
+        return attempts(self._attempt, operation, self.connection.limits)
 
-    def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
-        client = self._http_client or shared_client(settings)
-        arguments = settings.request(operation)
-        with connection_errors(operation, settings):
-            request = self.settings.authorize(client.build_request(**arguments))
+    def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout) -> httpx.Response:
+        connection = self.connection
+        client = connection.http_client or shared_client(connection)
+        arguments = request_arguments(connection, operation, timeout)
+        with connection_errors(operation, connection):
+            request = authorize(client.build_request(**arguments), connection)
             response = client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
                 return response
@@ -209,7 +178,7 @@ class DifyClient(_Client):
             finally:
                 response.close()
         if response.status_code == 405 and operation.older_method:
-            return self._attempt(operation.as_older(), settings)
+            return self._attempt(operation.as_older(), timeout)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )
@@ -217,8 +186,7 @@ class DifyClient(_Client):
     def _stop(self, operation: Operation[Answer], task_id: str) -> None:
         """Best effort: whatever goes wrong here is not what the caller left the stream for."""
         with contextlib.suppress(DifyError):
-            settings = self.settings.for_stop()
-            self._open(self._stop_request(operation, task_id), settings).close()
+            self._attempt(self._stop_request(operation, task_id), _STOP_TIMEOUT).close()
 
 
 class AsyncDifyClient(_Client):
@@ -229,49 +197,18 @@ class AsyncDifyClient(_Client):
 
     Args:
         api_key: App key ("app-...") or dataset key ("dataset-..."). Default: `DIFY_API_KEY`.
-        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
-        timeout: Seconds for one network operation. Default: connect 10, read 60.
-        progress_timeout: Seconds that a stream may bring nothing but pings. Default: 600.
-        max_retries: Further attempts where repeating is safe. Default: 2.
-        http_async_client: Your own `httpx.AsyncClient`, which you close; default: a shared one
-            over aiohttp.
-        default_headers: Headers for every request.
-        proxy: URL of a proxy. Default: that of the environment.
-        verify: Whether to check the server's certificate. Default: True.
+        **options: Address, limits, headers, proxy, TLS, your own HTTP client: the fields of
+            `DifyConnection`.
 
     Raises:
-        ValueError: If there is no key, or `base_url` is no URL.
+        ValueError: If there is no key, or an option cannot have its value.
+        TypeError: For an option that there is not.
 
     Example:
         >>> async with AsyncDifyClient("app-...").stream(chat.send_message("Hi", user="ann")) as s:
         ...     async for event in s:
         ...         print(event.event)
     """
-
-    def __init__(
-        self,
-        api_key: SecretStr | str | None = None,
-        *,
-        base_url: str | None = None,
-        timeout: httpx.Timeout | float | None = None,
-        progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT,
-        max_retries: int = 2,
-        http_async_client: httpx.AsyncClient | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        verify: bool = True,
-    ) -> None:
-        super().__init__(
-            api_key,
-            base_url=base_url,
-            timeout=timeout,
-            progress_timeout=progress_timeout,
-            max_retries=max_retries,
-            default_headers=default_headers,
-            proxy=proxy,
-            verify=verify,
-        )
-        self._http_client = http_async_client
 
     async def send(self, operation: Operation[T]) -> T:
         """Make a call and return its result; a streamed answer is read to its end.
@@ -284,7 +221,7 @@ class AsyncDifyClient(_Client):
                 async for _ in stream.steps():
                     pass
             return cast("T", stream.answer)
-        attempts = async_retrying(operation, self.settings.max_retries)
+        attempts = async_retrying(operation, self.connection.max_retries)
         return await attempts(self._fetch, operation)
 
     def stream(self, operation: Operation[Answer]) -> AsyncEventStream:
@@ -295,7 +232,7 @@ class AsyncDifyClient(_Client):
         return AsyncEventStream(
             operation,
             self.fingerprint,
-            self.settings.progress_timeout,
+            self.connection.progress_timeout,
             lambda: self._open(operation),
             lambda task_id: self._stop(operation, task_id),
         )
@@ -308,7 +245,7 @@ class AsyncDifyClient(_Client):
         """
         response = await self._open(operation)
         try:
-            with connection_errors(operation, self.settings):
+            with connection_errors(operation, self.connection):
                 if is_json(response.headers):
                     yield result_from_reply(
                         operation, response.status_code, response.headers, await response.aread()
@@ -330,27 +267,25 @@ class AsyncDifyClient(_Client):
 
     async def _fetch(self, operation: Operation[T]) -> T:
         """One attempt at a call, up to the end of its body."""
-        response = await self._attempt(operation, self.settings)
+        response = await self._attempt(operation, self.connection.limits)
         try:
-            with connection_errors(operation, self.settings):
+            with connection_errors(operation, self.connection):
                 return result_from_reply(
                     operation, response.status_code, response.headers, await response.aread()
                 )
         finally:
             await response.aclose()
 
-    async def _open(
-        self, operation: Operation[Any], settings: Settings | None = None
-    ) -> httpx.Response:
-        settings = settings or self.settings
-        attempts = async_retrying(operation, settings.max_retries)
-        return await attempts(self._attempt, operation, settings)
+    async def _open(self, operation: Operation[Any]) -> httpx.Response:
+        attempts = async_retrying(operation, self.connection.max_retries)
+        return await attempts(self._attempt, operation, self.connection.limits)
 
-    async def _attempt(self, operation: Operation[Any], settings: Settings) -> httpx.Response:
-        client = self._http_client or shared_async_client(settings)
-        arguments = settings.request(operation)
-        with connection_errors(operation, settings):
-            request = self.settings.authorize(client.build_request(**arguments))
+    async def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout) -> httpx.Response:
+        connection = self.connection
+        client = connection.http_async_client or shared_async_client(connection)
+        arguments = request_arguments(connection, operation, timeout)
+        with connection_errors(operation, connection):
+            request = authorize(client.build_request(**arguments), connection)
             response = await client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
                 return response
@@ -359,7 +294,7 @@ class AsyncDifyClient(_Client):
             finally:
                 await response.aclose()
         if response.status_code == 405 and operation.older_method:
-            return await self._attempt(operation.as_older(), settings)
+            return await self._attempt(operation.as_older(), timeout)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )
@@ -367,6 +302,5 @@ class AsyncDifyClient(_Client):
     async def _stop(self, operation: Operation[Answer], task_id: str) -> None:
         """Best effort: whatever goes wrong here is not what the caller left the stream for."""
         with contextlib.suppress(DifyError):
-            settings = self.settings.for_stop()
-            response = await self._open(self._stop_request(operation, task_id), settings)
+            response = await self._attempt(self._stop_request(operation, task_id), _STOP_TIMEOUT)
             await response.aclose()

@@ -1,50 +1,85 @@
-"""The fields by which an adapter names its app: key, address, limits, HTTP clients."""
+"""How a server is reached: one value, `DifyConnection`, for both clients and every adapter.
+
+An option is written here, in `ConnectionOptions` and as a field below it, and nowhere else:
+the clients and the adapters take `**options: Unpack[ConnectionOptions]` or inherit the fields.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import ssl
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-
-from dify_api.client import AsyncDifyClient, DifyClient
-from dify_api.settings import (
-    DEFAULT_PROGRESS_TIMEOUT,
-    check_base_url,
-    fingerprint,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    field_validator,
 )
+from typing_extensions import Self, TypedDict, Unpack
 
-_NOT_PICKLED = ("api_key", "http_client", "http_async_client")
+DEFAULT_BASE_URL = "https://api.dify.ai/v1"
+DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=None)
+"""Seconds. Reading: six of the pings that a living server sends every ten seconds."""
+
+Verify = bool | str | Path | ssl.SSLContext
+"""True, False, the path of a bundle of CA certificates, or a TLS context of your own, which may
+hold a client certificate."""
 
 
-def _key_from_environment() -> SecretStr | None:
-    key = os.environ.get("DIFY_API_KEY")
-    return SecretStr(key) if key else None
+class ConnectionOptions(TypedDict, total=False):
+    """What every client and adapter takes beside its key; see the fields of `DifyConnection`."""
+
+    base_url: str | None
+    timeout: httpx.Timeout | float | None
+    progress_timeout: float | None
+    max_retries: int
+    default_headers: Mapping[str, str] | None
+    proxy: str | None
+    verify: Verify
+    http_client: httpx.Client | None
+    http_async_client: httpx.AsyncClient | None
 
 
 class DifyConnection(BaseModel):
-    """Which app to talk to, and how: a base of the adapters' pydantic classes.
+    """Which app to talk to, and how: address, key, limits, HTTP clients.
 
-    The key appears in no repr, serialisation or pickle: an object that is loaded takes its key
-    from `DIFY_API_KEY` again. Connections are opened at the first request and shared by all
-    objects that talk to one server.
+    The value of both clients, and a base of the adapters' pydantic classes. Keys, headers, proxy
+    and HTTP clients appear in no repr, serialisation or pickle: an object that is loaded takes
+    its key from the environment again. Connections are opened at the first request and shared by
+    all objects that talk to one server.
+
+    Raises:
+        ValueError: For a missing key, or a base URL that is none.
     """
 
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, populate_by_name=True, hide_input_in_errors=True
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        validate_default=True,
     )
 
-    api_key: SecretStr | None = Field(
-        default_factory=_key_from_environment, repr=False, exclude=True
-    )
-    """Key of the app ("app-..."). Default: `DIFY_API_KEY`."""
-    base_url: str = Field(default_factory=lambda: check_base_url(os.environ.get("DIFY_BASE_URL")))
+    key_variables: ClassVar[tuple[str, ...]] = ("DIFY_API_KEY",)
+    """Environment variables that may hold the key, the first that is set counting."""
+    adapter: ClassVar[str] = "dify_api"
+    """Who asks, as the User-Agent says it."""
+
+    api_key: SecretStr | str | None = Field(default=None, repr=False, exclude=True)
+    """Key of the app ("app-..."), kept as a `SecretStr`. Default: `DIFY_API_KEY`."""
+    base_url: str = ""
     """Address of the API. Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1"."""
     timeout: httpx.Timeout | float | None = None
     """Seconds for one network operation. Default: connect 10, read 60."""
-    progress_timeout: float | None = DEFAULT_PROGRESS_TIMEOUT
+    progress_timeout: float | None = 600.0
     """Seconds that an answer may bring nothing but pings; None for no limit."""
     max_retries: int = 2
     """Further attempts where repeating is safe."""
@@ -52,70 +87,151 @@ class DifyConnection(BaseModel):
     """Headers for every request."""
     proxy: str | None = Field(default=None, repr=False, exclude=True)
     """URL of a proxy. Default: that of the environment."""
-    verify: bool = True
-    """Whether to check the server's certificate."""
+    verify: Verify = True
+    """How the server's certificate is checked: True, False, the path of a bundle of CA
+    certificates, or an `ssl.SSLContext`, which may hold a client certificate."""
     http_client: httpx.Client | None = Field(default=None, repr=False, exclude=True)
     """Your own client for sync calls, which you close. Default: a shared one."""
     http_async_client: httpx.AsyncClient | None = Field(default=None, repr=False, exclude=True)
     """Your own client for async calls, which you close. Default: a shared one per event loop."""
 
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _find_api_key(cls, value: object) -> SecretStr:
+        given = value if isinstance(value, SecretStr | str) else None
+        return check_api_key(given or cls._key_of_environment())
+
     @field_validator("base_url", mode="before")
     @classmethod
-    def _check_base_url(cls, value: object) -> str:
-        return check_base_url(value if isinstance(value, str) else None)
+    def _find_base_url(cls, value: object) -> str:
+        given = value if isinstance(value, str) else None
+        return check_base_url(given or os.environ.get("DIFY_BASE_URL"))
+
+    @field_serializer("verify")
+    def _verify_as_json(self, value: Verify) -> bool | str:
+        return str(value) if isinstance(value, str | Path) else bool(value)
+
+    @classmethod
+    def _key_of_environment(cls) -> str | None:
+        keys = (os.environ.get(name) for name in cls.key_variables)
+        return next((key for key in keys if key and key.strip()), None)
 
     @property
-    def client(self) -> DifyClient:
-        """A client of the app. It is cheap: the connections behind it are shared.
+    def key(self) -> SecretStr:
+        """The key.
 
         Raises:
-            ValueError: If there is no key.
+            ValueError: If there is none, as after loading where the environment has none.
         """
-        return DifyClient(http_client=self.http_client, **self._settings())
+        return check_api_key(self.api_key)
 
     @property
-    def async_client(self) -> AsyncDifyClient:
-        """A client of the app for asyncio.
-
-        Raises:
-            ValueError: If there is no key.
-        """
-        return AsyncDifyClient(http_async_client=self.http_async_client, **self._settings())
+    def limits(self) -> httpx.Timeout:
+        """`timeout` in full."""
+        if isinstance(self.timeout, httpx.Timeout):
+            return self.timeout
+        return DEFAULT_TIMEOUT if self.timeout is None else httpx.Timeout(self.timeout, pool=None)
 
     @property
     def app(self) -> str:
-        """Fingerprint of the app: a short hash of base URL and key, "" without a key."""
-        return fingerprint(self.base_url, self.api_key) if self.api_key else ""
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "api_key": self.api_key,
-            "base_url": self.base_url,
-            "timeout": self.timeout,
-            "progress_timeout": self.progress_timeout,
-            "max_retries": self.max_retries,
-            "default_headers": self.default_headers,
-            "proxy": self.proxy,
-            "verify": self.verify,
-        }
+        """Names the app: a short hash of base URL and key, "" without a key."""
+        if self.api_key is None:
+            return ""
+        text = f"{self.base_url}\n{self.key.get_secret_value()}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __getstate__(self) -> dict[Any, Any]:
         # Taken out first: the frameworks' own __getstate__ tries to pickle each value.
-        bare = self.model_copy(update=dict.fromkeys(_NOT_PICKLED))
+        kept_back = self._kept_back()
+        bare = self.model_copy(update=dict.fromkeys(kept_back))
         state = super(DifyConnection, bare).__getstate__()
-        for name in _NOT_PICKLED:
+        for name in kept_back:
             state["__dict__"].pop(name, None)
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        for name in _NOT_PICKLED:
-            field = type(self).model_fields[name]
-            vars(self)[name] = field.get_default(call_default_factory=True)
+        for name, field in DifyConnection.model_fields.items():
+            if name not in vars(self):
+                vars(self)[name] = field.default
+        key = self._key_of_environment()
+        vars(self)["api_key"] = check_api_key(key) if key else None
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         memo = {} if memo is None else memo
-        for client in (self.http_client, self.http_async_client):
-            if client is not None:
-                memo[id(client)] = client  # connections are shared, not copied
+        for shared in (self.http_client, self.http_async_client, self.verify):
+            memo[id(shared)] = shared  # connections and TLS contexts are shared, not copied
         return super().__deepcopy__(memo)
+
+    def _kept_back(self) -> list[str]:
+        """The fields that no pickle holds: secrets, and what cannot be pickled."""
+        names = [name for name, field in DifyConnection.model_fields.items() if field.exclude]
+        return [*names, "verify"] if isinstance(self.verify, ssl.SSLContext) else names
+
+
+class Connection(DifyConnection):
+    """A connection on its own, which knows no other field."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def of(
+        cls, api_key: SecretStr | str | None = None, **options: Unpack[ConnectionOptions]
+    ) -> Self:
+        """The connection of a class that is no pydantic model.
+
+        Raises:
+            TypeError: For an option that there is not.
+            ValueError: For a missing key, or an option that cannot have its value.
+        """
+        unknown = options.keys() - cls.model_fields.keys()
+        if unknown:
+            raise TypeError(f"unexpected argument: {', '.join(sorted(unknown))}")
+        try:
+            return cls.model_validate({"api_key": api_key, **options})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            reason = first.get("ctx", {}).get("error")
+            name = ".".join(str(part) for part in first["loc"])
+            raise ValueError(str(reason) if reason else f"{name}: {first['msg']}") from None
+
+
+def check_base_url(base_url: str | None) -> str:
+    """The base URL without its trailing slash; Dify's cloud where none is given.
+
+    Raises:
+        ValueError: If it is not an http(s) URL.
+    """
+    url = (base_url or DEFAULT_BASE_URL).strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # no address, or no port, has this form
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(
+            f'base_url must be a URL such as "https://dify.example.com/v1", not {base_url!r}'
+        )
+    if parts.username or parts.password:
+        raise ValueError(
+            "base_url must not hold a user name or password: they would be sent in place of the "
+            "API key; give what a gateway wants in default_headers"
+        )
+    return url
+
+
+def check_api_key(api_key: SecretStr | str | None) -> SecretStr:
+    """The key as a secret, without blanks around it.
+
+    Raises:
+        ValueError: If there is none, or it cannot be sent in a header.
+    """
+    secret = api_key if isinstance(api_key, SecretStr) else SecretStr(api_key or "")
+    text = secret.get_secret_value().strip()
+    if not text:
+        raise ValueError(
+            "no API key: pass api_key=... or set DIFY_API_KEY (in Dify: the app's API Access page)"
+        )
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("the API key holds characters that no key has: copy it again")
+    return SecretStr(text)

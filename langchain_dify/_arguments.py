@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from dify_api._calls.conversation import user_fingerprint
-from langchain_dify._connection import CheckedConnection
+from langchain_dify._connection import LangChainConnection
 
 DEFAULT_USER = "langchain"
 
@@ -35,7 +35,7 @@ _OF_A_CALL = frozenset({"user", "inputs", "files", "stop", "stream"})
 _OF_LANGCHAIN = frozenset({"ls_structured_output_format", "structured_output_format"})
 
 
-class DifyArguments(CheckedConnection):
+class DifyArguments(LangChainConnection):
     """What both models take beside the connection."""
 
     user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)

@@ -1,18 +1,21 @@
-"""The connection of LangChain's classes: as everywhere, and checked when an object is made."""
+"""The connection of LangChain's classes."""
 
 from __future__ import annotations
 
-from pydantic import model_validator
-from typing_extensions import Self
+from typing import ClassVar
 
-from dify_api.connection import DifyConnection
-from dify_api.settings import check_api_key
+from dify_api._calls.connected import Connected, ConnectedModel
+
+ADAPTER = "langchain_dify"
 
 
-class CheckedConnection(DifyConnection):
-    """Which app to talk to, and how. A missing key is told at once, not at the first call."""
+class LangChainConnection(ConnectedModel):
+    """A base of the pydantic classes: the connection's fields, and its two clients."""
 
-    @model_validator(mode="after")
-    def _check_api_key(self) -> Self:
-        check_api_key(self.api_key)
-        return self
+    adapter: ClassVar[str] = ADAPTER
+
+
+class LangChainConnected(Connected):
+    """The connection of a class that is no pydantic model."""
+
+    adapter: ClassVar[str] = ADAPTER

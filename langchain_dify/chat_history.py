@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-import httpx
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import SecretStr
+from typing_extensions import Unpack
 
 from dify_api._calls.conversation import user_fingerprint
-from dify_api.clients import Clients
+from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.messages import Message, list_messages
 from dify_api.models import RetrieverResource
 from langchain_dify._arguments import DEFAULT_USER
+from langchain_dify._connection import LangChainConnected
 from langchain_dify._metadata import MODEL_PROVIDER, as_json
 
 _PAGE = 100  # the most that servers give at once
@@ -32,13 +33,8 @@ class DifyChatMessageHistory(BaseChatMessageHistory):
     Args:
         conversation_id: The conversation.
         api_key: Key of the app it was held with. Default: `DIFY_API_KEY`.
-        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
         user: The end user whose conversation it is. Default: `DIFY_USER`, else "langchain".
-        timeout: Seconds for one network operation. Default: connect 10, read 60.
-        max_retries: Further attempts after a failure that may pass. Default: 2.
-        http_client: Your own `httpx.Client`; default: a shared one.
-        http_async_client: Your own `httpx.AsyncClient`; default: a shared one per event loop.
-        default_headers: Headers for every request.
+        **options: Address, limits, headers and so on, as in `ChatDify`.
 
     Raises:
         ValueError: If there is no key.
@@ -56,35 +52,22 @@ class DifyChatMessageHistory(BaseChatMessageHistory):
         *,
         user: str | None = None,
         api_key: SecretStr | str | None = None,
-        base_url: str | None = None,
-        timeout: httpx.Timeout | float | None = None,
-        max_retries: int = 2,
-        http_client: httpx.Client | None = None,
-        http_async_client: httpx.AsyncClient | None = None,
-        default_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self.conversation_id = conversation_id
         self.user = user or os.environ.get("DIFY_USER") or DEFAULT_USER
-        self._clients = Clients(
-            api_key,
-            base_url=base_url,
-            timeout=timeout,
-            max_retries=max_retries,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            default_headers=default_headers,
-        )
+        self._connection = LangChainConnected.of(api_key, **options)
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # an attribute in the base
         """The whole conversation, read from the server each time, page by page."""
         pages = list_messages(self.conversation_id, user=self.user, limit=_PAGE)
-        return self._in_order(list(self._clients.sync.iterate(pages)))
+        return self._in_order(list(self._connection.client.iterate(pages)))
 
     async def aget_messages(self) -> list[BaseMessage]:
         """`messages` for asyncio."""
         pages = list_messages(self.conversation_id, user=self.user, limit=_PAGE)
-        newest_first = [message async for message in self._clients.asynchronous.iterate(pages)]
+        newest_first = [message async for message in self._connection.async_client.iterate(pages)]
         return self._in_order(newest_first)
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> NoReturn:
@@ -134,7 +117,7 @@ class DifyChatMessageHistory(BaseChatMessageHistory):
                 response_metadata={
                     "model_provider": MODEL_PROVIDER,
                     "conversation_id": message.conversation_id or self.conversation_id,
-                    "app": self._clients.sync.fingerprint,
+                    "app": self._connection.app,
                     "user": user_fingerprint(self.user),
                     **_facts(message),
                     **_files(message, of_user=False),

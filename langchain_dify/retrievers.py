@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -12,23 +11,19 @@ from langchain_core.callbacks import (
 )
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from dify_api._calls.connected import KNOWLEDGE_KEY_VARIABLES
 from dify_api._calls.flows import Steps, arun, run
 from dify_api._calls.retrieval import KnowledgeSearch
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
 from dify_api.operation import require_uuid
-from langchain_dify._connection import CheckedConnection
+from langchain_dify._connection import LangChainConnection
 from langchain_dify.documents import documents_from_resources
 
 
-def _dataset_key() -> SecretStr | None:
-    key = os.environ.get("DIFY_DATASET_API_KEY") or os.environ.get("DIFY_API_KEY")
-    return SecretStr(key) if key else None
-
-
-class DifyRetriever(CheckedConnection, BaseRetriever):
+class DifyRetriever(LangChainConnection, BaseRetriever):
     """Retrieves passages of a Dify knowledge base (`POST /datasets/{dataset_id}/retrieve`).
 
     Whatever is left out is searched as the knowledge base itself is set up. Documents come best
@@ -49,8 +44,8 @@ class DifyRetriever(CheckedConnection, BaseRetriever):
 
     model_config = ConfigDict(extra="forbid")
 
-    api_key: SecretStr | None = Field(default_factory=_dataset_key, repr=False, exclude=True)
-    """Key of the knowledge API ("dataset-..."), not of an app. Default:
+    key_variables: ClassVar[tuple[str, ...]] = KNOWLEDGE_KEY_VARIABLES
+    """`api_key` is one of the knowledge API ("dataset-..."), not of an app. Default:
     `DIFY_DATASET_API_KEY`, else `DIFY_API_KEY`."""
     dataset_id: str
     """The knowledge base: the UUID in its address."""

@@ -22,7 +22,7 @@ from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
 from langchain_dify._arguments import DEFAULT_USER
-from langchain_dify._connection import CheckedConnection
+from langchain_dify._connection import LangChainConnection
 from langchain_dify._tracing import anode_tracer, node_tracer
 from langchain_dify.documents import documents_from_resources
 
@@ -37,7 +37,7 @@ class ToolAnswer(Answer):
     """The answer's citations."""
 
 
-class DifyTool(CheckedConnection, BaseTool):
+class DifyTool(LangChainConnection, BaseTool):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,
@@ -225,10 +225,12 @@ def _is_model(schema: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(schema, type) and issubclass(schema, BaseModel)
 
 
-def _caller(settings: Mapping[str, Any]) -> tuple[CheckedConnection, str]:
+def _caller(settings: Mapping[str, Any]) -> tuple[LangChainConnection, str]:
     """Who asks an app what it is: the connection and the end user among a tool's settings."""
-    fields = CheckedConnection.model_fields
-    connection = CheckedConnection(**{name: settings[name] for name in settings if name in fields})
+    fields = LangChainConnection.model_fields
+    connection = LangChainConnection(
+        **{name: settings[name] for name in settings if name in fields}
+    )
     return connection, settings.get("user") or os.environ.get("DIFY_USER") or DEFAULT_USER
 
 

@@ -30,7 +30,7 @@ from dify_api.answers.events import (
 )
 from dify_api.operation import Operation
 from langchain_dify._arguments import DEFAULT_USER
-from langchain_dify._connection import CheckedConnection
+from langchain_dify._connection import LangChainConnection
 from langchain_dify._tracing import anode_tracer, node_tracer
 
 _OF_A_CALL = {"user", "files", "workflow_id"}
@@ -44,7 +44,7 @@ class WorkflowOutputs(AddableDict):
         return WorkflowOutputs(self)
 
 
-class DifyWorkflow(CheckedConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
+class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
     """A Dify workflow app as a runnable: a dict of inputs to a dict of outputs.
 
     Inputs are checked against the app's form before the request; a file input is a public URL,

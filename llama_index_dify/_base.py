@@ -22,7 +22,6 @@ from pydantic import ConfigDict, Field
 
 from dify_api._calls.flows import Steps, arun, run
 from dify_api.answers.answer import Answer
-from dify_api.connection import DifyConnection
 from dify_api.endpoints.chat import ResponseMode
 from dify_api.operation import Operation
 from llama_index_dify._answering import (
@@ -31,6 +30,7 @@ from llama_index_dify._answering import (
     CompletionAnswering,
     ResponseT,
 )
+from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify._records import Origin
 from llama_index_dify.open_streams import remember
 
@@ -38,7 +38,7 @@ DEFAULT_USER = "llama-index"
 CALL_ARGUMENTS = frozenset({"user", "inputs", "files"})
 
 
-class DifyModel(DifyConnection, CustomLLM):
+class DifyModel(LlamaIndexConnection, CustomLLM):
     """A Dify app as an LLM. Holds no conversation: one object serves any number of users.
 
     Every call streams inside, so that no proxy's timeout cuts a long answer, and stops the app

@@ -34,11 +34,8 @@ class DifyCompletion(DifyModel):
         inputs: Values of the app's other variables.
         reasoning: Whether reasoning is kept out of the text.
         response_mode: "streaming" (default) or "blocking", for `complete` and `chat`.
-        timeout: Seconds for one network operation. Default: connect 10, read 60.
-        max_retries: Further attempts where repeating is safe. Default: 2.
-        http_client: Your own `httpx.Client`; default: a shared one.
-        http_async_client: Your own `httpx.AsyncClient`; default: a shared one per event loop.
-        default_headers: Headers for every request.
+        timeout, max_retries, default_headers, proxy, verify, http_client, ...: See the fields of
+            `dify_api.connection.DifyConnection`.
 
     Example:
         >>> llm = DifyCompletion(api_key="app-...")

@@ -44,11 +44,8 @@ class Dify(DifyModel):
         content_blocks: Whether an answer's citations, tool calls and files become blocks.
         response_mode: "streaming" (default) or "blocking", for `chat` and `complete`.
         auto_generate_name: Whether the server names new conversations. Default: False.
-        timeout: Seconds for one network operation. Default: connect 10, read 60.
-        max_retries: Further attempts where repeating is safe. Default: 2.
-        http_client: Your own `httpx.Client`; default: a shared one.
-        http_async_client: Your own `httpx.AsyncClient`; default: a shared one per event loop.
-        default_headers: Headers for every request.
+        timeout, max_retries, default_headers, proxy, verify, http_client, ...: See the fields of
+            `dify_api.connection.DifyConnection`.
 
     Example:
         >>> llm = Dify(api_key="app-...")

@@ -27,7 +27,9 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 from llama_index.core.types import TokenAsyncGen, TokenGen
 from pydantic import SecretStr
+from typing_extensions import Unpack
 
+from dify_api.connection import ConnectionOptions
 from llama_index_dify._records import source_nodes
 from llama_index_dify.completion import DifyCompletion
 from llama_index_dify.model import Dify
@@ -57,7 +59,6 @@ class DifyQueryEngine(BaseQueryEngine):
         llm: The app. Default: a `Dify` of the arguments below; pass a `DifyCompletion` for a
             completion app.
         api_key: Key of a chat, agent or chatflow app. Default: `DIFY_API_KEY`.
-        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
         user: The end user, as in `Dify`.
         inputs: Values of the app's variables.
         streaming: Whether `query` returns a `DifyStreamingResponse`, and `aquery` an
@@ -66,6 +67,7 @@ class DifyQueryEngine(BaseQueryEngine):
         conversation_id: A conversation in which all queries are asked. Default: a new one each.
         callback_manager: Receives the QUERY events, and the LLM's. Default: the LLM's own if
             it has handlers, else that of `Settings`.
+        **options: Address, limits, headers and so on, as in `Dify`.
 
     Raises:
         ValueError: If there is no key, or both an LLM and arguments for one.
@@ -82,15 +84,15 @@ class DifyQueryEngine(BaseQueryEngine):
         llm: Dify | DifyCompletion | None = None,
         *,
         api_key: SecretStr | str | None = None,
-        base_url: str | None = None,
         user: str | None = None,
         inputs: Mapping[str, Any] | None = None,
         streaming: bool = False,
         node_postprocessors: Sequence[BaseNodePostprocessor] = (),
         conversation_id: str | None = None,
         callback_manager: CallbackManager | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
-        given = {"api_key": api_key, "base_url": base_url, "user": user, "inputs": inputs}
+        given = {"api_key": api_key, "user": user, "inputs": inputs, **options}
         arguments = {name: value for name, value in given.items() if value is not None}
         if llm is not None and arguments:
             raise ValueError(f"pass {', '.join(arguments)} to the llm, or leave the llm out")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import MetadataFilters
 from pydantic import SecretStr
+from typing_extensions import Unpack
 
 from dify_api._calls.flows import arun, run
 from dify_api._calls.retrieval import KnowledgeSearch
-from dify_api.clients import Clients
+from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.knowledge import RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
+from llama_index_dify._connection import LlamaIndexKnowledge
 from llama_index_dify._filters import filtering_conditions
 from llama_index_dify.nodes import nodes_from_resources
 
@@ -32,7 +33,6 @@ class DifyRetriever(BaseRetriever):
         dataset_id: The knowledge base: the UUID in its address.
         api_key: Key of the knowledge API ("dataset-..."), not of an app. Default:
             `DIFY_DATASET_API_KEY`, else `DIFY_API_KEY`.
-        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
         similarity_top_k: Passages at most.
         score_threshold: Lowest relevance, 0 to 1.
         search_method: "semantic_search", "full_text_search", "hybrid_search" or
@@ -41,13 +41,9 @@ class DifyRetriever(BaseRetriever):
             and `reranking_model_name`.
         weights: Weights of keyword and vector search, as Dify's reference has them.
         filters: Conditions on the documents' metadata (servers since 1.1.0).
-        timeout: Seconds for one network operation. Default: connect 10, read 60.
-        max_retries: Further attempts after a failure that may pass. Default: 2.
-        http_client: Your own `httpx.Client`; default: a shared one.
-        http_async_client: Your own `httpx.AsyncClient`; default: a shared one per event loop.
-        default_headers: Headers for every request.
         callback_manager: Receives the RETRIEVE events. Default: that of `Settings`, once used.
         verbose: As in every retriever.
+        **options: Address, limits, headers and so on, as in `Dify`.
 
     Raises:
         ValueError: If there is no key, an id that is no UUID, or a filter that Dify lacks.
@@ -63,20 +59,15 @@ class DifyRetriever(BaseRetriever):
         dataset_id: str,
         *,
         api_key: SecretStr | str | None = None,
-        base_url: str | None = None,
         similarity_top_k: int | None = None,
         score_threshold: float | None = None,
         search_method: SearchMethod | None = None,
         reranking_model: RerankingModel | Mapping[str, str] | None = None,
         weights: Mapping[str, Any] | None = None,
         filters: MetadataFilters | None = None,
-        timeout: httpx.Timeout | float | None = None,
-        max_retries: int = 2,
-        http_client: httpx.Client | None = None,
-        http_async_client: httpx.AsyncClient | None = None,
-        default_headers: Mapping[str, str] | None = None,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self._search = KnowledgeSearch(
             dataset_id,
@@ -87,26 +78,17 @@ class DifyRetriever(BaseRetriever):
             weights=weights,
             metadata_filtering_conditions=filtering_conditions(filters) if filters else None,
         )
-        self._clients = Clients(
-            api_key,
-            base_url=base_url,
-            timeout=timeout,
-            max_retries=max_retries,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            default_headers=default_headers,
-            key_variables=("DIFY_DATASET_API_KEY", "DIFY_API_KEY"),
-        )
+        self._connection = LlamaIndexKnowledge.of(api_key, **options)
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         steps = self._search.retrieve(query_bundle.query_str)
-        return _nodes(run(self._clients.sync, steps))
+        return _nodes(run(self._connection.client, steps))
 
     # The name of the parameter is LlamaIndex's: it is passed by keyword.
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         steps = self._search.retrieve(query_bundle.query_str)
-        return _nodes(await arun(self._clients.asynchronous, steps))
+        return _nodes(await arun(self._connection.async_client, steps))
 
 
 def _nodes(found: list[RetrieverResource]) -> list[NodeWithScore]:

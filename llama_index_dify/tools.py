@@ -10,42 +10,22 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import httpx
 from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 from pydantic import SecretStr, ValidationError
-from typing_extensions import Self, TypedDict, Unpack
+from typing_extensions import Self, Unpack
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
 from dify_api._calls.flows import Steps, arun, run
 from dify_api._calls.input_form import explain
 from dify_api.answers.answer import Answer
-from dify_api.clients import Clients
+from dify_api.connection import ConnectionOptions
 from dify_api.errors import DifyError
 from llama_index_dify._base import DEFAULT_USER
+from llama_index_dify._connection import LlamaIndexConnected
 from llama_index_dify._responses import raw
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse, metadata_of
-
-
-class ConnectionSettings(TypedDict, total=False):
-    """Which server to talk to, and how.
-
-    Attributes:
-        base_url: Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1".
-        timeout: Seconds for one network operation. Default: connect 10, read 60.
-        max_retries: Further attempts where repeating is safe. Default: 2.
-        http_client: Your own `httpx.Client`; default: a shared one.
-        http_async_client: Your own `httpx.AsyncClient`; default: a shared one per event loop.
-        default_headers: Headers for every request.
-    """
-
-    base_url: str | None
-    timeout: httpx.Timeout | float | None
-    max_retries: int
-    http_client: httpx.Client | None
-    http_async_client: httpx.AsyncClient | None
-    default_headers: Mapping[str, str] | None
 
 
 class DifyTool(AsyncBaseTool):
@@ -65,7 +45,7 @@ class DifyTool(AsyncBaseTool):
         user: The end user on whose behalf the app is called. Default: `DIFY_USER`, else
             "llama-index".
         return_direct: Whether an agent returns the tool's answer as its own.
-        **settings: See `ConnectionSettings`.
+        **options: Address, limits, headers and so on, as in `Dify`.
 
     Raises:
         ValueError: If there is no key.
@@ -85,12 +65,12 @@ class DifyTool(AsyncBaseTool):
         api_key: SecretStr | str | None = None,
         user: str | None = None,
         return_direct: bool = False,
-        **settings: Unpack[ConnectionSettings],
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self.app_tool = app_tool
         self.user = user or _default_user()
         self.return_direct = return_direct
-        self._clients = Clients(api_key, **settings)
+        self._connection = LlamaIndexConnected.of(api_key, **options)
 
     @classmethod
     def from_app(
@@ -104,7 +84,7 @@ class DifyTool(AsyncBaseTool):
         root_dir: str | Path | None = None,
         user: str | None = None,
         return_direct: bool = False,
-        **settings: Unpack[ConnectionSettings],
+        **options: Unpack[ConnectionOptions],
     ) -> Self:
         """Ask an app what it is, and make a tool of it.
 
@@ -118,7 +98,7 @@ class DifyTool(AsyncBaseTool):
                 argument is a public URL or the id of an uploaded file, never a path.
             user: As in the constructor.
             return_direct: As in the constructor.
-            **settings: See `ConnectionSettings`.
+            **options: Address, limits, headers and so on, as in `Dify`.
 
         Raises:
             ValueError: If there is no key, or `inputs` names a variable that the app lacks.
@@ -132,8 +112,8 @@ class DifyTool(AsyncBaseTool):
             inputs=inputs,
             root_dir=root_dir,
         )
-        app_tool = run(Clients(api_key, **settings).sync, steps)
-        return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **settings)
+        app_tool = run(LlamaIndexConnected.of(api_key, **options).client, steps)
+        return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **options)
 
     @classmethod
     async def afrom_app(
@@ -147,7 +127,7 @@ class DifyTool(AsyncBaseTool):
         root_dir: str | Path | None = None,
         user: str | None = None,
         return_direct: bool = False,
-        **settings: Unpack[ConnectionSettings],
+        **options: Unpack[ConnectionOptions],
     ) -> Self:
         """`from_app` for asyncio."""
         steps = describe_app(
@@ -158,8 +138,8 @@ class DifyTool(AsyncBaseTool):
             inputs=inputs,
             root_dir=root_dir,
         )
-        app_tool = await arun(Clients(api_key, **settings).asynchronous, steps)
-        return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **settings)
+        app_tool = await arun(LlamaIndexConnected.of(api_key, **options).async_client, steps)
+        return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **options)
 
     @property
     def metadata(self) -> ToolMetadata:
@@ -181,11 +161,11 @@ class DifyTool(AsyncBaseTool):
         Returns:
             The answer, or the failure with `is_error`.
         """
-        return run(self._clients.sync, self._call(self._arguments(args, kwargs)))
+        return run(self._connection.client, self._call(self._arguments(args, kwargs)))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """`call` for asyncio. Cancelling it stops the app."""
-        return await arun(self._clients.asynchronous, self._call(self._arguments(args, kwargs)))
+        return await arun(self._connection.async_client, self._call(self._arguments(args, kwargs)))
 
     def rename(self, name: str | None = None, description: str | None = None) -> None:
         """Give the tool another name or description than the app has."""
@@ -245,7 +225,7 @@ class DifyToolSpec(BaseToolSpec):
         api_keys: The apps' keys; a mapping names the tools. A name that two apps share is
             numbered otherwise.
         user: As in `DifyTool`, for all.
-        **settings: See `ConnectionSettings`, for all.
+        **options: Address, limits, headers and so on, as in `Dify`, for all.
 
     Example:
         >>> spec = DifyToolSpec({"moons": "app-...", "travel": "app-..."}, user="ann")
@@ -255,7 +235,7 @@ class DifyToolSpec(BaseToolSpec):
     spec_functions = []
 
     def __init__(
-        self, api_keys: Keys, *, user: str | None = None, **settings: Unpack[ConnectionSettings]
+        self, api_keys: Keys, *, user: str | None = None, **options: Unpack[ConnectionOptions]
     ) -> None:
         pairs: Iterable[tuple[str | None, SecretStr | str]]
         pairs = api_keys.items() if isinstance(api_keys, Mapping) else zip(repeat(None), api_keys)
@@ -263,7 +243,7 @@ class DifyToolSpec(BaseToolSpec):
             (name, key if isinstance(key, SecretStr) else SecretStr(key)) for name, key in pairs
         ]
         self._user = user
-        self._settings = settings
+        self._options = options
 
     def to_tool_list(  # type: ignore[override]  # the base says FunctionTool, agents take any
         self,
@@ -280,7 +260,7 @@ class DifyToolSpec(BaseToolSpec):
             DifyError: If an app cannot be asked.
         """
         made = [
-            DifyTool.from_app(api_key=key, name=name, user=self._user, **self._settings)
+            DifyTool.from_app(api_key=key, name=name, user=self._user, **self._options)
             for name, key in self._apps
         ]
         return _chosen(made, spec_functions, func_to_metadata_mapping)
@@ -292,7 +272,7 @@ class DifyToolSpec(BaseToolSpec):
     ) -> list[DifyTool]:
         """`to_tool_list` for asyncio; the apps are asked at the same time."""
         asked = (
-            DifyTool.afrom_app(api_key=key, name=name, user=self._user, **self._settings)
+            DifyTool.afrom_app(api_key=key, name=name, user=self._user, **self._options)
             for name, key in self._apps
         )
         return _chosen(await asyncio.gather(*asked), spec_functions, func_to_metadata_mapping)

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
+from dify_api.connection import DifyConnection
 from dify_api.errors import ConnectionFailedError, DifyError, RequestTimeoutError
 from dify_api.operation import Operation
-from dify_api.settings import Settings
 
 
 def broken_connection(error: Exception) -> Exception:
@@ -31,7 +31,7 @@ def broken_connection(error: Exception) -> Exception:
 
 
 @contextlib.contextmanager
-def connection_errors(operation: Operation[object], settings: Settings) -> Iterator[None]:
+def connection_errors(operation: Operation[object], connection: DifyConnection) -> Iterator[None]:
     """Turn what the HTTP libraries raise inside the block into errors of this package.
 
     Raises:
@@ -40,23 +40,23 @@ def connection_errors(operation: Operation[object], settings: Settings) -> Itera
     try:
         yield
     except Exception as error:
-        raise connection_failure(broken_connection(error), operation, settings) from error
+        raise connection_failure(broken_connection(error), operation, connection) from error
 
 
 def connection_failure(
-    error: Exception, operation: Operation[object], settings: Settings
+    error: Exception, operation: Operation[object], connection: DifyConnection
 ) -> DifyError:
     """The error that a failed exchange means, before any reply was read."""
     reason = str(error) or type(error).__name__
     if _timed_out(error):
         failure: ConnectionFailedError = RequestTimeoutError(
-            f"no reply within {settings.timeout.read} s",
+            f"no reply within {connection.limits.read} s",
             operation=operation.name,
             hint="Raise timeout, or stream: a streaming server sends a ping every 10 s.",
         )
     else:
         failure = ConnectionFailedError(
-            f"cannot reach {settings.base_url}: {reason}",
+            f"cannot reach {connection.base_url}: {reason}",
             operation=operation.name,
             hint="Check base_url (DIFY_BASE_URL), the network and that the server is up.",
         )

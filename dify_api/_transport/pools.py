@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from dify_api.settings import Settings
+from dify_api.connection import DifyConnection, Verify
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
 _KEEPALIVE_EXPIRY = 1.5
@@ -29,21 +29,21 @@ _LIMITS = httpx.Limits(
 
 _LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies send
 
-_Key = tuple[str, str | None, bool, int]
+_Key = tuple[str, str | None, Verify, int]
 
 _lock = threading.Lock()
 _clients: dict[_Key, httpx.Client] = {}
 _async_clients: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncClient]] = {}
 
 
-def shared_client(settings: Settings) -> httpx.Client:
-    """The process's client for the server of `settings`."""
-    key = _key(settings)
+def shared_client(connection: DifyConnection) -> httpx.Client:
+    """The process's client for the server of `connection`."""
+    key = _key(connection)
     with _lock:
         if key not in _clients:
             _clients[key] = httpx.Client(
                 transport=httpx.HTTPTransport(
-                    verify=_tls(settings.verify), limits=_LIMITS, proxy=_proxy(settings)
+                    verify=_tls(connection.verify), limits=_LIMITS, proxy=_proxy(connection)
                 ),
                 follow_redirects=False,
                 cookies=_no_cookies(),
@@ -51,27 +51,27 @@ def shared_client(settings: Settings) -> httpx.Client:
         return _clients[key]
 
 
-def shared_async_client(settings: Settings) -> httpx.AsyncClient:
-    """The running event loop's client for the server of `settings`."""
+def shared_async_client(connection: DifyConnection) -> httpx.AsyncClient:
+    """The running event loop's client for the server of `connection`."""
     loop = asyncio.get_running_loop()
-    key = _key(settings)
+    key = _key(connection)
     with _lock:
         if loop not in _async_clients:
             _async_clients[loop] = {}
             _close_clients_with(loop)
         clients = _async_clients[loop]
         if key not in clients:
-            clients[key] = _new_async_client(settings)
+            clients[key] = _new_async_client(connection)
         return clients[key]
 
 
-def _new_async_client(settings: Settings) -> httpx.AsyncClient:
+def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
     # aiohttp's pool costs a fraction of httpx's own at hundreds of concurrent streams. It takes
     # 0.2 s to import, which sync users need not pay.
     import aiohttp
     from httpx_aiohttp import AiohttpTransport
 
-    tls = _tls(settings.verify)
+    tls = _tls(connection.verify)
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_EXPIRY, ssl=tls)
@@ -82,7 +82,7 @@ def _new_async_client(settings: Settings) -> httpx.AsyncClient:
             max_field_size=_LONGEST_HEADER,
         )
 
-    proxy = _proxy(settings)
+    proxy = _proxy(connection)
     transport = AiohttpTransport(
         verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None
     )
@@ -124,9 +124,9 @@ async def _aclose(clients: Iterable[httpx.AsyncClient]) -> None:
         await client.aclose()
 
 
-def _key(settings: Settings) -> _Key:
+def _key(connection: DifyConnection) -> _Key:
     # A forked process must not share the sockets of its parent.
-    return (settings.base_url, settings.proxy, settings.verify, os.getpid())
+    return (connection.base_url, connection.proxy, connection.verify, os.getpid())
 
 
 def _no_cookies() -> CookieJar:
@@ -134,14 +134,21 @@ def _no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
-@lru_cache(maxsize=2)
-def _tls(verify: bool) -> ssl.SSLContext:
+@lru_cache(maxsize=8)
+def _tls(verify: Verify) -> ssl.SSLContext:
     """One TLS context for all: each costs 25 ms."""
-    return httpx.create_ssl_context(verify=verify)
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    if isinstance(verify, bool):
+        return httpx.create_ssl_context(verify=verify)
+    folder = os.path.isdir(verify)
+    return ssl.create_default_context(
+        cafile=None if folder else verify, capath=verify if folder else None
+    )
 
 
-def _proxy(settings: Settings) -> str | None:
-    proxy = settings.proxy or _proxy_of_environment(settings.base_url)
+def _proxy(connection: DifyConnection) -> str | None:
+    proxy = connection.proxy or _proxy_of_environment(connection.base_url)
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 

@@ -271,7 +271,7 @@ def test_clients_of_one_server_share_their_connections() -> None:
     with serve(reply()) as server:
         one = DifyClient("app-one", base_url=server.base_url)
         two = DifyClient("app-two", base_url=server.base_url + "/")
-        assert shared_client(one.settings) is shared_client(two.settings)
+        assert shared_client(one.connection) is shared_client(two.connection)
         assert one.fingerprint != two.fingerprint
         with ThreadPoolExecutor(8) as pool:
             infos = pool.map(lambda _: one.send(application.info()), range(64))
@@ -283,7 +283,7 @@ async def test_async_clients_share_their_connections_within_a_loop() -> None:
     with serve(reply()) as server:
         one = AsyncDifyClient("app-one", base_url=server.base_url)
         two = AsyncDifyClient("app-two", base_url=server.base_url)
-        assert shared_async_client(one.settings) is shared_async_client(two.settings)
+        assert shared_async_client(one.connection) is shared_async_client(two.connection)
         infos = await asyncio.gather(*[c.send(application.info()) for c in [one, two] * 32])
         assert {info.name for info in infos} == {"Planets"}
 

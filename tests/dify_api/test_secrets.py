@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dify_api import AsyncDifyClient, DifyClient, DifyError, application, chat
+from dify_api._transport.requests import request_arguments
 from dify_api.operation import Operation
 from tests.support.replay import ReplayServer, Reply
 
@@ -46,10 +47,12 @@ def close() -> ReplayServer:
 def test_clients_do_not_show_it() -> None:
     for kind in (DifyClient, AsyncDifyClient):
         client = kind(KEY, base_url="http://127.0.0.1/v1", proxy="http://me:password@proxy")
-        shown = f"{client!r} {client} {client.settings!r} {client.fingerprint}"
+        shown = f"{client!r} {client} {client.connection!r} {client.fingerprint}"
         assert KEY not in shown
         assert "password" not in shown
-        assert KEY not in repr(client.settings.request(application.info()))
+        assert KEY not in repr(
+            request_arguments(client.connection, application.info(), client.connection.limits)
+        )
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(client)
 
@@ -104,11 +107,11 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_shown() -> None:
 def test_key_and_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFY_API_KEY", f" {KEY}\n")
     monkeypatch.setenv("DIFY_BASE_URL", "http://dify.example/v1/")
-    settings = DifyClient().settings
-    assert settings.api_key.get_secret_value() == KEY
-    assert settings.base_url == "http://dify.example/v1"
+    connection = DifyClient().connection
+    assert connection.key.get_secret_value() == KEY
+    assert connection.base_url == "http://dify.example/v1"
     monkeypatch.delenv("DIFY_BASE_URL")
-    assert DifyClient().settings.base_url == "https://api.dify.ai/v1"
+    assert DifyClient().connection.base_url == "https://api.dify.ai/v1"
     with pytest.raises(ValueError, match="must be a URL"):
         DifyClient(base_url="dify.example/v1")
     with pytest.raises(ValueError, match="must be a URL"):

@@ -305,7 +305,7 @@ def test_secrets_are_nowhere(model: Dify) -> None:
         model.model_dump_json(),
         str(model.to_payload()),
         repr(model.client),
-        repr(model.client.settings),
+        repr(model.client.connection),
     ):
         assert "secret" not in text
     assert b"secret-key" not in pickle.dumps(model)

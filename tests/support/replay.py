@@ -10,6 +10,7 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -61,7 +62,12 @@ class ReplayServer:
     """Answers each request by `reply(request)`; stop endpoints by success unless told else."""
 
     def __init__(
-        self, reply: Callable[[Received], Reply], *, stops: bool = True, port: int = 0
+        self,
+        reply: Callable[[Received], Reply],
+        *,
+        stops: bool = True,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.reply = reply
         self.stops = stops
@@ -69,7 +75,10 @@ class ReplayServer:
         self.arrived = threading.Condition()
         self.disconnected = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
-        self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self._tls = tls
+        self.base_url = (
+            f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        )
         self._connections: list[socket.socket] = []
         self._closing = False
 
@@ -109,6 +118,9 @@ class ReplayServer:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._connections.append(connection)
             for request in self._read_requests(connection):
                 if self.stops and request.path.endswith("/stop"):
                     reply = Reply(

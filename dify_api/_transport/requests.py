@@ -1,0 +1,74 @@
+"""An operation -> the arguments of an HTTP request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+from typing_extensions import Required, TypedDict
+
+from dify_api._version import __version__
+from dify_api.connection import DifyConnection
+from dify_api.operation import Operation
+
+
+class RequestArguments(TypedDict, total=False):
+    """Arguments of `httpx.Client.build_request`."""
+
+    method: Required[str]
+    url: Required[str]
+    headers: httpx.Headers
+    timeout: httpx.Timeout
+    params: dict[str, str | list[str]]
+    json: Mapping[str, Any]
+    data: Mapping[str, str]
+    files: dict[str, tuple[str, bytes | IO[bytes], str]]
+
+
+def request_arguments(
+    connection: DifyConnection, operation: Operation[object], timeout: httpx.Timeout
+) -> RequestArguments:
+    """The arguments of `httpx.Client.build_request` for an operation."""
+    headers = httpx.Headers(
+        {
+            "Accept-Encoding": "identity",  # gzip would hold streams back
+            "User-Agent": f"dify-adapters/{__version__} ({connection.adapter})",
+        }
+    )
+    headers.update(connection.default_headers)
+    arguments: RequestArguments = {
+        "method": operation.method,
+        "url": connection.base_url + operation.path,
+        "headers": headers,
+        "timeout": timeout,
+    }
+    if operation.query:
+        arguments["params"] = {
+            name: _query_value(value)
+            for name, value in operation.query.items()
+            if value is not None
+        }
+    if operation.json is not None:
+        arguments["json"] = operation.json
+    if operation.form is not None:
+        arguments["data"] = operation.form
+    if operation.file is not None:
+        part = operation.file
+        content = part.content
+        opened = content.read_bytes() if isinstance(content, Path) else content
+        arguments["files"] = {"file": (part.name, opened, part.mime_type)}
+    return arguments
+
+
+def authorize(request: httpx.Request, connection: DifyConnection) -> httpx.Request:
+    """Give a request the key: last, so that no variable but the request's headers holds it."""
+    request.headers["Authorization"] = f"Bearer {connection.key.get_secret_value()}"
+    return request
+
+
+def _query_value(value: str | int | bool | Sequence[str]) -> str | list[str]:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int) else list(value)

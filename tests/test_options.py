@@ -1,0 +1,103 @@
+"""Every option of a connection reaches every public class of both adapters and both clients."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+import langchain_dify
+import llama_index_dify
+from dify_api import AsyncDifyClient, DifyClient
+from dify_api._calls.app_tool import AppTool
+from dify_api.connection import ConnectionOptions, DifyConnection
+from langchain_dify import (
+    ChatDify,
+    DifyChatMessageHistory,
+    DifyLLM,
+    DifyTool,
+    DifyWorkflow,
+)
+from langchain_dify import DifyRetriever as LangChainRetriever
+from llama_index_dify import Dify, DifyChatEngine, DifyCompletion, DifyQueryEngine
+from llama_index_dify import DifyRetriever as LlamaIndexRetriever
+from llama_index_dify import DifyTool as LlamaIndexTool
+
+_ID = "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10"
+_APP = AppTool("chat", "app", "An app.")
+
+CLASSES: dict[type, Callable[..., Any]] = {
+    DifyClient: DifyClient,
+    AsyncDifyClient: AsyncDifyClient,
+    ChatDify: ChatDify,
+    DifyLLM: DifyLLM,
+    DifyWorkflow: DifyWorkflow,
+    DifyTool: lambda **options: DifyTool(app_tool=_APP, **options),
+    LangChainRetriever: lambda **options: LangChainRetriever(dataset_id=_ID, **options),
+    DifyChatMessageHistory: lambda **options: DifyChatMessageHistory(_ID, **options),
+    Dify: Dify,
+    DifyCompletion: DifyCompletion,
+    DifyQueryEngine: DifyQueryEngine,
+    DifyChatEngine: DifyChatEngine.from_defaults,
+    LlamaIndexRetriever: lambda **options: LlamaIndexRetriever(_ID, **options),
+    LlamaIndexTool: lambda **options: LlamaIndexTool(_APP, **options),
+}
+"""How each class is made with options."""
+
+WITHOUT_A_CONNECTION = {
+    # They make tools of several keys, of the classes above, and hand the options on.
+    langchain_dify.DifyToolkit,
+    llama_index_dify.DifyToolSpec,
+    llama_index_dify.DifySessions,
+    # What calls return.
+    langchain_dify.DifyError,
+    llama_index_dify.DifyResponse,
+    llama_index_dify.DifyStreamingResponse,
+    llama_index_dify.AsyncDifyStreamingResponse,
+    llama_index_dify.DifyStreamingChatResponse,
+}
+
+VALUES: dict[str, Any] = {
+    "base_url": "http://dify.example/v1",
+    "timeout": httpx.Timeout(7.0),
+    "progress_timeout": 8.0,
+    "max_retries": 9,
+    "default_headers": {"X-Gateway": "x"},
+    "proxy": "http://proxy.example:3128",
+    "verify": "authorities.pem",
+    "http_client": httpx.Client(),
+    "http_async_client": httpx.AsyncClient(),
+}
+
+
+def _connection(made: Any) -> DifyConnection:
+    """The connection that an object holds, itself or through its model."""
+    if isinstance(made, DifyConnection):
+        return made
+    for name in ("connection", "_connection", "_llm"):
+        if hasattr(made, name):
+            return _connection(getattr(made, name))
+    raise AssertionError(f"{type(made).__name__} holds no connection")
+
+
+def test_no_public_class_is_forgotten() -> None:
+    public = {
+        value
+        for package in (langchain_dify, llama_index_dify)
+        for name in package.__all__
+        if inspect.isclass(value := getattr(package, name))
+    }
+    assert public == (CLASSES.keys() | WITHOUT_A_CONNECTION) - {DifyClient, AsyncDifyClient}
+    assert VALUES.keys() == ConnectionOptions.__annotations__.keys()
+
+
+@pytest.mark.parametrize(
+    "kind", CLASSES, ids=lambda k: f"{k.__module__.split('.')[0]}.{k.__name__}"
+)
+@pytest.mark.parametrize("option", VALUES)
+def test_every_option_reaches_every_class(kind: type, option: str) -> None:
+    made = CLASSES[kind](api_key="app-key", **{option: VALUES[option]})
+    assert getattr(_connection(made), option) == VALUES[option]
