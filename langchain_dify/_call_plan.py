@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 
 from dify_api._calls.chat_call import ChatOptions, prepare_chat
 from dify_api._calls.conversation import user_fingerprint
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from langchain_dify._chunks import AnswerChunks, AnswerSource
@@ -47,7 +47,7 @@ class ChatCallPlan:
     options: ChatOptions
     flow: TextFlow
 
-    def prepare(self) -> Steps[Operation[Answer]]:
+    def prepare(self) -> Flow[Operation[Answer]]:
         """The calls that stand before the message, and the message itself."""
         return prepare_chat(self.conversation.turns, self.conversation.attachments, self.options)
 

@@ -14,7 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from dify_api._calls.connected import KNOWLEDGE_KEY_VARIABLES
-from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.retrieval import KnowledgeSearch
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
@@ -79,8 +79,8 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         score_threshold: float | None = None,
         metadata_filter: MetadataFilteringConditions | None = None,
     ) -> list[Document]:
-        steps = self._retrieve(query, k, score_threshold, metadata_filter)
-        return documents_from_resources(run(self.client, steps))
+        flow = self._retrieve(query, k, score_threshold, metadata_filter)
+        return documents_from_resources(run(self.client, flow))
 
     async def _aget_relevant_documents(
         self,
@@ -91,8 +91,8 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         score_threshold: float | None = None,
         metadata_filter: MetadataFilteringConditions | None = None,
     ) -> list[Document]:
-        steps = self._retrieve(query, k, score_threshold, metadata_filter)
-        return documents_from_resources(await arun(self.async_client, steps))
+        flow = self._retrieve(query, k, score_threshold, metadata_filter)
+        return documents_from_resources(await arun(self.async_client, flow))
 
     def _retrieve(
         self,
@@ -100,7 +100,7 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         k: int | None,
         score_threshold: float | None,
         metadata_filter: MetadataFilteringConditions | None,
-    ) -> Steps[list[RetrieverResource]]:
+    ) -> Flow[list[RetrieverResource]]:
         if self._search is None or self._search.dataset_id != self.dataset_id:
             self._search = KnowledgeSearch(self.dataset_id)
         return self._search.retrieve(

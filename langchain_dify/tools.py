@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
-from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import InputForm
 from dify_api._calls.input_form import explain as explain
 from dify_api.answers.answer import Answer
@@ -105,7 +105,7 @@ class DifyTool(LangChainConnection, BaseTool):
             DifyError: If the app cannot be asked.
         """
         connection, user = _caller(settings)
-        steps = describe_app(
+        flow = describe_app(
             user=user,
             mode=mode,
             name=name,
@@ -113,7 +113,7 @@ class DifyTool(LangChainConnection, BaseTool):
             inputs=inputs,
             root_dir=root_dir,
         )
-        return cls(app_tool=run(connection.client, steps), **settings)
+        return cls(app_tool=run(connection.client, flow), **settings)
 
     @classmethod
     async def afrom_app(
@@ -128,7 +128,7 @@ class DifyTool(LangChainConnection, BaseTool):
     ) -> Self:
         """`from_app` for asyncio."""
         connection, user = _caller(settings)
-        steps = describe_app(
+        flow = describe_app(
             user=user,
             mode=mode,
             name=name,
@@ -136,7 +136,7 @@ class DifyTool(LangChainConnection, BaseTool):
             inputs=inputs,
             root_dir=root_dir,
         )
-        return cls(app_tool=await arun(connection.async_client, steps), **settings)
+        return cls(app_tool=await arun(connection.async_client, flow), **settings)
 
     @model_validator(mode="after")
     def _take_description(self) -> Self:
@@ -201,7 +201,7 @@ class DifyTool(LangChainConnection, BaseTool):
 
     def _prepare(
         self, query: tuple[str, ...], arguments: dict[str, Any]
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         if query:  # `tool.invoke("text")` means the first argument
             arguments = {next(iter(self.app_tool.args_schema.model_fields)): query[0]}
         given = {name: value for name, value in arguments.items() if value is not None}

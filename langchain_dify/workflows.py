@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from dify_api import application, workflows
 from dify_api._calls.app_tool import AppTool
-from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import upload_files
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import (
@@ -212,7 +212,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
 
     def _prepare(
         self, given: Mapping[str, Any], arguments: Mapping[str, Any]
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         """Check the inputs, upload the files among them, and make the call."""
         if unknown := sorted(set(arguments) - _OF_A_CALL):
             raise TypeError(f"DifyWorkflow knows no call argument {unknown[0]!r}")
@@ -228,7 +228,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         inputs = yield from upload_files(form.form, values, user)
         return workflows.run_version(workflow_id, inputs, user=user, files=files)
 
-    def _checked(self, values: Mapping[str, Any], user: str) -> Steps[dict[str, Any]]:
+    def _checked(self, values: Mapping[str, Any], user: str) -> Flow[dict[str, Any]]:
         """The inputs by the form known, or else by that of today: apps are published anew."""
         if self._app_tool is not None:
             with contextlib.suppress(ValidationError):
@@ -236,7 +236,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         self._app_tool = yield from self._describe()
         return (yield from self._app_tool.prepare_inputs(values, user=user))
 
-    def _describe(self) -> Steps[AppTool]:
+    def _describe(self) -> Flow[AppTool]:
         form = (yield application.parameters()).user_input_form
         return AppTool("workflow", self.get_name(), "", tuple(form), root_dir=self.root_dir)
 

@@ -20,7 +20,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.custom import CustomLLM
 from pydantic import ConfigDict, Field
 
-from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.chat import ResponseMode
 from dify_api.operation import Operation
@@ -80,11 +80,11 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         """What must be asked to answer messages."""
         raise NotImplementedError
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
         """What must be asked to answer a prompt."""
         raise NotImplementedError
 
@@ -165,9 +165,9 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
 
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
-    def _ask(self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]) -> ResponseT:
+    def _ask(self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]) -> ResponseT:
         client = self.client
-        operation = run(client, steps)
+        operation = run(client, flow)
         with client.stream(operation) as stream:
             for event, text in stream.steps():
                 if not text:
@@ -175,10 +175,10 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         return answering.only(stream.answer)
 
     async def _aask(
-        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
+        self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]
     ) -> ResponseT:
         client = self.async_client
-        operation = await arun(client, steps)
+        operation = await arun(client, flow)
         async with client.stream(operation) as stream:
             async for event, text in stream.steps():
                 if not text:
@@ -186,10 +186,10 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         return answering.only(stream.answer)
 
     def _stream(
-        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
+        self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]
     ) -> Generator[ResponseT, None, None]:
         client = self.client
-        operation = run(client, steps)
+        operation = run(client, flow)
         with client.stream(operation) as stream:
             for event, text in stream.steps():
                 response = answering.take(event, text) if text else answering.note(event)
@@ -198,10 +198,10 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         yield answering.last(stream.answer)
 
     async def _astream(
-        self, steps: Steps[Operation[Answer]], answering: Answering[ResponseT]
+        self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]
     ) -> AsyncGenerator[ResponseT, None]:
         client = self.async_client
-        operation = await arun(client, steps)
+        operation = await arun(client, flow)
         async with client.stream(operation) as stream:
             async for event, text in stream.steps():
                 response = answering.take(event, text) if text else answering.note(event)

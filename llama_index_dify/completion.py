@@ -11,7 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from dify_api import completion
 from dify_api._calls.attachments import Attachment, references
 from dify_api._calls.conversation import write_out
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
@@ -53,7 +53,7 @@ class DifyCompletion(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         if self.messages_to_prompt in (None, messages_to_prompt):
             prompt = write_out(turns(messages))
         else:
@@ -61,12 +61,12 @@ class DifyCompletion(DifyModel):
         files = [file for message in messages for file in attachments(message)]
         return self._call(prompt, files, options)
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
         return self._call(prompt, [], options)
 
     def _call(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         check_call_arguments(options, CALL_ARGUMENTS, "DifyCompletion")
         if not prompt.strip():
             raise ValueError("the prompt must not be empty: say what to ask the app")
@@ -74,7 +74,7 @@ class DifyCompletion(DifyModel):
 
     def _prepare(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         user = self._user(options)
         uploaded = yield from references(attached, user)
         return completion.send_message(

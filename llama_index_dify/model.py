@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from dify_api._calls.chat_call import ChatOptions, prepare_chat
 from dify_api._calls.conversation import Memory, OnFork
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from llama_index_dify._answering import ChatAnswering
@@ -80,7 +80,7 @@ class Dify(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         check_call_arguments(options, _CALL_ARGUMENTS, "Dify")
         return prepare_chat(
             turns(messages),
@@ -99,7 +99,7 @@ class Dify(DifyModel):
             ),
         )
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Steps[Operation[Answer]]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_answering(self, options: Mapping[str, Any]) -> ChatAnswering:

@@ -82,13 +82,13 @@ class DifyRetriever(BaseRetriever):
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        steps = self._search.retrieve(query_bundle.query_str)
-        return _nodes(run(self._connection.client, steps))
+        flow = self._search.retrieve(query_bundle.query_str)
+        return _nodes(run(self._connection.client, flow))
 
     # The name of the parameter is LlamaIndex's: it is passed by keyword.
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        steps = self._search.retrieve(query_bundle.query_str)
-        return _nodes(await arun(self._connection.async_client, steps))
+        flow = self._search.retrieve(query_bundle.query_str)
+        return _nodes(await arun(self._connection.async_client, flow))
 
 
 def _nodes(found: list[RetrieverResource]) -> list[NodeWithScore]:

@@ -19,7 +19,7 @@ from llama_index.core.storage.kvstore.types import BaseKVStore
 
 T = TypeVar("T")
 _Action = tuple[str, tuple[Any, ...]]
-_Steps = Generator[_Action, Any, T]
+_Flow = Generator[_Action, Any, T]
 
 _POLL = 0.05
 """Seconds between two looks at those who are before us."""
@@ -105,7 +105,7 @@ class DifySessions:
 
     # The protocol, without I/O ------------------------------------------------------------------
 
-    def _begin(self, session: str, claim: str) -> _Steps[SessionTurn]:
+    def _begin(self, session: str, claim: str) -> _Flow[SessionTurn]:
         claims = self._claims(session)
         kept = yield "get", (session, self._collection)
         if kept:
@@ -126,7 +126,7 @@ class DifySessions:
                 return SessionTurn(session, None, claim)
             yield "sleep", (_POLL,)
 
-    def _end(self, turn: SessionTurn, conversation_id: str | None) -> _Steps[None]:
+    def _end(self, turn: SessionTurn, conversation_id: str | None) -> _Flow[None]:
         if turn.claim is None:
             return
         if conversation_id is not None:
@@ -149,21 +149,21 @@ class DifySessions:
 
     # The edge -----------------------------------------------------------------------------------
 
-    def _run(self, steps: _Steps[T]) -> T:
+    def _run(self, flow: _Flow[T]) -> T:
         try:
-            name, arguments = next(steps)
+            name, arguments = next(flow)
             while True:
                 act = time.sleep if name == "sleep" else getattr(self._store, name)
-                name, arguments = steps.send(act(*arguments))
+                name, arguments = flow.send(act(*arguments))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
 
-    async def _arun(self, steps: _Steps[T]) -> T:
+    async def _arun(self, flow: _Flow[T]) -> T:
         try:
-            name, arguments = next(steps)
+            name, arguments = next(flow)
             while True:
                 act = asyncio.sleep if name == "sleep" else getattr(self._store, f"a{name}")
-                name, arguments = steps.send(await act(*arguments))
+                name, arguments = flow.send(await act(*arguments))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
-from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain
 from dify_api.answers.answer import Answer
 from dify_api.connection import ConnectionOptions
@@ -104,7 +104,7 @@ class DifyTool(AsyncBaseTool):
             ValueError: If there is no key, or `inputs` names a variable that the app lacks.
             DifyError: If the app cannot be asked.
         """
-        steps = describe_app(
+        flow = describe_app(
             user=user or _default_user(),
             mode=mode,
             name=name,
@@ -112,7 +112,7 @@ class DifyTool(AsyncBaseTool):
             inputs=inputs,
             root_dir=root_dir,
         )
-        app_tool = run(LlamaIndexConnected.of(api_key, **options).client, steps)
+        app_tool = run(LlamaIndexConnected.of(api_key, **options).client, flow)
         return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **options)
 
     @classmethod
@@ -130,7 +130,7 @@ class DifyTool(AsyncBaseTool):
         **options: Unpack[ConnectionOptions],
     ) -> Self:
         """`from_app` for asyncio."""
-        steps = describe_app(
+        flow = describe_app(
             user=user or _default_user(),
             mode=mode,
             name=name,
@@ -138,7 +138,7 @@ class DifyTool(AsyncBaseTool):
             inputs=inputs,
             root_dir=root_dir,
         )
-        app_tool = await arun(LlamaIndexConnected.of(api_key, **options).async_client, steps)
+        app_tool = await arun(LlamaIndexConnected.of(api_key, **options).async_client, flow)
         return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **options)
 
     @property
@@ -188,7 +188,7 @@ class DifyTool(AsyncBaseTool):
         first = self.app_tool.query_argument or next(iter(properties), "input")
         return {first: value, **kwargs}
 
-    def _call(self, arguments: dict[str, Any]) -> Steps[ToolOutput]:
+    def _call(self, arguments: dict[str, Any]) -> Flow[ToolOutput]:
         try:
             operation = yield from self.app_tool.prepare(arguments, user=self.user)
             answer: Answer = yield operation

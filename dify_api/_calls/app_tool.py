@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api._calls.input_form import FieldDefinition, InputForm, form_model, upload_files
 from dify_api.answers.answer import Answer
 from dify_api.endpoints import application, chat, completion, conversations, workflows
@@ -89,7 +89,7 @@ class AppTool:
 
     def prepare(
         self, arguments: Mapping[str, Any] | InputForm, *, user: str
-    ) -> Steps[Operation[Answer]]:
+    ) -> Flow[Operation[Answer]]:
         """Check the arguments, upload the files among them, and make the call.
 
         Args:
@@ -116,7 +116,7 @@ class AppTool:
             return completion.send_message(inputs, user=user, query=query)
         return chat.send_message(query or "", user=user, inputs=inputs)
 
-    def prepare_inputs(self, values: Mapping[str, Any], *, user: str) -> Steps[dict[str, Any]]:
+    def prepare_inputs(self, values: Mapping[str, Any], *, user: str) -> Flow[dict[str, Any]]:
         """Check the values of variables and upload the files among them.
 
         Args:
@@ -146,7 +146,7 @@ def describe_app(
     description: str | None = None,
     inputs: Mapping[str, Any] | None = None,
     root_dir: str | Path | None = None,
-) -> Steps[AppTool]:
+) -> Flow[AppTool]:
     """Ask an app what it is called, what it is for and what it takes.
 
     Args:
@@ -238,7 +238,7 @@ def _known_mode(mode: str | None) -> AppMode | None:
     return modes.get(mode or "")
 
 
-def _find_mode(user: str) -> Steps[AppMode]:
+def _find_mode(user: str) -> Flow[AppMode]:
     """What kind of app it is, told by which lists it has; its mode is named since 1.4.0."""
     try:
         yield conversations.list_conversations(user=user, limit=1)

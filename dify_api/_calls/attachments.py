@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api.endpoints import files
 from dify_api.operation import Operation
 
@@ -62,7 +62,7 @@ class Attachment:
         }
 
 
-def references(attachments: Iterable[Attachment], user: str) -> Steps[list[dict[str, Any]]]:
+def references(attachments: Iterable[Attachment], user: str) -> Flow[list[dict[str, Any]]]:
     """The entries of `files` for attachments, each file uploaded once where it must be."""
     entries: dict[str, dict[str, Any]] = {}
     for attachment in attachments:

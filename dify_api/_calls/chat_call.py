@@ -18,7 +18,7 @@ from dify_api._calls.conversation import (
     Turn,
     plan_request,
 )
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.endpoints import chat, messages
 from dify_api.errors import ConversationNotFoundError
@@ -62,7 +62,7 @@ def prepare_chat(
     turns: Sequence[Turn],
     attachments: Callable[[int], Sequence[Attachment]],
     options: ChatOptions,
-) -> Steps[Operation[Answer]]:
+) -> Flow[Operation[Answer]]:
     """Work out the request for a list of messages, uploading their files.
 
     Args:
@@ -116,7 +116,7 @@ def _plan(turns: Sequence[Turn], options: ChatOptions, memory: Memory) -> Reques
     )
 
 
-def _newest_message(conversation_id: str, user: str) -> Steps[str | None]:
+def _newest_message(conversation_id: str, user: str) -> Flow[str | None]:
     """Id of the newest message on the server; None where the conversation is gone or empty."""
     try:
         page = yield messages.list_messages(conversation_id, user=user, limit=1)

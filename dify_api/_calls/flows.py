@@ -3,7 +3,7 @@
 A generator yields operations and is sent their results; `run` and `arun` make the calls. So
 what to ask, and in which order, is pure code without a twin::
 
-    def first_conversation(user: str) -> Steps[str]:
+    def first_conversation(user: str) -> Flow[str]:
         page = yield conversations.list_conversations(user=user)
         return page.data[0].id
 
@@ -21,38 +21,38 @@ from dify_api.errors import DifyError
 from dify_api.operation import Operation
 
 T = TypeVar("T")
-Steps = Generator[Operation[Any], Any, T]
+Flow = Generator[Operation[Any], Any, T]
 
 
-def run(client: DifyClient, steps: Steps[T]) -> T:
-    """Make the calls of `steps` one after the other; return what it returns.
+def run(client: DifyClient, flow: Flow[T]) -> T:
+    """Make the calls of `flow` one after the other; return what it returns.
 
     Raises:
-        DifyError: If a call fails and `steps` does not catch it.
+        DifyError: If a call fails and `flow` does not catch it.
     """
     try:
-        operation = next(steps)
+        operation = next(flow)
         while True:
             try:
                 result = client.send(operation)
             except DifyError as error:
-                operation = steps.throw(error)
+                operation = flow.throw(error)
             else:
-                operation = steps.send(result)
+                operation = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
 
 
-async def arun(client: AsyncDifyClient, steps: Steps[T]) -> T:
+async def arun(client: AsyncDifyClient, flow: Flow[T]) -> T:
     """`run` for asyncio."""
     try:
-        operation = next(steps)
+        operation = next(flow)
         while True:
             try:
                 result = await client.send(operation)
             except DifyError as error:
-                operation = steps.throw(error)
+                operation = flow.throw(error)
             else:
-                operation = steps.send(result)
+                operation = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is Any

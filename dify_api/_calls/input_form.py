@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from dify_api._calls.attachments import Attachment
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api.endpoints import files
 from dify_api.endpoints.application import UserInputFormItem
 
@@ -113,7 +113,7 @@ def explain(error: ValidationError) -> str:
 
 def upload_files(
     form: Iterable[UserInputFormItem], values: Mapping[str, Any], user: str
-) -> Steps[dict[str, Any]]:
+) -> Flow[dict[str, Any]]:
     """Turn the file values of `values` into references, uploading those that must be.
 
     Args:
@@ -139,7 +139,7 @@ def upload_files(
     return inputs
 
 
-def _reference(value: Any, item: UserInputFormItem, user: str) -> Steps[dict[str, Any]]:
+def _reference(value: Any, item: UserInputFormItem, user: str) -> Flow[dict[str, Any]]:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dify_api._calls.flows import Steps
+from dify_api._calls.flows import Flow
 from dify_api.endpoints import knowledge
 from dify_api.errors import StatusError
 from dify_api.models import RetrieverResource
@@ -38,7 +38,7 @@ class KnowledgeSearch:
         knowledge.RetrievalModel.model_validate(self.settings)
         self._dataset: knowledge.Dataset | None = None
 
-    def retrieve(self, query: str, **settings: Any) -> Steps[list[RetrieverResource]]:
+    def retrieve(self, query: str, **settings: Any) -> Flow[list[RetrieverResource]]:
         """Find the passages for a query of up to 250 characters, best first.
 
         Args:
@@ -70,7 +70,7 @@ class KnowledgeSearch:
         return {**model, **changed}
 
 
-def _look_up(dataset_id: str) -> Steps[knowledge.Dataset]:
+def _look_up(dataset_id: str) -> Flow[knowledge.Dataset]:
     try:
         dataset: knowledge.Dataset = yield knowledge.dataset(dataset_id)
     except StatusError as error:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from dify_api import Answer, AsyncDifyClient, DifyClient
 from dify_api._calls.app_tool import AppTool, describe_app, result_text, tool_name
 from dify_api._calls.attachments import Attachment
-from dify_api._calls.flows import Steps, arun, run
+from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain, form_model, upload_files
 from dify_api.endpoints.application import Info, Parameters, UserInputFormItem
 from dify_api.endpoints.files import UploadedFile
@@ -32,17 +32,17 @@ from tests.support.replay import Received, ReplayServer, Reply
 FILE_ID = "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10"
 
 
-def answered(steps: Steps[Any], *replies: object) -> tuple[Any, list[Operation[Any]]]:
-    """What `steps` returns when its operations are answered by `replies`, and the operations."""
+def answered(flow: Flow[Any], *replies: object) -> tuple[Any, list[Operation[Any]]]:
+    """What `flow` returns when its operations are answered by `replies`, and the operations."""
     asked: list[Operation[Any]] = []
     remaining = list(replies)
     reply: object = None
     try:
         while True:
             if isinstance(reply, Exception):
-                asked.append(steps.throw(reply))
+                asked.append(flow.throw(reply))
             else:
-                asked.append(steps.send(reply))
+                asked.append(flow.send(reply))
             reply = remaining.pop(0)
     except StopIteration as end:
         assert not remaining
@@ -165,8 +165,8 @@ def test_description_is_the_developers_where_given() -> None:
     assert (tool.name, len(tool.description)) == ("An_app", 1024)
     assert [operation.path for operation in asked] == ["/info", "/parameters"]
 
-    steps = describe_app(user="ann", mode="chat", name="moons", description="Moons.")
-    tool, asked = answered(steps, Parameters())
+    flow = describe_app(user="ann", mode="chat", name="moons", description="Moons.")
+    tool, asked = answered(flow, Parameters())
     assert (tool.name, tool.description) == ("moons", "Moons.")
     assert [operation.path for operation in asked] == ["/parameters"]
 
