@@ -10,12 +10,12 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from dify_api._calls.chat_call import ChatOptions, prepare_chat
-from dify_api._calls.conversation import user_fingerprint
+from dify_api._calls.conversation import InputMessage, user_fingerprint
 from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from langchain_dify._chunks import AnswerChunks, AnswerSource
-from langchain_dify._messages import Conversation, read_messages
+from langchain_dify._input_messages import input_messages
 from langchain_dify._structured_output import schema_of
 from langchain_dify._text_flow import TextFlow
 from langchain_dify._tool_calling import (
@@ -43,13 +43,13 @@ CALL_ARGUMENTS = frozenset(
 class ChatCallPlan:
     """One call."""
 
-    conversation: Conversation
+    messages: list[InputMessage]
     options: ChatOptions
     flow: TextFlow
 
     def prepare(self) -> Flow[Operation[Answer]]:
         """The calls that stand before the message, and the message itself."""
-        return prepare_chat(self.conversation.turns, self.conversation.attachments, self.options)
+        return prepare_chat(self.messages, self.options)
 
     def chunks(self, source: AnswerSource) -> AnswerChunks:
         """What makes the chunks of the answer."""
@@ -85,5 +85,5 @@ def plan_call(
         reader = partial(ToolCallReader, [tool["function"]["name"] for tool in tools])
     if schema := schema_of(arguments.get("response_format")):
         instructions.append(structure_instructions(schema))
-    conversation = read_messages(messages, "\n\n".join(instructions))
-    return ChatCallPlan(conversation, options, TextFlow(reasoning, stop, reader))
+    read = input_messages(messages, "\n\n".join(instructions))
+    return ChatCallPlan(read, options, TextFlow(reasoning, stop, reader))

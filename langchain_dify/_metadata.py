@@ -6,7 +6,6 @@ from typing import Any
 
 from langchain_core.messages.ai import UsageMetadata
 
-from dify_api._calls.conversation import Anchor
 from dify_api.answers.answer import Answer
 from dify_api.models import Model
 
@@ -65,14 +64,6 @@ def usage_metadata(answer: Answer) -> UsageMetadata | None:
         output_tokens=answer.usage.completion_tokens,
         total_tokens=answer.usage.total_tokens,
     )
-
-
-def anchor_of(message_id: str | None, metadata: dict[str, Any]) -> Anchor | None:
-    """Where a message of ours stands in Dify; None for messages of others."""
-    conversation_id, app, user = (metadata.get(n) for n in ("conversation_id", "app", "user"))
-    if not (isinstance(conversation_id, str) and isinstance(app, str) and isinstance(user, str)):
-        return None
-    return Anchor(conversation_id, message_id, app, user)
 
 
 def as_json(model: Model) -> dict[str, Any]:

@@ -85,11 +85,7 @@ def record(answer: Answer, origin: Origin) -> dict[str, Any]:
 def anchor(message: ChatMessage) -> Anchor | None:
     """Where an answer of a Dify app stands; None for any other message."""
     kept = _kept(message)
-    conversation_id, app, user = (kept.get(name) for name in ("conversation_id", "app", "user"))
-    if not (isinstance(conversation_id, str) and isinstance(app, str) and isinstance(user, str)):
-        return None
-    message_id = kept.get("message_id")
-    return Anchor(conversation_id, message_id if isinstance(message_id, str) else None, app, user)
+    return Anchor.read(kept, kept.get("message_id"))
 
 
 def conversation_id(message: ChatMessage) -> str | None:

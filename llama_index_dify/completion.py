@@ -15,7 +15,7 @@ from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
-from llama_index_dify._messages import attachments, turns
+from llama_index_dify._input_messages import input_messages
 
 
 class DifyCompletion(DifyModel):
@@ -54,11 +54,12 @@ class DifyCompletion(DifyModel):
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
     ) -> Flow[Operation[Answer]]:
+        read = input_messages(messages)
         if self.messages_to_prompt in (None, messages_to_prompt):
-            prompt = write_out(turns(messages))
+            prompt = write_out(read)
         else:
             prompt = self.messages_to_prompt(messages)
-        files = [file for message in messages for file in attachments(message)]
+        files = [file for message in read for file in message.attachments()]
         return self._call(prompt, files, options)
 
     def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:

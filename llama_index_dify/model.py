@@ -14,7 +14,7 @@ from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from llama_index_dify._answering import ChatAnswering
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
-from llama_index_dify._messages import attachments, turns
+from llama_index_dify._input_messages import input_messages
 
 _CALL_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id"}
 
@@ -83,8 +83,7 @@ class Dify(DifyModel):
     ) -> Flow[Operation[Answer]]:
         check_call_arguments(options, _CALL_ARGUMENTS, "Dify")
         return prepare_chat(
-            turns(messages),
-            lambda index: attachments(messages[index]),
+            input_messages(messages),
             ChatOptions(
                 app=self.app,
                 user=self._user(options),

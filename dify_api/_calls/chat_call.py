@@ -5,22 +5,23 @@ Both adapters prepare a call with `prepare_chat` and then stream its operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dify_api._calls.attachments import Attachment, references
+from dify_api._calls.attachments import references
 from dify_api._calls.conversation import (
     ConversationForkedError,
+    InputMessage,
     Memory,
     OnFork,
     Request,
-    Turn,
     plan_request,
 )
 from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
-from dify_api.endpoints import chat, messages
+from dify_api.endpoints import chat
+from dify_api.endpoints.messages import list_messages
 from dify_api.errors import ConversationNotFoundError
 from dify_api.operation import Operation
 
@@ -58,34 +59,28 @@ class ChatOptions:
     trace_id: str | None = None
 
 
-def prepare_chat(
-    turns: Sequence[Turn],
-    attachments: Callable[[int], Sequence[Attachment]],
-    options: ChatOptions,
-) -> Flow[Operation[Answer]]:
+def prepare_chat(messages: Sequence[InputMessage], options: ChatOptions) -> Flow[Operation[Answer]]:
     """Work out the request for a list of messages, uploading their files.
 
     Args:
-        turns: The messages, oldest first.
-        attachments: The files of the message at an index of `turns`.
+        messages: Oldest first.
         options: What else the call is made with.
 
     Returns:
         The operation to stream.
 
     Raises:
-        ValueError: If there is nothing to send.
+        ValueError: If there is nothing to send, or a message holds what cannot be sent.
         ConversationForkedError: With `on_fork="error"`, if the conversation went on elsewhere.
     """
-    request = _plan(turns, options, options.memory)
+    request = _plan(messages, options, options.memory)
     if options.on_fork != "ignore" and request.message_id and request.conversation_id:
         newest = yield from _newest_message(request.conversation_id, options.user)
         if newest != request.message_id:
             if options.on_fork == "error":
                 raise ConversationForkedError(request.conversation_id, request.message_id, newest)
-            request = _plan(turns, options, "client")
-    sent = range(request.first, len(turns))
-    attached = [attachment for index in sent for attachment in attachments(index)]
+            request = _plan(messages, options, "client")
+    attached = [file for message in messages[request.first :] for file in message.attachments()]
     uploaded = yield from references(attached, options.user)
     files = [*(dict(file) for file in options.files), *uploaded]
     inputs = dict(options.inputs)
@@ -105,9 +100,9 @@ def prepare_chat(
     )
 
 
-def _plan(turns: Sequence[Turn], options: ChatOptions, memory: Memory) -> Request:
+def _plan(messages: Sequence[InputMessage], options: ChatOptions, memory: Memory) -> Request:
     return plan_request(
-        turns,
+        messages,
         app=options.app,
         user=options.user,
         conversation_id=options.conversation_id if memory == options.memory else None,
@@ -119,7 +114,7 @@ def _plan(turns: Sequence[Turn], options: ChatOptions, memory: Memory) -> Reques
 def _newest_message(conversation_id: str, user: str) -> Flow[str | None]:
     """Id of the newest message on the server; None where the conversation is gone or empty."""
     try:
-        page = yield messages.list_messages(conversation_id, user=user, limit=1)
+        page = yield list_messages(conversation_id, user=user, limit=1)
     except ConversationNotFoundError:
         return None
     return page.data[-1].id if page.data else None

@@ -15,15 +15,20 @@ So any store of messages is a store of conversations, and no model object holds 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dify_api._calls.attachments import Attachment
 
 Memory = Literal["server", "client"]
 """Who keeps the history: Dify ("server"), or the caller, who resends it ("client")."""
 
 OnFork = Literal["ignore", "new", "error"]
 """What to do when the conversation on the server went on without the caller's history."""
+
+Role = Literal["system", "user", "assistant", "tool"]
+"""Who speaks in a message."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,23 @@ class Anchor:
     app: str
     user: str
 
+    @classmethod
+    def read(cls, kept: Mapping[str, Any], message_id: object) -> Anchor | None:
+        """The anchor that was kept with a message; None where none was, or not a whole one.
+
+        Args:
+            kept: Holds `conversation_id`, `app` and `user`, as `Anchor` has them.
+            message_id: The answer's message, where it is known.
+        """
+        match kept:
+            case {"conversation_id": str(conversation_id), "app": str(app), "user": str(user)}:
+                known = message_id if isinstance(message_id, str) else None
+                return cls(conversation_id, known, app, user)
+        return None
+
 
 @dataclass(frozen=True)
-class Turn:
+class InputMessage:
     """A message of either framework, as far as the rule needs it.
 
     Attributes:
@@ -52,12 +71,15 @@ class Turn:
         text: What is said.
         anchor: Of an answer of Dify's.
         name: Of the tool, for its results.
+        attachments: Reads the message's files; called only for what is sent. It raises a
+            `ValueError` where the message holds what cannot be sent.
     """
 
-    role: Literal["system", "user", "assistant", "tool"]
+    role: Role
     text: str
     anchor: Anchor | None = None
     name: str | None = None
+    attachments: Callable[[], Sequence[Attachment]] = field(default=tuple, repr=False)
 
 
 @dataclass(frozen=True)
@@ -85,7 +107,7 @@ def user_fingerprint(user: str) -> str:
 
 
 def plan_request(
-    turns: Sequence[Turn],
+    messages: Sequence[InputMessage],
     *,
     app: str,
     user: str,
@@ -96,7 +118,7 @@ def plan_request(
     """Apply the rule.
 
     Args:
-        turns: The whole input, oldest first.
+        messages: The whole input, oldest first.
         app: Fingerprint of the app that is asked.
         user: The end user who asks.
         conversation_id: Given for this call.
@@ -109,16 +131,16 @@ def plan_request(
     Raises:
         ValueError: If there is nothing to send: no message, or none after the answer.
     """
-    if not turns:
+    if not messages:
         raise ValueError("there is no message to send: pass at least one human message")
     system = None
     if system_as_input:
-        system = "\n\n".join(t.text for t in turns if t.role == "system" and t.text) or None
-    first, anchor = _start(turns, app, user_fingerprint(user), conversation_id, memory)
-    new = turns[first:]
+        system = "\n\n".join(m.text for m in messages if m.role == "system" and m.text) or None
+    first, anchor = _start(messages, app, user_fingerprint(user), conversation_id, memory)
+    new = messages[first:]
     if system_as_input:
-        new = [turn for turn in new if turn.role != "system"]
-    if all(turn.role == "assistant" for turn in new):
+        new = [message for message in new if message.role != "system"]
+    if all(message.role == "assistant" for message in new):
         raise ValueError(
             "there is nothing new to send: the last message is an answer of the app; "
             "add a human message after it"
@@ -133,53 +155,58 @@ def plan_request(
 
 
 def _start(
-    turns: Sequence[Turn], app: str, user: str, conversation_id: str | None, memory: Memory
+    messages: Sequence[InputMessage],
+    app: str,
+    user: str,
+    conversation_id: str | None,
+    memory: Memory,
 ) -> tuple[int, Anchor | None]:
     """Index of the first message to send, and the anchor before it."""
     if memory == "client" and conversation_id is None:
         return 0, None
-    last_answer = 0
-    for index in range(len(turns) - 1, -1, -1):
-        turn, anchor = turns[index], turns[index].anchor
-        if turn.role != "assistant":
+    for index in range(len(messages), 0, -1):
+        message, anchor = messages[index - 1], messages[index - 1].anchor
+        if (
+            message.role != "assistant"
+            or anchor is None
+            or (anchor.app, anchor.user) != (app, user)
+        ):
             continue
-        last_answer = last_answer or index + 1
-        if anchor is None or (anchor.app, anchor.user) != (app, user):
-            continue
-        if conversation_id is None or anchor.conversation_id == conversation_id:
-            return index + 1, anchor
+        if conversation_id in (None, anchor.conversation_id):
+            return index, anchor
     # A conversation that was named holds what went before, whoever kept the messages.
-    return (last_answer, None) if conversation_id else (0, None)
+    return after_last_answer(messages) if conversation_id else 0, None
 
 
-def write_out(turns: Sequence[Turn]) -> str:
+def write_out(messages: Sequence[InputMessage]) -> str:
     r"""Messages as one text: the newest ones as they stand, below what went before.
 
     Example:
-        >>> write_out([Turn("system", "Be brief."), Turn("user", "Hello")])
+        >>> write_out([InputMessage("system", "Be brief."), InputMessage("user", "Hello")])
         'Be brief.\n\nHello'
     """
-    tail = len(turns)
-    while tail and turns[tail - 1].role != "assistant":
-        tail -= 1
-    before, new = turns[:tail], turns[tail:]
-    system = [turn.text for turn in before if turn.role == "system" and turn.text]
-    transcript = [_line(turn) for turn in before if turn.role != "system" and turn.text]
-    parts = list(system)
+    first = after_last_answer(messages)
+    before, new = messages[:first], messages[first:]
+    parts = [m.text for m in before if m.role == "system" and m.text]
+    transcript = [_line(m) for m in before if m.role != "system" and m.text]
     if transcript:
         parts.append("The conversation so far:\n" + "\n".join(transcript))
-    parts += [_line(turn) if turn.role == "tool" else turn.text for turn in new if turn.text]
+    parts += [_line(m) if m.role == "tool" else m.text for m in new if m.text]
     return "\n\n".join(parts)
 
 
-def _line(turn: Turn) -> str:
-    if turn.role == "tool":
-        return (
-            f"Result of the tool {turn.name}: {turn.text}"
-            if turn.name
-            else (f"Result of the tool: {turn.text}")
-        )
-    return f"{'User' if turn.role == 'user' else 'Assistant'}: {turn.text}"
+def after_last_answer(messages: Sequence[InputMessage]) -> int:
+    """Index of the first message after the last answer, whoever gave that."""
+    first = len(messages)
+    while first and messages[first - 1].role != "assistant":
+        first -= 1
+    return first
+
+
+def _line(message: InputMessage) -> str:
+    if message.role == "tool":
+        return f"Result of the tool{f' {message.name}' if message.name else ''}: {message.text}"
+    return f"{'User' if message.role == 'user' else 'Assistant'}: {message.text}"
 
 
 class ConversationForkedError(ValueError):

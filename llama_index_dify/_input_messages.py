@@ -1,11 +1,11 @@
-"""LlamaIndex's chat messages as the turns and files that `dify_api` knows."""
+"""LlamaIndex's messages as the input of a request: their texts, files and anchors."""
 
 from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import PurePath
-from typing import Literal
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
@@ -20,10 +20,10 @@ from llama_index.core.base.llms.types import (
 )
 
 from dify_api._calls.attachments import Attachment, FileType, file_type
-from dify_api._calls.conversation import Turn
+from dify_api._calls.conversation import InputMessage, Role
 from llama_index_dify._records import anchor
 
-_ROLES: dict[MessageRole, Literal["system", "user", "assistant", "tool"]] = {
+_ROLES: dict[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "system",
     MessageRole.USER: "user",
@@ -35,24 +35,23 @@ _ROLES: dict[MessageRole, Literal["system", "user", "assistant", "tool"]] = {
 }
 
 
-def turns(messages: Sequence[ChatMessage]) -> list[Turn]:
-    """Messages as the conversation rule sees them."""
+def input_messages(messages: Sequence[ChatMessage]) -> list[InputMessage]:
+    """Read the messages of a call, oldest first."""
     return [
-        Turn(
+        InputMessage(
             _ROLES[message.role],
             "\n".join(_texts(message.blocks)),
             anchor(message),
             message.additional_kwargs.get("name"),
+            partial(_attachments, message),
         )
         for message in messages
     ]
 
 
-def attachments(message: ChatMessage) -> list[Attachment]:
+def _attachments(message: ChatMessage) -> list[Attachment]:
     """The files of a message; an answer's own files are not sent back."""
-    if _ROLES[message.role] == "assistant":
-        return []
-    return list(_attachments(message.blocks))
+    return [] if _ROLES[message.role] == "assistant" else list(_files(message.blocks))
 
 
 def _texts(blocks: Iterable[ContentBlock]) -> Iterator[str]:
@@ -66,10 +65,10 @@ def _texts(blocks: Iterable[ContentBlock]) -> Iterator[str]:
                 yield f"{block.title} ({block.source}):\n{text}"
 
 
-def _attachments(blocks: Iterable[ContentBlock]) -> Iterator[Attachment]:
+def _files(blocks: Iterable[ContentBlock]) -> Iterator[Attachment]:
     for block in blocks:
         if isinstance(block, CitableBlock):
-            yield from _attachments(block.content)
+            yield from _files(block.content)
         elif isinstance(block, ImageBlock):
             yield _attachment(block, "image", block.image_mimetype)
         elif isinstance(block, AudioBlock):

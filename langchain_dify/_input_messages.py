@@ -1,4 +1,4 @@
-"""LangChain messages -> the turns and files of a request."""
+"""LangChain's messages as the input of a request: their texts, files and anchors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import binascii
 import json
 import mimetypes
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_core.messages import (
@@ -21,61 +21,37 @@ from langchain_core.messages import (
 )
 
 from dify_api._calls.attachments import Attachment, FileType, file_type
-from dify_api._calls.conversation import Turn
-from langchain_dify._metadata import anchor_of
+from dify_api._calls.conversation import Anchor, InputMessage, Role, after_last_answer
 
 _FILE_BLOCKS: dict[str, FileType] = {"image": "image", "audio": "audio", "video": "video"}
 _SILENT_BLOCKS = ("text", "reasoning", "tool_call", "invalid_tool_call", "text-plain")
 
-Role = Literal["system", "user", "assistant", "tool"]
 
-
-@dataclass(frozen=True)
-class Conversation:
-    """The messages of a call, as the conversation rule needs them.
-
-    Attributes:
-        turns: One for each message, and one for the instructions of tools where there are any.
-        messages: The message of each turn; None for the instructions.
-    """
-
-    turns: list[Turn]
-    messages: list[BaseMessage | None]
-
-    def attachments(self, index: int) -> list[Attachment]:
-        """The files of a turn.
-
-        Raises:
-            ValueError: If the message holds what cannot be sent.
-        """
-        message = self.messages[index]
-        return message_attachments(message) if message is not None else []
-
-
-def read_messages(messages: Sequence[BaseMessage], instructions: str | None = None) -> Conversation:
+def input_messages(
+    messages: Sequence[BaseMessage], instructions: str | None = None
+) -> list[InputMessage]:
     """Read the messages of a call.
 
     Args:
         messages: Oldest first.
         instructions: System text that goes along with what is new, such as that of tools.
     """
-    turns = [_turn(message) for message in messages]
-    sources: list[BaseMessage | None] = list(messages)
+    read = [_input_message(message) for message in messages]
     if instructions:
-        start = len(turns)
-        while start and turns[start - 1].role != "assistant":
-            start -= 1
-        turns.insert(start, Turn("system", instructions))
-        sources.insert(start, None)
-    return Conversation(turns, sources)
+        read.insert(after_last_answer(read), InputMessage("system", instructions))
+    return read
 
 
-def _turn(message: BaseMessage) -> Turn:
+def _input_message(message: BaseMessage) -> InputMessage:
     if isinstance(message, AIMessage):
-        anchor = anchor_of(message.id, message.response_metadata)
-        return Turn("assistant", _assistant_text(message), anchor)
-    name = getattr(message, "name", None) if isinstance(message, ToolMessage) else None
-    return Turn(_role(message), message_text(message), name=name)
+        anchor = Anchor.read(message.response_metadata, message.id)
+        return InputMessage("assistant", _assistant_text(message), anchor)
+    return InputMessage(
+        _role(message),
+        _text(message),
+        name=message.name if isinstance(message, ToolMessage) else None,
+        attachments=partial(_attachments, message),
+    )
 
 
 def _role(message: BaseMessage) -> Role:
@@ -92,10 +68,10 @@ def _assistant_text(message: AIMessage) -> str:
     """What an assistant said, with its calls in the form that tool calls are asked for."""
     calls = [{"name": call["name"], "arguments": call["args"]} for call in message.tool_calls]
     called = json.dumps({"tool_calls": calls}, ensure_ascii=False) if calls else ""
-    return "\n".join(text for text in (message_text(message), called) if text)
+    return "\n".join(text for text in (_text(message), called) if text)
 
 
-def message_text(message: BaseMessage) -> str:
+def _text(message: BaseMessage) -> str:
     """The text of a message, plain-text documents included."""
     if isinstance(message.content, str):
         return message.content
@@ -111,20 +87,16 @@ def message_text(message: BaseMessage) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def message_attachments(message: BaseMessage) -> list[Attachment]:
+def _attachments(message: BaseMessage) -> list[Attachment]:
     """The files of a message, in any of LangChain's notations.
 
     Raises:
         ValueError: If a block is neither text nor a file, or its data cannot be read.
     """
-    if isinstance(message.content, str) or isinstance(message, AIMessage | SystemMessage):
+    if isinstance(message.content, str) or isinstance(message, SystemMessage):
         return []
-    attachments = []
-    for block in message.content_blocks:
-        attachment = _attachment(dict(block))
-        if attachment is not None:
-            attachments.append(attachment)
-    return attachments
+    read = [_attachment(dict(block)) for block in message.content_blocks]
+    return [attachment for attachment in read if attachment is not None]
 
 
 def _attachment(block: dict[str, Any]) -> Attachment | None:
