@@ -20,8 +20,9 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from dify_api._calls.attachments import Attachment, FileType, file_type
+from dify_api._calls.attachments import Attachment
 from dify_api._calls.conversation import Anchor, InputMessage, Role, after_last_answer
+from dify_api.endpoints.files import FileType, type_of
 
 _FILE_BLOCKS: dict[str, FileType] = {"image": "image", "audio": "audio", "video": "video"}
 _SILENT_BLOCKS = ("text", "reasoning", "tool_call", "invalid_tool_call", "text-plain")
@@ -117,7 +118,7 @@ def _attachment(block: dict[str, Any]) -> Attachment | None:
     mime_type = block.get("mime_type") or _guess_type(url)
     extras = block.get("extras") or {}
     name = block.get("filename") or block.get("name") or extras.get("filename")
-    sort = _FILE_BLOCKS.get(kind) or file_type(mime_type)
+    sort = _FILE_BLOCKS.get(kind) or type_of("", mime_type, "document")
     if isinstance(url, str) and url.startswith("data:"):
         header, _, data = url.partition(",")
         mime_type, url = header[5:].partition(";")[0] or mime_type, None

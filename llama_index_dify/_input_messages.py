@@ -19,8 +19,9 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from dify_api._calls.attachments import Attachment, FileType, file_type
+from dify_api._calls.attachments import Attachment
 from dify_api._calls.conversation import InputMessage, Role
+from dify_api.endpoints.files import FileType, is_url, type_of
 from llama_index_dify._records import anchor
 
 _ROLES: dict[MessageRole, Role] = {
@@ -76,7 +77,8 @@ def _files(blocks: Iterable[ContentBlock]) -> Iterator[Attachment]:
         elif isinstance(block, VideoBlock):
             yield _attachment(block, "video", block.video_mimetype)
         elif isinstance(block, DocumentBlock):
-            yield _attachment(block, file_type(block.document_mimetype), block.document_mimetype)
+            kind = type_of("", block.document_mimetype, "document")
+            yield _attachment(block, kind, block.document_mimetype)
 
 
 def _attachment(
@@ -90,7 +92,7 @@ def _attachment(
         ValueError: If the block is empty.
     """
     url = str(block.url) if block.url else None
-    if url and url.startswith(("http://", "https://")):
+    if url and is_url(url):
         return Attachment(kind, url=url)
     content = _content(block)
     name = _name(block)

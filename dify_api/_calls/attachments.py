@@ -6,13 +6,10 @@ import hashlib
 import mimetypes
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from dify_api._calls.flows import Flow
 from dify_api.endpoints import files
-from dify_api.operation import Operation
-
-FileType = Literal["image", "document", "audio", "video", "custom"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Attachment:
         name: File name of `content`.
     """
 
-    type: FileType
+    type: files.FileType
     url: str | None = None
     content: bytes | None = field(default=None, repr=False)
     file_id: str | None = None
@@ -42,24 +39,17 @@ class Attachment:
             return hashlib.sha256(self.content).hexdigest()
         return self.url or self.file_id or ""
 
-    def upload(self, user: str) -> Operation[files.UploadedFile] | None:
-        """The upload that must come first; None where the file need not be uploaded."""
-        if self.content is None:
-            return None
-        mime_type = self.mime_type or "application/octet-stream"
-        extension = mimetypes.guess_extension(mime_type) or ".bin"
-        name = self.name or f"{self.type}{extension}"
-        return files.upload(self.content, user=user, name=name, mime_type=mime_type)
-
-    def reference(self, uploaded_id: str | None = None) -> dict[str, Any]:
-        """The entry of `files`, after the upload where there was one."""
+    def reference(self, user: str) -> Flow[dict[str, Any]]:
+        """The entry of `files`; the file is uploaded first where it must be."""
         if self.url is not None:
-            return {"type": self.type, "transfer_method": "remote_url", "url": self.url}
-        return {
-            "type": self.type,
-            "transfer_method": "local_file",
-            "upload_file_id": uploaded_id or self.file_id,
-        }
+            return files.remote_url(self.url, self.type)
+        file_id = self.file_id
+        if self.content is not None:
+            mime_type = self.mime_type or "application/octet-stream"
+            name = self.name or f"{self.type}{mimetypes.guess_extension(mime_type) or '.bin'}"
+            uploaded = yield files.upload(self.content, user=user, name=name, mime_type=mime_type)
+            file_id = uploaded.id
+        return files.local_file(file_id or "", self.type)
 
 
 def references(attachments: Iterable[Attachment], user: str) -> Flow[list[dict[str, Any]]]:
@@ -67,17 +57,5 @@ def references(attachments: Iterable[Attachment], user: str) -> Flow[list[dict[s
     entries: dict[str, dict[str, Any]] = {}
     for attachment in attachments:
         if attachment.identity not in entries:
-            upload = attachment.upload(user)
-            uploaded = (yield upload) if upload else None
-            entries[attachment.identity] = attachment.reference(uploaded.id if uploaded else None)
+            entries[attachment.identity] = yield from attachment.reference(user)
     return list(entries.values())
-
-
-def file_type(mime_type: str | None) -> FileType:
-    """The type that Dify gives a file of this content type."""
-    kind = (mime_type or "").partition("/")[0]
-    if kind == "image":
-        return "image"
-    if kind == "audio":
-        return "audio"
-    return "video" if kind == "video" else "document"

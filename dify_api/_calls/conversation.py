@@ -166,13 +166,10 @@ def _start(
         return 0, None
     for index in range(len(messages), 0, -1):
         message, anchor = messages[index - 1], messages[index - 1].anchor
-        if (
-            message.role != "assistant"
-            or anchor is None
-            or (anchor.app, anchor.user) != (app, user)
-        ):
+        if message.role != "assistant" or anchor is None:
             continue
-        if conversation_id in (None, anchor.conversation_id):
+        is_ours = (anchor.app, anchor.user) == (app, user)
+        if is_ours and conversation_id in (None, anchor.conversation_id):
             return index, anchor
     # A conversation that was named holds what went before, whoever kept the messages.
     return after_last_answer(messages) if conversation_id else 0, None

@@ -104,7 +104,7 @@ def explain(error: ValidationError) -> str:
     """
     lines = []
     for issue in error.errors(include_url=False, include_context=False):
-        place = ".".join(str(step) for step in issue["loc"] if not _is_union_tag(step))
+        place = ".".join(str(part) for part in issue["loc"] if not _is_union_tag(part))
         given = "" if issue["type"] == "missing" else f" (given: {_shortened(issue['input'])})"
         message = issue["msg"].removeprefix("Value error, ")
         lines.append(f"{place}: {message}{given}" if place else message)
@@ -146,9 +146,7 @@ def _reference(value: Any, item: UserInputFormItem, user: str) -> Flow[dict[str,
         uploaded = yield files.upload(value, user=user)
         return files.reference(uploaded)
     if isinstance(value, Attachment):
-        upload = value.upload(user)
-        uploaded = (yield upload) if upload else None
-        return value.reference(uploaded.id if uploaded else None)
+        return (yield from value.reference(user))
     if isinstance(value, files.UploadedFile):
         return files.reference(value)
     return _text_reference(str(value), item.allowed_file_types)
@@ -156,7 +154,7 @@ def _reference(value: Any, item: UserInputFormItem, user: str) -> Flow[dict[str,
 
 def _text_reference(value: str, allowed: Sequence[str]) -> dict[str, Any]:
     """The reference of a URL or an id, whose type is told by the name or by what is allowed."""
-    if _is_url(value):
+    if files.is_url(value):
         reference = files.reference(value)
         if allowed and reference["type"] not in allowed:
             reference["type"] = allowed[0]
@@ -274,7 +272,7 @@ def _file_check(root_dir: str | Path | None) -> Callable[[Any], FileValue]:
             return value
         if not isinstance(value, str):
             raise ValueError("give the public URL of a file, or the id of an uploaded file")
-        if _is_url(value) or _is_uuid(value):
+        if files.is_url(value) or _is_uuid(value):
             return value
         if root is None:
             raise ValueError("give the public URL of a file, or the id of an uploaded file")
@@ -311,10 +309,6 @@ def _empty_to_none(value: Any) -> Any:
     return None if value == "" else value
 
 
-def _is_url(value: str) -> bool:
-    return value.lower().startswith(("http://", "https://"))
-
-
 def _is_uuid(value: str) -> bool:
     try:
         uuid.UUID(value)
@@ -323,9 +317,9 @@ def _is_uuid(value: str) -> bool:
     return True
 
 
-def _is_union_tag(step: int | str) -> bool:
-    """Whether a step of a place names a branch of a union or a validator, not a field."""
-    return step in ("int", "float", "constrained-float") or "[" in str(step)
+def _is_union_tag(part: int | str) -> bool:
+    """Whether a part of a place names a branch of a union or a validator, not a field."""
+    return part in ("int", "float", "constrained-float") or "[" in str(part)
 
 
 def _shortened(value: object) -> str:

@@ -118,24 +118,44 @@ def reference(file: str | UploadedFile, file_type: FileType | None = None) -> di
     """
     if isinstance(file, UploadedFile):
         told = type_of(file.name or f"file.{file.extension or ''}", file.mime_type)
-        return _local(file.id, file_type or told)
+        return local_file(file.id, file_type or told)
     require(file, "file", "give the id of an uploaded file, or a URL")
-    if file.lower().startswith(("http://", "https://")):
-        told = type_of(PurePosixPath(urlsplit(file).path).name)
-        return {"type": file_type or told, "transfer_method": "remote_url", "url": file}
+    if is_url(file):
+        return remote_url(file, file_type or type_of(PurePosixPath(urlsplit(file).path).name))
     if file_type is None:
         raise ValueError(
             "file_type must be given with the id of a file: image, document, audio, video or custom"
         )
-    return _local(file, file_type)
+    return local_file(file, file_type)
 
 
-def type_of(name: str, mime_type: str | None = None) -> FileType:
-    """The type that servers take a file for: by its extension, else by its media type."""
+def local_file(file_id: str, file_type: FileType) -> dict[str, Any]:
+    """The reference to an uploaded file."""
+    return {"type": file_type, "transfer_method": "local_file", "upload_file_id": file_id}
+
+
+def remote_url(url: str, file_type: FileType) -> dict[str, Any]:
+    """The reference to a file that the server fetches."""
+    return {"type": file_type, "transfer_method": "remote_url", "url": url}
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is an address that servers fetch."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def type_of(name: str, mime_type: str | None = None, unknown: FileType = "custom") -> FileType:
+    """The type that servers take a file for.
+
+    Args:
+        name: Its extension tells.
+        mime_type: Tells where the name does not.
+        unknown: The type of a file for which neither tells.
+    """
     extension = PurePosixPath(name).suffix.lstrip(".").lower()
     if extension in _TYPE_OF_EXTENSION:
         return _TYPE_OF_EXTENSION[extension]
-    return _TYPE_OF_MEDIA.get((mime_type or "").split("/")[0], "custom")
+    return _TYPE_OF_MEDIA.get((mime_type or "").split("/")[0], unknown)
 
 
 def file_part(file: File, name: str | None = None, mime_type: str | None = None) -> FilePart:
@@ -154,7 +174,3 @@ def file_part(file: File, name: str | None = None, mime_type: str | None = None)
             name += mimetypes.guess_extension(mime_type) or ""
     mime_type = mime_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     return FilePart(name, content, mime_type)
-
-
-def _local(file_id: str, file_type: FileType) -> dict[str, Any]:
-    return {"type": file_type, "transfer_method": "local_file", "upload_file_id": file_id}
