@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from dify_api.errors import DifyError as DifyError
     from langchain_dify.chat_history import DifyChatMessageHistory as DifyChatMessageHistory
     from langchain_dify.chat_models import ChatDify as ChatDify
+    from langchain_dify.documents import citations as citations
     from langchain_dify.llms import DifyLLM as DifyLLM
     from langchain_dify.retrievers import DifyRetriever as DifyRetriever
-    from langchain_dify.sources import citations as citations
     from langchain_dify.toolkits import DifyToolkit as DifyToolkit
     from langchain_dify.tools import DifyTool as DifyTool
     from langchain_dify.workflows import DifyWorkflow as DifyWorkflow
@@ -33,7 +33,7 @@ _MODULES = {
     "DifyTool": "langchain_dify.tools",
     "DifyToolkit": "langchain_dify.toolkits",
     "DifyWorkflow": "langchain_dify.workflows",
-    "citations": "langchain_dify.sources",
+    "citations": "langchain_dify.documents",
 }
 
 __all__ = [

@@ -16,9 +16,9 @@ from dify_api._calls.conversation import user_fingerprint
 from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.messages import Message, list_messages
 from dify_api.models import RetrieverResource
+from langchain_dify._answers.metadata import MODEL_PROVIDER, as_json
 from langchain_dify._arguments import DEFAULT_USER
 from langchain_dify._connection import LangChainConnected
-from langchain_dify._metadata import MODEL_PROVIDER, as_json
 
 _PAGE = 100  # the most that servers give at once
 

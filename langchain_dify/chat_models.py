@@ -27,17 +27,17 @@ from dify_api._calls.chat_call import ChatOptions
 from dify_api._calls.conversation import Memory, OnFork
 from dify_api._calls.flows import arun, run
 from dify_api.endpoints.chat import ResponseMode
+from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify._answers.tracing import anode_tracer, current_run, known_run, node_tracer
 from langchain_dify._arguments import DifyArguments, check_call_arguments
-from langchain_dify._call_plan import CALL_ARGUMENTS, ChatCallPlan, plan_call
-from langchain_dify._metadata import MODEL_NAME, MODEL_PROVIDER
-from langchain_dify._structured_output import (
+from langchain_dify._calls.chat_call import CALL_ARGUMENTS, ChatCallPlan, plan_call
+from langchain_dify._calls.structured_output import (
     METHODS,
     output_parser,
     response_format_of,
     with_raw,
 )
-from langchain_dify._tool_calling import tool_choice_of
-from langchain_dify._tracing import anode_tracer, current_run, known_run, node_tracer
+from langchain_dify._calls.tool_calling import tool_choice_of
 from langchain_dify.errors import model_errors
 
 
@@ -278,7 +278,7 @@ class ChatDify(DifyArguments, BaseChatModel):
         tool_choice: str | bool | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools to the app's model, by prompt: see `langchain_dify._tool_calling`.
+        """Offer tools to the app's model, by prompt: see `langchain_dify._calls.tool_calling`.
 
         Args:
             tools: Functions, pydantic classes, tools, or schemas in OpenAI's format.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from langchain_core.caches import BaseCache
@@ -24,10 +25,10 @@ from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.chat import ResponseMode
 from dify_api.operation import Operation
+from langchain_dify._answers.chunks import AnswerSource, GenerationChunks
+from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify._answers.text import TextFilter
 from langchain_dify._arguments import DifyArguments, check_call_arguments
-from langchain_dify._chunks import AnswerSource, GenerationChunks
-from langchain_dify._metadata import MODEL_NAME, MODEL_PROVIDER
-from langchain_dify._text_flow import TextFlow
 from langchain_dify.errors import model_errors
 
 
@@ -114,9 +115,9 @@ class DifyLLM(DifyArguments, LLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        call = self._completion_call(prompt, stop, kwargs)
-        with model_errors(), self.client.stream(call.operation) as stream:
-            for chunk in _chunks_of(stream.steps(), call.chunks(stream)):
+        operation, make_chunks = self._completion_call(prompt, stop, kwargs)
+        with model_errors(), self.client.stream(operation) as stream:
+            for chunk in _chunks_of(stream.steps(), make_chunks(stream)):
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -128,11 +129,11 @@ class DifyLLM(DifyArguments, LLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        call = self._completion_call(prompt, stop, kwargs)
+        operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
             async with (
-                self.async_client.stream(call.operation) as stream,
-                aclosing(_achunks_of(stream.steps(), call.chunks(stream))) as chunks,
+                self.async_client.stream(operation) as stream,
+                aclosing(_achunks_of(stream.steps(), make_chunks(stream))) as chunks,
             ):
                 async for chunk in chunks:
                     if run_manager:
@@ -142,9 +143,9 @@ class DifyLLM(DifyArguments, LLM):
     def _complete(
         self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> Generation:
-        call = self._completion_call(prompt, stop, kwargs)
-        with model_errors(), self.client.stream(call.operation) as stream:
-            chunks = call.chunks(stream)
+        operation, make_chunks = self._completion_call(prompt, stop, kwargs)
+        with model_errors(), self.client.stream(operation) as stream:
+            chunks = make_chunks(stream)
             for event, text in stream.steps():
                 chunks.watch(event, text)
                 if chunks.is_cut:
@@ -154,13 +155,13 @@ class DifyLLM(DifyArguments, LLM):
     async def _acomplete(
         self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> Generation:
-        call = self._completion_call(prompt, stop, kwargs)
+        operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
             async with (
-                self.async_client.stream(call.operation) as stream,
+                self.async_client.stream(operation) as stream,
                 aclosing(stream.steps()) as steps,
             ):
-                chunks = call.chunks(stream)
+                chunks = make_chunks(stream)
                 async for event, text in steps:
                     chunks.watch(event, text)
                     if chunks.is_cut:
@@ -169,7 +170,8 @@ class DifyLLM(DifyArguments, LLM):
 
     def _completion_call(
         self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
-    ) -> _CompletionCall:
+    ) -> tuple[Operation[Answer], Callable[[AnswerSource], GenerationChunks]]:
+        """What is sent, and what makes the chunks of its answer."""
         check_call_arguments(kwargs, type(self))
         if not prompt.strip():
             raise ValueError("the prompt must not be empty: say what the app shall write")
@@ -181,20 +183,13 @@ class DifyLLM(DifyArguments, LLM):
             files=kwargs.get("files") or self.files,
             response_mode=self.response_mode,
         )
-        flow = TextFlow(stop=stop or self.stop or ())
-        return _CompletionCall(operation, self.app, user_fingerprint(user), flow)
-
-
-class _CompletionCall:
-    """One call: what is sent, and what becomes of its answer."""
-
-    def __init__(self, operation: Operation[Answer], app: str, user: str, flow: TextFlow) -> None:
-        self.operation = operation
-        self._arguments = (app, user, flow)
-
-    def chunks(self, source: AnswerSource) -> GenerationChunks:
-        """What makes the chunks of the answer."""
-        return GenerationChunks(source, *self._arguments)
+        chunks = partial(
+            GenerationChunks,
+            app=self.app,
+            user=user_fingerprint(user),
+            text_filter=TextFilter(stop=stop or self.stop or ()),
+        )
+        return operation, chunks
 
 
 def _chunks_of(steps: Iterator[Step], chunks: GenerationChunks) -> Iterator[GenerationChunk]:

@@ -21,9 +21,9 @@ from dify_api._calls.input_form import explain as explain
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
+from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import DEFAULT_USER
 from langchain_dify._connection import LangChainConnection
-from langchain_dify._tracing import anode_tracer, node_tracer
 from langchain_dify.documents import documents_from_resources
 
 

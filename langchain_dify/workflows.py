@@ -29,9 +29,9 @@ from dify_api.answers.events import (
     WorkflowStartedEvent,
 )
 from dify_api.operation import Operation
+from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import DEFAULT_USER
 from langchain_dify._connection import LangChainConnection
-from langchain_dify._tracing import anode_tracer, node_tracer
 
 _OF_A_CALL = {"user", "files", "workflow_id"}
 

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llama_index_dify._records import conversation_id as conversation_id
-    from llama_index_dify._records import source_nodes as source_nodes
+    from llama_index_dify._answers.records import conversation_id as conversation_id
+    from llama_index_dify._answers.records import source_nodes as source_nodes
     from llama_index_dify.chat_engine import DifyChatEngine as DifyChatEngine
     from llama_index_dify.chat_stream import (
         DifyStreamingChatResponse as DifyStreamingChatResponse,
@@ -44,10 +44,10 @@ _PLACES = {
     "DifyStreamingResponse": "query_responses",
     "DifyTool": "tools",
     "DifyToolSpec": "tools",
-    "conversation_id": "_records",
+    "conversation_id": "_answers.records",
     "nodes_from_resources": "nodes",
     "opened": "open_streams",
-    "source_nodes": "_records",
+    "source_nodes": "_answers.records",
 }
 
 __all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]  # names are lazy

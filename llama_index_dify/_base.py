@@ -24,14 +24,14 @@ from dify_api._calls.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.chat import ResponseMode
 from dify_api.operation import Operation
-from llama_index_dify._answering import (
-    Answering,
-    ChatAnswering,
-    CompletionAnswering,
+from llama_index_dify._answers.records import Origin
+from llama_index_dify._answers.responses import (
+    ChatResponses,
+    CompletionResponses,
+    Responses,
     ResponseT,
 )
 from llama_index_dify._connection import LlamaIndexConnection
-from llama_index_dify._records import Origin
 from llama_index_dify.open_streams import remember
 
 DEFAULT_USER = "llama-index"
@@ -88,9 +88,9 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         """What must be asked to answer a prompt."""
         raise NotImplementedError
 
-    def _chat_answering(self, options: Mapping[str, Any]) -> ChatAnswering:
+    def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         """What turns the answer's events into chat responses."""
-        return ChatAnswering(self.reasoning, self._origin(options))
+        return ChatResponses(self.reasoning, self._origin(options))
 
     # The eight endpoints ---------------------------------------------------------------------
     # Each is native and decorated once: the defaults of CustomLLM call each other, so that
@@ -108,12 +108,12 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
             DifyError: If there is no answer, or not a whole one; `answer` is what there is.
             ValueError: If there is nothing to send, or no API key.
         """
-        return self._ask(self._chat_call(messages, kwargs), self._chat_answering(kwargs))
+        return self._ask(self._chat_call(messages, kwargs), self._chat_responses(kwargs))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """`chat` for asyncio."""
-        return await self._aask(self._chat_call(messages, kwargs), self._chat_answering(kwargs))
+        return await self._aask(self._chat_call(messages, kwargs), self._chat_responses(kwargs))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -122,22 +122,22 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         `delta` is what is new, `message.content` the text so far. The last response has the
         usage and everything else; its text is the answer even where a server streamed another.
         """
-        answering = self._chat_answering(kwargs)
-        return remember(self._stream(self._chat_call(messages, kwargs), answering))
+        responses = self._chat_responses(kwargs)
+        return remember(self._stream(self._chat_call(messages, kwargs), responses))
 
     @llm_chat_callback()
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """`stream_chat` for asyncio."""
-        answering = self._chat_answering(kwargs)
-        return remember(self._astream(self._chat_call(messages, kwargs), answering))
+        responses = self._chat_responses(kwargs)
+        return remember(self._astream(self._chat_call(messages, kwargs), responses))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt; `chat` tells what it raises."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return self._ask(call, CompletionAnswering(self.reasoning))
+        return self._ask(call, CompletionResponses(self.reasoning))
 
     @llm_completion_callback()
     async def acomplete(
@@ -145,7 +145,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponse:
         """`complete` for asyncio."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return await self._aask(call, CompletionAnswering(self.reasoning))
+        return await self._aask(call, CompletionResponses(self.reasoning))
 
     @llm_completion_callback()
     def stream_complete(
@@ -153,7 +153,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponseGen:
         """Answer a prompt as a stream; see `stream_chat`."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._stream(call, CompletionAnswering(self.reasoning)))
+        return remember(self._stream(call, CompletionResponses(self.reasoning)))
 
     @llm_completion_callback()
     async def astream_complete(
@@ -161,53 +161,53 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponseAsyncGen:
         """`stream_complete` for asyncio."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._astream(call, CompletionAnswering(self.reasoning)))
+        return remember(self._astream(call, CompletionResponses(self.reasoning)))
 
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
-    def _ask(self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]) -> ResponseT:
+    def _ask(self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]) -> ResponseT:
         client = self.client
         operation = run(client, flow)
         with client.stream(operation) as stream:
             for event, text in stream.steps():
                 if not text:
-                    answering.note(event)
-        return answering.only(stream.answer)
+                    responses.note(event)
+        return responses.only(stream.answer)
 
     async def _aask(
-        self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]
+        self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]
     ) -> ResponseT:
         client = self.async_client
         operation = await arun(client, flow)
         async with client.stream(operation) as stream:
             async for event, text in stream.steps():
                 if not text:
-                    answering.note(event)
-        return answering.only(stream.answer)
+                    responses.note(event)
+        return responses.only(stream.answer)
 
     def _stream(
-        self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]
+        self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]
     ) -> Generator[ResponseT, None, None]:
         client = self.client
         operation = run(client, flow)
         with client.stream(operation) as stream:
             for event, text in stream.steps():
-                response = answering.take(event, text) if text else answering.note(event)
+                response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
                     yield response
-        yield answering.last(stream.answer)
+        yield responses.last(stream.answer)
 
     async def _astream(
-        self, flow: Flow[Operation[Answer]], answering: Answering[ResponseT]
+        self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]
     ) -> AsyncGenerator[ResponseT, None]:
         client = self.async_client
         operation = await arun(client, flow)
         async with client.stream(operation) as stream:
             async for event, text in stream.steps():
-                response = answering.take(event, text) if text else answering.note(event)
+                response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
                     yield response
-        yield answering.last(stream.answer)
+        yield responses.last(stream.answer)
 
     # Details ------------------------------------------------------------------------------------
 

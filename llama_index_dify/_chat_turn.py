@@ -13,8 +13,8 @@ from llama_index.core.memory import BaseMemory
 from dify_api import chat
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
-from llama_index_dify._records import Origin
-from llama_index_dify._responses import answer_message
+from llama_index_dify._answers.records import Origin
+from llama_index_dify._answers.responses import answer_message
 from llama_index_dify.model import Dify
 from llama_index_dify.sessions import DifySessions, SessionTurn
 

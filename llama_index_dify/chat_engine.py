@@ -13,10 +13,10 @@ from typing_extensions import Self
 
 from dify_api import messages
 from dify_api._calls.conversation import user_fingerprint
-from llama_index_dify._chat_history import chat_messages
+from llama_index_dify._answers.history import chat_messages
+from llama_index_dify._answers.records import Origin, source_nodes
+from llama_index_dify._answers.records import conversation_id as conversation_of
 from llama_index_dify._chat_turn import ChatTurn
-from llama_index_dify._records import Origin, source_nodes
-from llama_index_dify._records import conversation_id as conversation_of
 from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
 from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import opened

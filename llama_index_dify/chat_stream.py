@@ -28,12 +28,12 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from typing_extensions import Self
 
+from llama_index_dify._answers.records import source_nodes
+from llama_index_dify._answers.responses import IDS
 from llama_index_dify._chat_turn import ChatTurn
-from llama_index_dify._records import source_nodes
 from llama_index_dify.open_streams import OpenStream, aclose
 
 dispatcher = get_dispatcher(__name__)
-_IDS = ("conversation_id", "message_id", "task_id", "workflow_run_id")
 
 
 @dataclass
@@ -187,7 +187,7 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         if not self._ids:
             self._ids = {
                 name: response.additional_kwargs[name]
-                for name in _IDS
+                for name in IDS
                 if name in response.additional_kwargs
             }
         if response.raw is not None:  # the last

@@ -15,7 +15,7 @@ from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
-from llama_index_dify._input_messages import input_messages
+from llama_index_dify._calls.input_messages import input_messages
 
 
 class DifyCompletion(DifyModel):

@@ -12,9 +12,9 @@ from dify_api._calls.conversation import Memory, OnFork
 from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
-from llama_index_dify._answering import ChatAnswering
+from llama_index_dify._answers.responses import ChatResponses
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
-from llama_index_dify._input_messages import input_messages
+from llama_index_dify._calls.input_messages import input_messages
 
 _CALL_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id"}
 
@@ -101,5 +101,5 @@ class Dify(DifyModel):
     def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
-    def _chat_answering(self, options: Mapping[str, Any]) -> ChatAnswering:
-        return ChatAnswering(self.reasoning, self._origin(options), self.content_blocks)
+    def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
+        return ChatResponses(self.reasoning, self._origin(options), self.content_blocks)

@@ -30,7 +30,7 @@ from pydantic import SecretStr
 from typing_extensions import Unpack
 
 from dify_api.connection import ConnectionOptions
-from llama_index_dify._records import source_nodes
+from llama_index_dify._answers.records import source_nodes
 from llama_index_dify.completion import DifyCompletion
 from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import OpenStream, aclose, opened

@@ -17,8 +17,8 @@ from dify_api._calls.retrieval import KnowledgeSearch
 from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.knowledge import RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
+from llama_index_dify._calls.filters import filtering_conditions
 from llama_index_dify._connection import LlamaIndexKnowledge
-from llama_index_dify._filters import filtering_conditions
 from llama_index_dify.nodes import nodes_from_resources
 
 

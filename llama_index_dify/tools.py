@@ -21,9 +21,9 @@ from dify_api._calls.input_form import explain
 from dify_api.answers.answer import Answer
 from dify_api.connection import ConnectionOptions
 from dify_api.errors import DifyError
+from llama_index_dify._answers.responses import raw
 from llama_index_dify._base import DEFAULT_USER
 from llama_index_dify._connection import LlamaIndexConnected
-from llama_index_dify._responses import raw
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse, metadata_of
 

@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from dify_api.answers.events import AgentThoughtEvent
 from langchain_dify import ChatDify, citations
-from langchain_dify._content_blocks import ServerTools
+from langchain_dify._answers.content_blocks import ServerTools
 from tests.langchain_dify.test_chat_models import ways
 from tests.support.replay import ReplayServer, Reply
 

@@ -18,8 +18,8 @@ from typing_extensions import TypedDict
 
 from dify_local import LocalDify
 from langchain_dify import ChatDify
-from langchain_dify._structured_output import output_parser
-from langchain_dify._tool_calling import ToolCallReader
+from langchain_dify._answers.tool_calls import ToolCallReader
+from langchain_dify._calls.structured_output import output_parser
 from tests.langchain_dify.test_chat_models import ways
 
 Models = Callable[..., ChatDify]

@@ -10,7 +10,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from llama_index_dify._filters import filtering_conditions
+from llama_index_dify._calls.filters import filtering_conditions
 
 
 def _one(operator: FilterOperator, value: object) -> tuple[str, object]:

@@ -14,7 +14,7 @@ from llama_index.core.instrumentation.events.llm import (
 )
 from llama_index.core.llms import ChatMessage, ChatResponse, CompletionResponse
 
-from llama_index_dify._streamed import (
+from llama_index_dify._answers.streamed import (
     GrowingText,
     StreamedChatResponse,
     StreamedCompletionResponse,

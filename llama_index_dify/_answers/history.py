@@ -9,8 +9,8 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.messages import Message
-from llama_index_dify._records import Origin
-from llama_index_dify._responses import answer_message
+from llama_index_dify._answers.records import Origin
+from llama_index_dify._answers.responses import answer_message
 
 
 def chat_messages(

@@ -39,7 +39,7 @@ from dify_api.answers.events import (
     WorkflowFinishedEvent,
     WorkflowStartedEvent,
 )
-from langchain_dify._content_blocks import ServerTools
+from langchain_dify._answers.content_blocks import ServerTools
 
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 _Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)

@@ -22,15 +22,14 @@ from dify_api.answers.events import (
     ReasoningChunkEvent,
     TTSMessageEvent,
 )
-from langchain_dify._content_blocks import ServerTools
-from langchain_dify._metadata import (
+from langchain_dify._answers.content_blocks import ServerTools
+from langchain_dify._answers.metadata import (
     MODEL_PROVIDER,
     closing_metadata,
     opening_metadata,
     usage_metadata,
 )
-from langchain_dify._text_flow import TextFlow
-from langchain_dify._texts import StreamedText, remainder
+from langchain_dify._answers.text import StreamedText, TextFilter, remainder
 
 
 class AnswerSource(Protocol):
@@ -49,14 +48,14 @@ class AnswerProgress:
         source: The stream that is read.
         app: Fingerprint of the app.
         user: Fingerprint of the end user.
-        flow: What is done to the text.
+        text_filter: What is done to the text.
     """
 
-    def __init__(self, source: AnswerSource, app: str, user: str, flow: TextFlow) -> None:
+    def __init__(self, source: AnswerSource, app: str, user: str, text_filter: TextFilter) -> None:
         self._source = source
         self._app = app
         self._user = user
-        self._flow = flow
+        self._filter = text_filter
         self._opened: dict[str, Any] | None = None
         self._message_id: str | None = None
         self._replacement: tuple[str, int] | None = None
@@ -66,7 +65,7 @@ class AnswerProgress:
     @property
     def is_cut(self) -> bool:
         """Whether a stop sequence ended the answer, so that the rest is not wanted."""
-        return self._flow.is_cut
+        return self._filter.is_cut
 
     def _open(self) -> dict[str, Any] | None:
         """What the first chunk says, as soon as the answer can be named."""
@@ -75,7 +74,7 @@ class AnswerProgress:
             return None
         self._opened = opening_metadata(answer, self._app, self._user)
         self._message_id = answer.message_id
-        self.is_plain = self._flow.is_plain
+        self.is_plain = self._filter.is_plain
         return self._opened
 
     def _late(self, answer: Answer) -> dict[str, Any]:
@@ -86,30 +85,30 @@ class AnswerProgress:
 
     def _replace(self, text: str) -> str:
         """The moderator takes back what was shown; return what is shown instead."""
-        shown, _, _ = self._flow.whole(text)
+        shown, _, _ = self._filter.whole(text)
         self._replacement = (shown, len(self._source.answer.streamed_text))
         return shown
 
     def _missing(self, answer: Answer) -> str | None:
         """What must follow the chunks so far so that they come to the answer's text."""
         if self._replacement is None:
-            shown = self._flow.whole(answer.streamed_text)[0]
+            shown = self._filter.whole(answer.streamed_text)[0]
         else:
             replacement, kept = self._replacement
             shown = replacement + answer.streamed_text[kept:]
-        return remainder(shown, self._flow.whole(answer.text)[0])
+        return remainder(shown, self._filter.whole(answer.text)[0])
 
     def _finish_reason(self, calls: Sequence[ToolCall] = ()) -> dict[str, str]:
         if calls:
             return {"finish_reason": "tool_calls"}
-        return {"finish_reason": "stop"} if self._flow.is_cut else {}
+        return {"finish_reason": "stop"} if self._filter.is_cut else {}
 
 
 class AnswerChunks(AnswerProgress):
     """Makes the chunks of a chat answer, in the order in which its events come."""
 
-    def __init__(self, source: AnswerSource, app: str, user: str, flow: TextFlow) -> None:
-        super().__init__(source, app, user, flow)
+    def __init__(self, source: AnswerSource, app: str, user: str, text_filter: TextFilter) -> None:
+        super().__init__(source, app, user, text_filter)
         self._template = ChatGenerationChunk(message=AIMessageChunk(content=""))
         self._server_tools = ServerTools()
         self._speech: list[str] = []
@@ -151,15 +150,15 @@ class AnswerChunks(AnswerProgress):
     def watch(self, event: Event, text: str) -> None:
         """Take an event whose chunk nobody wants, for `message`."""
         if text:
-            if not self._flow.is_plain:
-                self._flow.feed(text)
+            if not self._filter.is_plain:
+                self._filter.feed(text)
         elif isinstance(event, TTSMessageEvent) and event.audio:
             self._speech.append(event.audio)
 
     def finish(self) -> list[ChatGenerationChunk]:
         """The chunks that end the answer."""
         answer = self._source.answer
-        rest, reasoning = self._flow.end()
+        rest, reasoning = self._filter.end()
         chunks = [self.token(rest)] if rest else []
         if reasoning:
             chunks.append(self._chunk(additional_kwargs={"reasoning_content": reasoning}))
@@ -167,7 +166,7 @@ class AnswerChunks(AnswerProgress):
         if missing is not None and not isinstance(missing, StreamedText):
             chunks.append(self.token(missing))
             missing = None
-        _, _, calls = self._flow.whole(answer.text)
+        _, _, calls = self._filter.whole(answer.text)
         last = self._chunk(
             response_metadata={**self._late(answer), **self._closing(answer, calls)},
             usage_metadata=usage_metadata(answer),
@@ -182,10 +181,10 @@ class AnswerChunks(AnswerProgress):
     def message(self) -> AIMessage:
         """The whole answer at once: what the merged chunks come to."""
         answer = self._source.answer
-        text, reasoning, calls = self._flow.whole(answer.text)
-        _, streamed_reasoning, _ = self._flow.whole(answer.streamed_text)
+        text, reasoning, calls = self._filter.whole(answer.text)
+        _, streamed_reasoning, _ = self._filter.whole(answer.streamed_text)
         kept: dict[str, Any] = {}
-        if self._flow.reasoning:
+        if self._filter.reasoning:
             reasoning = answer.reasoning + (reasoning or streamed_reasoning)
         if reasoning:
             kept["reasoning_content"] = reasoning
@@ -207,7 +206,7 @@ class AnswerChunks(AnswerProgress):
         )
 
     def _text_chunks(self, text: str) -> list[ChatGenerationChunk]:
-        shown, reasoning = self._flow.feed(text)
+        shown, reasoning = self._filter.feed(text)
         chunks = [self.token(shown)] if shown else []
         if reasoning:
             chunks.append(self._chunk(additional_kwargs={"reasoning_content": reasoning}))
@@ -219,7 +218,7 @@ class AnswerChunks(AnswerProgress):
             if blocks := self._server_tools.take(event):
                 kept["server_tools"] = blocks
         elif isinstance(event, ReasoningChunkEvent):
-            if self._flow.reasoning and event.data.reasoning:
+            if self._filter.reasoning and event.data.reasoning:
                 kept["reasoning_content"] = event.data.reasoning
         elif isinstance(event, TTSMessageEvent) and event.audio:
             kept["speech"] = [{"base64": event.audio}]
@@ -253,20 +252,20 @@ class GenerationChunks(AnswerProgress):
         if isinstance(event, MessageReplaceEvent):
             chunks.append(self._replacing(self._replace(event.answer)))
         elif text:
-            shown, _ = self._flow.feed(text)
+            shown, _ = self._filter.feed(text)
             if shown:
                 chunks.append(GenerationChunk(text=shown))
         return chunks
 
     def watch(self, _event: Event, text: str) -> None:
         """Take an event whose chunk nobody wants, for `generation`."""
-        if text and not self._flow.is_plain:
-            self._flow.feed(text)
+        if text and not self._filter.is_plain:
+            self._filter.feed(text)
 
     def finish(self) -> list[GenerationChunk]:
         """The chunks that end the completion."""
         answer = self._source.answer
-        rest, _ = self._flow.end()
+        rest, _ = self._filter.end()
         chunks = [GenerationChunk(text=rest)] if rest else []
         missing = self._missing(answer)
         if isinstance(missing, StreamedText):
@@ -283,7 +282,7 @@ class GenerationChunks(AnswerProgress):
         self._message_id = answer.message_id
         opening = opening_metadata(answer, self._app, self._user)
         info = {**self._info(opening), **closing_metadata(answer), **self._finish_reason()}
-        return Generation(text=self._flow.whole(answer.text)[0], generation_info=info)
+        return Generation(text=self._filter.whole(answer.text)[0], generation_info=info)
 
     def _info(self, opening: dict[str, Any]) -> dict[str, Any]:
         return {**opening, "message_id": self._message_id}

@@ -14,12 +14,12 @@ from dify_api._calls.conversation import InputMessage, user_fingerprint
 from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
-from langchain_dify._chunks import AnswerChunks, AnswerSource
-from langchain_dify._input_messages import input_messages
-from langchain_dify._structured_output import schema_of
-from langchain_dify._text_flow import TextFlow
-from langchain_dify._tool_calling import (
-    ToolCallReader,
+from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
+from langchain_dify._answers.text import TextFilter
+from langchain_dify._answers.tool_calls import ToolCallReader
+from langchain_dify._calls.input_messages import input_messages
+from langchain_dify._calls.structured_output import schema_of
+from langchain_dify._calls.tool_calling import (
     structure_instructions,
     tool_choice_of,
     tool_instructions,
@@ -45,7 +45,7 @@ class ChatCallPlan:
 
     messages: list[InputMessage]
     options: ChatOptions
-    flow: TextFlow
+    text_filter: TextFilter
 
     def prepare(self) -> Flow[Operation[Answer]]:
         """The calls that stand before the message, and the message itself."""
@@ -54,7 +54,7 @@ class ChatCallPlan:
     def chunks(self, source: AnswerSource) -> AnswerChunks:
         """What makes the chunks of the answer."""
         user = user_fingerprint(self.options.user)
-        return AnswerChunks(source, self.options.app, user, self.flow)
+        return AnswerChunks(source, self.options.app, user, self.text_filter)
 
 
 def plan_call(
@@ -86,4 +86,4 @@ def plan_call(
     if schema := schema_of(arguments.get("response_format")):
         instructions.append(structure_instructions(schema))
     read = input_messages(messages, "\n\n".join(instructions))
-    return ChatCallPlan(read, options, TextFlow(reasoning, stop, reader))
+    return ChatCallPlan(read, options, TextFilter(reasoning, stop, reader))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
 
-from langchain_dify._texts import StopSequences, StreamedText, remainder
+from langchain_dify._answers.text import StopSequences, StreamedText, remainder
 
 
 def cut(text: str, seed: int) -> list[str]:

@@ -20,9 +20,9 @@ from langchain_core.messages.content import Citation, ContentBlock
 
 from dify_api.answers.events import AgentThoughtEvent
 from dify_api.models import RetrieverResource
-from langchain_dify._metadata import MODEL_PROVIDER
-from langchain_dify._texts import StreamedText
-from langchain_dify.sources import resources
+from langchain_dify._answers.metadata import MODEL_PROVIDER
+from langchain_dify._answers.text import StreamedText
+from langchain_dify.documents import resources
 
 _BLOCK_OF_TYPE = {"image": "image", "audio": "audio", "video": "video"}
 

@@ -1,15 +1,18 @@
-"""What is done to the text of an answer while it streams: cutting it, replacing it.
+"""What is done to an answer's text while it streams.
 
+Reasoning goes out, stop sequences cut it, tool calls are read, and the last piece may replace it.
 Pure, and indifferent to where the pieces of the text are cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from langchain_core.messages.tool import ToolCall
 from typing_extensions import Self
 
-from dify_api.answers._thinking import beginning_at_end
+from dify_api.answers._thinking import ThinkSplitter, beginning_at_end
+from langchain_dify._answers.tool_calls import ToolCallReader
 
 
 class StreamedText(str):
@@ -103,3 +106,62 @@ class StopSequences:
         """The text that was held back, once no more comes."""
         held, self._held = self._held, ""
         return held
+
+
+class TextFilter:
+    """What happens to the text of one answer, piece by piece.
+
+    Args:
+        reasoning: Whether `<think>` text is taken out.
+        stop: Sequences to cut at.
+        reader: Makes a reader of tool calls; None where no tools are bound.
+    """
+
+    def __init__(
+        self,
+        reasoning: bool = False,
+        stop: Sequence[str] = (),
+        reader: Callable[[], ToolCallReader] | None = None,
+    ) -> None:
+        self.reasoning = reasoning
+        self._arguments = (reasoning, tuple(stop), reader)
+        self._think = ThinkSplitter() if reasoning else None
+        self._stop = StopSequences(stop) if stop else None
+        self._reader = reader() if reader else None
+        self.is_plain = not (reasoning or stop or reader)
+        """Whether text passes as it is."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a stop sequence has come."""
+        return self._stop is not None and self._stop.found
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Take the next piece; return what it adds to the shown text and to the reasoning."""
+        reasoning = ""
+        if self._think:
+            text, reasoning = self._think.feed(text)
+        return self._after_reasoning(text), reasoning
+
+    def end(self) -> tuple[str, str]:
+        """What was held back, once no more comes."""
+        text, reasoning = self._think.end() if self._think else ("", "")
+        if self._stop:
+            text = self._stop.feed(text) + self._stop.end()
+        if self._reader:
+            text = self._reader.feed(text) + self._reader.end()
+        return text, reasoning
+
+    def whole(self, text: str) -> tuple[str, str, list[ToolCall]]:
+        """Shown text, reasoning and tool calls of a whole text."""
+        if self.is_plain:
+            return text, "", []
+        fresh = TextFilter(*self._arguments)
+        shown, reasoning = fresh.feed(text)
+        rest, more = fresh.end()
+        return shown + rest, reasoning + more, fresh._reader.calls if fresh._reader else []
+
+    def _after_reasoning(self, text: str) -> str:
+        if self._stop:
+            text = self._stop.feed(text)
+        return self._reader.feed(text) if self._reader else text

@@ -1,0 +1,1 @@
+"""From the messages of a call to what the app is sent: input, prompts for tools and schemas."""

@@ -1,0 +1,1 @@
+"""From an answer's events to LlamaIndex's responses and messages."""

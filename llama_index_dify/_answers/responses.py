@@ -1,0 +1,267 @@
+"""An `Answer` as LlamaIndex's responses, each thing in the place where its readers look.
+
+* `raw`: a mapping of everything that Dify said; `raw["usage"]` is what token counters read.
+* `additional_kwargs` of the response (not of the message, see `records`): the token counts and
+  the ids, for tracers and for callers.
+* `message.blocks`: one `TextBlock`; before it a `ThinkingBlock` with the reasoning, if any, and
+  the record by which a later call continues the conversation.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+from urllib.parse import urljoin
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatResponse,
+    CitationBlock,
+    CompletionResponse,
+    ContentBlock,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+from llama_index.core.instrumentation.span import active_span_id
+
+from dify_api.answers._thinking import ThinkSplitter
+from dify_api.answers.answer import Answer
+from dify_api.answers.events import Event, ReasoningChunkEvent
+from dify_api.models import AnswerFile, RetrieverResource
+from llama_index_dify import events
+from llama_index_dify._answers.records import DifyChatMessage, Origin, record
+from llama_index_dify._answers.streamed import (
+    GrowingText,
+    StreamedChatResponse,
+    StreamedCompletionResponse,
+)
+
+ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
+_NOT_RAW = {"text", "streamed_text", "reasoning"}
+IDS = ("conversation_id", "message_id", "task_id", "workflow_run_id")
+
+
+class Responses(ABC, Generic[ResponseT]):
+    """Makes the responses of one answer as its events come; knows no I/O.
+
+    Make it within the model's call: what goes on inside the app belongs to that call's span.
+
+    Args:
+        reasoning: Whether `<think>` text and reasoning events are kept out of the text.
+    """
+
+    def __init__(self, reasoning: bool) -> None:
+        self._text = GrowingText()
+        self._thinking: list[str] = []
+        self._splitter = ThinkSplitter() if reasoning else None
+        self._span_id = active_span_id.get()
+        self._has_begun = False
+        self._is_plain = False  # from the second response on, where text passes as it is
+
+    def take(self, event: Event, text: str) -> ResponseT | None:
+        """The response to an event that adds `text` to the answer; None where nothing shows."""
+        if self._is_plain:
+            self._text.pieces.append(text)
+            return self._after(self._text, text)
+        if self._splitter is None:
+            return self._respond(event, text)
+        text, thinking = self._splitter.feed(text)
+        return self._respond(event, text, thinking) if text or thinking else None
+
+    def note(self, event: Event) -> ResponseT | None:
+        """Take an event without text: dispatch what it tells, respond to reasoning."""
+        if not isinstance(event, ReasoningChunkEvent):
+            events.dispatch(event, self._span_id)
+        elif self._splitter is not None and event.data.reasoning:
+            return self._respond(event, "", event.data.reasoning)
+        return None
+
+    def last(self, answer: Answer) -> ResponseT:
+        """The response that ends a stream: the right text, whatever was streamed, and the rest."""
+        text, thinking = self._parts(answer)
+        streamed = self._text.until(len(self._text.pieces))
+        delta = text[len(streamed) :] if text.startswith(streamed) else ""
+        return self._whole(answer, text, thinking, delta)
+
+    def only(self, answer: Answer) -> ResponseT:
+        """The response of a call that does not stream."""
+        return self._whole(answer, *self._parts(answer), None)
+
+    def _parts(self, answer: Answer) -> tuple[str, str]:
+        """Text and reasoning."""
+        if self._splitter is None:
+            return answer.text, ""
+        text, thinking = ThinkSplitter.split(answer.text)
+        return text, answer.reasoning or thinking or "".join(self._thinking)
+
+    def _respond(self, event: Event, text: str, thinking: str = "") -> ResponseT:
+        """The first response tells where the answer stands, so that it can be stopped."""
+        additional_kwargs = {} if self._has_begun else _ids(event)
+        self._has_begun = True
+        self._is_plain = self._splitter is None
+        if thinking:
+            self._thinking.append(thinking)
+            additional_kwargs["thinking_delta"] = thinking
+        if text:
+            self._text.pieces.append(text)
+        return self._after(self._text, text, **additional_kwargs)
+
+    @staticmethod
+    @abstractmethod
+    def _after(text: GrowingText, delta: str, **additional_kwargs: Any) -> ResponseT:
+        """The response of a running stream."""
+
+    @abstractmethod
+    def _whole(self, answer: Answer, text: str, thinking: str, delta: str | None) -> ResponseT:
+        """The response of a whole answer; `delta` is None unless it ends a stream."""
+
+
+class ChatResponses(Responses[ChatResponse]):
+    """Chat responses.
+
+    Args:
+        reasoning: Whether `<think>` text and reasoning events are kept out of the text.
+        origin: Where the answer comes from.
+        content_blocks: Whether citations, tool calls and files become blocks of the message.
+    """
+
+    _after = staticmethod(StreamedChatResponse.after)
+
+    def __init__(self, reasoning: bool, origin: Origin, content_blocks: bool = False) -> None:
+        super().__init__(reasoning)
+        self._origin = origin
+        self._content_blocks = content_blocks
+
+    def _whole(self, answer: Answer, text: str, thinking: str, delta: str | None) -> ChatResponse:
+        return ChatResponse(
+            message=answer_message(
+                answer,
+                text,
+                self._origin,
+                thinking=thinking,
+                content_blocks=self._content_blocks,
+            ),
+            delta=delta,
+            raw=raw(answer),
+            additional_kwargs=_additional_kwargs(answer),
+        )
+
+
+class CompletionResponses(Responses[CompletionResponse]):
+    """Completion responses."""
+
+    _after = staticmethod(StreamedCompletionResponse.after)
+
+    def _whole(
+        self, answer: Answer, text: str, thinking: str, delta: str | None
+    ) -> CompletionResponse:
+        return CompletionResponse(
+            text=text, delta=delta, raw=raw(answer), additional_kwargs=_additional_kwargs(answer)
+        )
+
+
+def raw(answer: Answer) -> dict[str, Any]:
+    """What Dify said beside the text, as JSON values."""
+    return answer.model_dump(mode="json", exclude=_NOT_RAW)
+
+
+def _additional_kwargs(answer: Answer) -> dict[str, Any]:
+    """Token counts and ids, as far as the answer has them."""
+    counts = {"prompt_tokens", "completion_tokens", "total_tokens"}
+    return {**(answer.usage.model_dump(include=counts) if answer.usage else {}), **_ids(answer)}
+
+
+def _ids(source: Answer | Event) -> dict[str, str]:
+    """The ids that an answer or an event has."""
+    found = {name: getattr(source, name, None) for name in IDS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def answer_message(
+    answer: Answer,
+    text: str,
+    origin: Origin,
+    *,
+    thinking: str = "",
+    content_blocks: bool = False,
+) -> DifyChatMessage:
+    """The answer as a message of the history.
+
+    Args:
+        answer: The answer.
+        text: Its text, without reasoning where that is kept apart.
+        origin: Where it comes from.
+        thinking: The reasoning.
+        content_blocks: Whether citations, tool calls and files become blocks.
+    """
+    # Thinking comes first, as in other integrations: the one for Gemini repeats whatever stands
+    # before a block without content.
+    blocks: list[ContentBlock] = [
+        ThinkingBlock(content=thinking or None, additional_information=record(answer, origin)),
+        TextBlock(text=text),
+    ]
+    if content_blocks:
+        blocks += _tool_calls(answer)
+        blocks += _files(answer, origin.base_url)
+        blocks += [_citation(resource) for resource in answer.retriever_resources]
+    return DifyChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
+
+
+def _citation(resource: RetrieverResource) -> CitationBlock:
+    numbers = {
+        name: value
+        for name in ("position", "segment_position", "page", "word_count", "hit_count")
+        if (value := getattr(resource, name)) is not None
+    }
+    return CitationBlock(
+        cited_content=TextBlock(text=resource.content),
+        source=resource.segment_id or resource.document_id or "",
+        title=resource.document_name or resource.title or "",
+        additional_location_info=numbers,
+    )
+
+
+def _tool_calls(answer: Answer) -> Iterator[ToolCallBlock]:
+    """The tools that an agent called on the server, each call of a thought under its name."""
+    for thought in answer.agent_thoughts:
+        names = [name for name in (thought.tool or "").split(";") if name]
+        given = _json_object(thought.tool_input)
+        for name in names:
+            own = given.get(name)
+            yield ToolCallBlock(
+                tool_call_id=thought.id,
+                tool_name=name,
+                tool_kwargs=own if isinstance(own, dict) else given,
+            )
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _files(answer: Answer, base_url: str) -> Iterator[ContentBlock]:
+    for file in answer.files:
+        url = file.url or file.remote_url
+        if url:
+            yield _file(file, urljoin(base_url, url))
+
+
+def _file(file: AnswerFile, url: str) -> ContentBlock:
+    if file.type == "image":
+        return ImageBlock(url=url, image_mimetype=file.mime_type)
+    if file.type == "audio":
+        return AudioBlock(url=url, format=(file.extension or "").lstrip(".") or None)
+    if file.type == "video":
+        return VideoBlock(url=url, video_mimetype=file.mime_type)
+    return DocumentBlock(url=url, title=file.filename, document_mimetype=file.mime_type)

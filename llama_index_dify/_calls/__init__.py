@@ -1,0 +1,1 @@
+"""What LlamaIndex asks, in Dify's words: messages and filters."""
