@@ -47,7 +47,7 @@ Timestamp = Annotated[Moment, BeforeValidator(_from_rfc_822)]
 """`Moment`, and RFC 822 text besides."""
 
 
-def _from_json_text(value: object) -> object:
+def from_json_text(value: object) -> object:
     """Run details keep `inputs` and `outputs` as JSON inside a string (1.12.1 and before)."""
     if isinstance(value, str):
         try:
@@ -57,7 +57,7 @@ def _from_json_text(value: object) -> object:
     return value
 
 
-JSONObject = Annotated[dict[str, Any], BeforeValidator(_from_json_text)]
+JSONObject = Annotated[dict[str, Any], BeforeValidator(from_json_text)]
 """An object, sent as such or as JSON text."""
 
 

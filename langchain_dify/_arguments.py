@@ -12,8 +12,6 @@ from pydantic import Field, model_validator
 from dify_api._calls.conversation import user_fingerprint
 from langchain_dify._connection import LangChainConnection
 
-DEFAULT_USER = "langchain"
-
 _SET_IN_THE_APP = frozenset(
     {
         "model",
@@ -35,10 +33,15 @@ _OF_A_CALL = frozenset({"user", "inputs", "files", "stop", "stream"})
 _OF_LANGCHAIN = frozenset({"ls_structured_output_format", "structured_output_format"})
 
 
+def default_user() -> str:
+    """The end user where none is named."""
+    return os.environ.get("DIFY_USER") or "langchain"
+
+
 class DifyArguments(LangChainConnection):
     """What both models take beside the connection."""
 
-    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    user: str = Field(default_factory=default_user)
     """Stable identifier of the end user, to whom conversations and files belong. Default:
     `DIFY_USER`, else "langchain". Name your own users where you have several."""
     inputs: dict[str, Any] = Field(default_factory=dict, repr=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -17,7 +16,7 @@ from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.messages import Message, list_messages
 from dify_api.models import RetrieverResource
 from langchain_dify._answers.metadata import MODEL_PROVIDER, as_json
-from langchain_dify._arguments import DEFAULT_USER
+from langchain_dify._arguments import default_user
 from langchain_dify._connection import LangChainConnected
 
 _PAGE = 100  # the most that servers give at once
@@ -55,7 +54,7 @@ class DifyChatMessageHistory(BaseChatMessageHistory):
         **options: Unpack[ConnectionOptions],
     ) -> None:
         self.conversation_id = conversation_id
-        self.user = user or os.environ.get("DIFY_USER") or DEFAULT_USER
+        self.user = user or default_user()
         self._connection = LangChainConnected.of(api_key, **options)
 
     @property

@@ -10,6 +10,7 @@ from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import SecretStr
 from typing_extensions import Self
 
+from dify_api._calls.app_tool import distinct_names
 from langchain_dify.tools import DifyTool
 
 Keys = Sequence[str | SecretStr] | Mapping[str, str | SecretStr]
@@ -59,12 +60,6 @@ def _apps(api_keys: Keys) -> Iterator[dict[str, Any]]:
 
 
 def _numbered(tools: Sequence[DifyTool]) -> list[DifyTool]:
-    """The tools under different names: models call tools by name."""
-    taken: set[str] = set()
-    for tool in tools:
-        name, count = tool.name, 1
-        while tool.name in taken:
-            count += 1
-            tool.name = f"{name[:60]}_{count}"
-        taken.add(tool.name)
+    for tool, name in zip(tools, distinct_names(tool.name for tool in tools), strict=True):
+        tool.name = name
     return list(tools)

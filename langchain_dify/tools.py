@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -22,7 +21,7 @@ from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
-from langchain_dify._arguments import DEFAULT_USER
+from langchain_dify._arguments import default_user
 from langchain_dify._connection import LangChainConnection
 from langchain_dify.documents import documents_from_resources
 
@@ -66,7 +65,7 @@ class DifyTool(LangChainConnection, BaseTool):
 
     app_tool: AppTool = Field(repr=False)
     """What the app is and takes; `from_app` asks it."""
-    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    user: str = Field(default_factory=default_user)
     """The end user on whose behalf the app is called. Default: `DIFY_USER`, else "langchain"."""
     name: str = ""
     """Name of the tool. Default: the app's."""
@@ -231,7 +230,7 @@ def _caller(settings: Mapping[str, Any]) -> tuple[LangChainConnection, str]:
     connection = LangChainConnection(
         **{name: settings[name] for name in settings if name in fields}
     )
-    return connection, settings.get("user") or os.environ.get("DIFY_USER") or DEFAULT_USER
+    return connection, settings.get("user") or default_user()
 
 
 def _result(answer: Answer) -> tuple[str, ToolAnswer]:

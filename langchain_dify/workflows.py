@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -30,7 +29,7 @@ from dify_api.answers.events import (
 )
 from dify_api.operation import Operation
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
-from langchain_dify._arguments import DEFAULT_USER
+from langchain_dify._arguments import default_user
 from langchain_dify._connection import LangChainConnection
 
 _OF_A_CALL = {"user", "files", "workflow_id"}
@@ -73,7 +72,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = None
-    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    user: str = Field(default_factory=default_user)
     """The end user on whose behalf the app runs. Default: `DIFY_USER`, else "langchain"."""
     inputs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Values of variables for every run; those of a call stand above them."""

@@ -34,8 +34,12 @@ from llama_index_dify._answers.responses import (
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify.open_streams import remember
 
-DEFAULT_USER = "llama-index"
 CALL_ARGUMENTS = frozenset({"user", "inputs", "files"})
+
+
+def default_user() -> str:
+    """The end user where none is named."""
+    return os.environ.get("DIFY_USER") or "llama-index"
 
 
 class DifyModel(LlamaIndexConnection, CustomLLM):
@@ -47,7 +51,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
 
     model_config = ConfigDict(extra="forbid")
 
-    user: str = Field(default_factory=lambda: os.environ.get("DIFY_USER") or DEFAULT_USER)
+    user: str = Field(default_factory=default_user)
     """Stable identifier of the end user, to whom conversations and files belong. Default:
     `DIFY_USER`, else "llama-index". Name your own users where you have several."""
     inputs: dict[str, Any] = Field(default_factory=dict)

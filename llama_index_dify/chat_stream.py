@@ -31,7 +31,7 @@ from typing_extensions import Self
 from llama_index_dify._answers.records import source_nodes
 from llama_index_dify._answers.responses import IDS
 from llama_index_dify._chat_turn import ChatTurn
-from llama_index_dify.open_streams import OpenStream, aclose
+from llama_index_dify.open_streams import OpenStream, aclose, close
 
 dispatcher = get_dispatcher(__name__)
 
@@ -124,9 +124,7 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         if any(isinstance(stream, GeneratorType) and stream.gi_running for stream in self.opened):
             self.stop()
         elif self._end():
-            for stream in (*self.opened, self.chat_stream):
-                if isinstance(stream, Generator):
-                    stream.close()
+            close((*self.opened, self.chat_stream))
             if self.turn is not None:
                 self.turn.end(self.message)
 

@@ -1,7 +1,7 @@
 """Streams that were opened within a block of code, so that they can be closed for sure.
 
 LlamaIndex wraps the generator of a streaming call in its own, and closing that one closes ours
-only once nothing refers to it any more: a turn of the event loop later, or never while a handler
+only once nothing refers to it any more: a pass of the event loop later, or never while a handler
 keeps an exception. Who opens a stream inside `opened()` gets hold of the generator itself::
 
     with opened() as streams:
@@ -42,6 +42,13 @@ def remember(stream: StreamT) -> StreamT:
     if streams is not None:
         streams.append(stream)
     return stream
+
+
+def close(streams: Iterable[object]) -> None:
+    """Close those that are generators."""
+    for stream in streams:
+        if isinstance(stream, Generator):
+            stream.close()
 
 
 async def aclose(streams: Iterable[object]) -> None:

@@ -33,7 +33,7 @@ from dify_api.connection import ConnectionOptions
 from llama_index_dify._answers.records import source_nodes
 from llama_index_dify.completion import DifyCompletion
 from llama_index_dify.model import Dify
-from llama_index_dify.open_streams import OpenStream, aclose, opened
+from llama_index_dify.open_streams import OpenStream, aclose, close, opened
 from llama_index_dify.query_responses import (
     AsyncDifyStreamingResponse,
     AsyncTokens,
@@ -202,7 +202,7 @@ class DifyQueryEngine(BaseQueryEngine):
                 if last.delta:
                     yield last.delta
         finally:
-            _close([answers, *streams])
+            close([answers, *streams])
             _end(response(), last)
         _complete(response(), last, self._postprocess(_sources(last), query))
 
@@ -254,13 +254,7 @@ def _text(answer: Answer) -> str:
 
 
 def _response(answer: Answer, sources: list[NodeWithScore]) -> DifyResponse:
-    return DifyResponse(_text(answer), sources, metadata_of(sources), answer.raw)
-
-
-def _close(streams: Sequence[OpenStream]) -> None:
-    for stream in streams:
-        if isinstance(stream, Generator):
-            stream.close()
+    return DifyResponse.of(_text(answer), sources, answer.raw)
 
 
 def _begin(response: AsyncDifyStreamingResponse | None) -> None:

@@ -13,6 +13,7 @@ from llama_index.core.base.response.schema import (
     StreamingResponse,
 )
 from llama_index.core.schema import NodeWithScore
+from typing_extensions import Self
 
 from llama_index_dify.open_streams import aclose
 
@@ -87,6 +88,11 @@ class DifyResponse(Response):
     """
 
     raw: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, text: str, sources: list[NodeWithScore], raw: Mapping[str, Any] | None) -> Self:
+        """A response with the metadata of its sources."""
+        return cls(text, sources, metadata_of(sources), raw)
 
 
 @dataclass

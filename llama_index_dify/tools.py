@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -15,17 +14,17 @@ from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
-from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api._calls.app_tool import AppMode, AppTool, describe_app, distinct_names, result_text
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain
 from dify_api.answers.answer import Answer
 from dify_api.connection import ConnectionOptions
 from dify_api.errors import DifyError
 from llama_index_dify._answers.responses import raw
-from llama_index_dify._base import DEFAULT_USER
+from llama_index_dify._base import default_user
 from llama_index_dify._connection import LlamaIndexConnected
 from llama_index_dify.nodes import nodes_from_resources
-from llama_index_dify.query_responses import DifyResponse, metadata_of
+from llama_index_dify.query_responses import DifyResponse
 
 
 class DifyTool(AsyncBaseTool):
@@ -68,7 +67,7 @@ class DifyTool(AsyncBaseTool):
         **options: Unpack[ConnectionOptions],
     ) -> None:
         self.app_tool = app_tool
-        self.user = user or _default_user()
+        self.user = user or default_user()
         self.return_direct = return_direct
         self._connection = LlamaIndexConnected.of(api_key, **options)
 
@@ -105,7 +104,7 @@ class DifyTool(AsyncBaseTool):
             DifyError: If the app cannot be asked.
         """
         flow = describe_app(
-            user=user or _default_user(),
+            user=user or default_user(),
             mode=mode,
             name=name,
             description=description,
@@ -131,7 +130,7 @@ class DifyTool(AsyncBaseTool):
     ) -> Self:
         """`from_app` for asyncio."""
         flow = describe_app(
-            user=user or _default_user(),
+            user=user or default_user(),
             mode=mode,
             name=name,
             description=description,
@@ -286,14 +285,10 @@ def _chosen(
     names: Sequence[SPEC_FUNCTION_TYPE] | None,
     others: Mapping[str, ToolMetadata] | None,
 ) -> list[DifyTool]:
-    """The tools that are wanted, under different names: models call tools by name."""
-    taken: set[str] = set()
-    for tool in tools:
-        name, count = tool.app_tool.name, 1
-        while tool.app_tool.name in taken:
-            count += 1
-            tool.rename(f"{name[:60]}_{count}")
-        taken.add(tool.app_tool.name)
+    """The tools that are wanted, under different names."""
+    distinct = distinct_names(tool.app_tool.name for tool in tools)
+    for tool, name in zip(tools, distinct, strict=True):
+        tool.rename(name)
     chosen = [tool for tool in tools if names is None or tool.app_tool.name in names]
     for tool in chosen:
         other = (others or {}).get(tool.app_tool.name)
@@ -304,8 +299,4 @@ def _chosen(
 
 def _response(answer: Answer) -> DifyResponse:
     sources = nodes_from_resources(answer.retriever_resources)
-    return DifyResponse(result_text(answer), sources, metadata_of(sources), raw(answer))
-
-
-def _default_user() -> str:
-    return os.environ.get("DIFY_USER") or DEFAULT_USER
+    return DifyResponse.of(result_text(answer), sources, raw(answer))

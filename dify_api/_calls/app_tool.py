@@ -14,11 +14,11 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -197,6 +197,23 @@ def tool_name(title: str) -> str:
     return name
 
 
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """The names of several tools, numbered where they are the same: models call tools by name.
+
+    Example:
+        >>> distinct_names(["moons", "travel", "moons"])
+        ['moons', 'travel', 'moons_2']
+    """
+    distinct: list[str] = []
+    for name in names:
+        numbered, count = name, 1
+        while numbered in distinct:
+            count += 1
+            numbered = f"{name[: _NAME_LENGTH - 4]}_{count}"
+        distinct.append(numbered)
+    return distinct
+
+
 def result_text(answer: Answer) -> str:
     """An answer as a model reads it.
 
@@ -227,15 +244,7 @@ _QUERY: FieldDefinition = (
 
 
 def _known_mode(mode: str | None) -> AppMode | None:
-    modes: dict[str, AppMode] = {
-        "completion": "completion",
-        "chat": "chat",
-        "agent-chat": "agent-chat",
-        "advanced-chat": "advanced-chat",
-        "workflow": "workflow",
-        "agent": "agent",
-    }
-    return modes.get(mode or "")
+    return cast("AppMode", mode) if mode in get_args(AppMode) else None
 
 
 def _find_mode(user: str) -> Flow[AppMode]:

@@ -7,7 +7,6 @@ language model what to give.
 
 from __future__ import annotations
 
-import json
 import keyword
 import re
 import uuid
@@ -33,6 +32,7 @@ from dify_api._calls.attachments import Attachment
 from dify_api._calls.flows import Flow
 from dify_api.endpoints import files
 from dify_api.endpoints.application import UserInputFormItem
+from dify_api.models import JSONObject, from_json_text
 
 FileValue = str | Path | Attachment | files.UploadedFile | Mapping[str, Any]
 """A file input: a public URL, the id of an uploaded file, a `Path` to upload, an `Attachment`,
@@ -227,11 +227,10 @@ def _checkbox(_item: UserInputFormItem, _: object) -> Any:
 
 
 def _json_object(item: UserInputFormItem, _: object) -> Any:
-    parsed = Annotated[dict[str, Any], BeforeValidator(_from_json_text)]
-    schema = _from_json_text(item.json_schema)
+    schema = from_json_text(item.json_schema)
     if isinstance(schema, dict) and schema:
-        return Annotated[parsed, WithJsonSchema({"type": "object", **schema})]
-    return parsed
+        return Annotated[JSONObject, WithJsonSchema({"type": "object", **schema})]
+    return JSONObject
 
 
 def _file(_item: UserInputFormItem, root_dir: str | Path | None) -> Any:
@@ -294,15 +293,6 @@ def _to_number(value: Any) -> Any:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         return value
     raise ValueError("Input should be a number")
-
-
-def _from_json_text(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _empty_to_none(value: Any) -> Any:

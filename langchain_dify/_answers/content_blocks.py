@@ -24,8 +24,6 @@ from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import StreamedText
 from langchain_dify.documents import resources
 
-_BLOCK_OF_TYPE = {"image": "image", "audio": "audio", "video": "video"}
-
 
 class ServerTools:
     """The calls of the app's own agent, as blocks, each as soon as it is known.
@@ -110,7 +108,7 @@ def _citation(resource: RetrieverResource) -> Citation:
 
 
 def _file_block(file: Mapping[str, Any]) -> dict[str, Any]:
-    kind = _BLOCK_OF_TYPE.get(str(file.get("type")), "file")
+    kind = file["type"] if file.get("type") in ("image", "audio", "video") else "file"
     name = str(file.get("id") or file.get("related_id") or file.get("url"))
     url = file.get("url") or file.get("remote_url")
     mime_type = file.get("mime_type") or mimetypes.guess_type(str(file.get("filename")))[0]
