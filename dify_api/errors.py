@@ -138,188 +138,207 @@ class WorkflowPausedError(AnswerError):
 
 
 class StatusError(DifyError):
-    """The server refused the request, by HTTP status or by an `error` event."""
+    """The server refused the request, by HTTP status or by an `error` event.
+
+    Attributes:
+        codes: The codes that mean this class; a class does not take over those of its base.
+        http_status: The HTTP status that means this class where the code is unknown.
+    """
+
+    codes: ClassVar[tuple[str, ...]] = ()
+    http_status: ClassVar[int | None] = None
+
+    def __init_subclass__(
+        cls, *, code: str | tuple[str, ...] = (), http_status: int | None = None
+    ) -> None:
+        super().__init_subclass__()
+        cls.codes = (code,) if isinstance(code, str) else code
+        cls.http_status = http_status
 
 
-class BadRequestError(StatusError):
-    """400. Code `bad_request`, or a code this release does not know."""
+class BadRequestError(StatusError, http_status=400, code="bad_request"):
+    """400: by its own code, or by a code that this release does not know."""
 
 
-class InvalidParamError(BadRequestError):
-    """400 `invalid_param`: inputs, files or parameters that the app does not accept."""
+class InvalidParamError(BadRequestError, code="invalid_param"):
+    """Inputs, files or parameters that the app does not accept."""
 
 
-class BadRequestKeyError(BadRequestError):
-    """400 `bad_request_key_error`: a part of the multipart form is missing."""
+class BadRequestKeyError(BadRequestError, code="bad_request_key_error"):
+    """A part of the multipart form is missing."""
 
 
-class AppUnavailableError(BadRequestError):
-    """400 `app_unavailable`: not published, misconfigured, or of the wrong type."""
+class AppUnavailableError(BadRequestError, code="app_unavailable"):
+    """The app is not published, misconfigured, or of the wrong type."""
 
 
 class WrongAppTypeError(BadRequestError):
-    """400: the endpoint is not one of this type of app."""
+    """The endpoint is not one of this type of app."""
 
 
-class NotChatAppError(WrongAppTypeError):
-    """400 `not_chat_app`."""
+class NotChatAppError(WrongAppTypeError, code="not_chat_app"):
+    """A chat, agent or chatflow app is wanted."""
 
 
-class NotCompletionAppError(WrongAppTypeError):
-    """400 `not_completion_app`."""
+class NotCompletionAppError(WrongAppTypeError, code="not_completion_app"):
+    """A completion app is wanted."""
 
 
-class NotWorkflowAppError(WrongAppTypeError):
-    """400 `not_workflow_app`."""
+class NotWorkflowAppError(WrongAppTypeError, code="not_workflow_app"):
+    """A workflow app is wanted."""
 
 
-class ConversationCompletedError(BadRequestError):
-    """400 `conversation_completed`: start a new conversation."""
+class ConversationCompletedError(BadRequestError, code="conversation_completed"):
+    """The conversation takes no more messages: start a new one."""
 
 
 class ProviderError(BadRequestError):
-    """400: the model behind the app failed."""
+    """The model behind the app failed."""
 
 
-class ProviderNotInitializeError(ProviderError):
-    """400 `provider_not_initialize`: no credentials for the model."""
+class ProviderNotInitializeError(ProviderError, code="provider_not_initialize"):
+    """The model has no credentials."""
 
 
-class ProviderQuotaExceededError(ProviderError):
-    """400 `provider_quota_exceeded`: the hosted model's quota is used up."""
+class ProviderQuotaExceededError(ProviderError, code="provider_quota_exceeded"):
+    """The hosted model's quota is used up."""
 
 
-class ModelCurrentlyNotSupportError(ProviderError):
-    """400 `model_currently_not_support`."""
+class ModelCurrentlyNotSupportError(ProviderError, code="model_currently_not_support"):
+    """The model cannot be used now."""
 
 
-class CompletionRequestError(ProviderError):
-    """400 `completion_request_error`: any failure of the model's provider."""
+class CompletionRequestError(ProviderError, code="completion_request_error"):
+    """Any failure of the model's provider."""
 
 
-class NoFileUploadedError(BadRequestError):
-    """400 `no_file_uploaded`."""
+class NoFileUploadedError(BadRequestError, code="no_file_uploaded"):
+    """The upload holds no file."""
 
 
-class TooManyFilesError(BadRequestError):
-    """400 `too_many_files`."""
+class TooManyFilesError(BadRequestError, code="too_many_files"):
+    """The upload holds more than one file."""
 
 
-class FilenameNotExistsError(BadRequestError):
-    """400 `filename_not_exists_error`."""
+class FilenameNotExistsError(BadRequestError, code="filename_not_exists_error"):
+    """The file of the upload has no name."""
 
 
-class FileExtensionBlockedError(BadRequestError):
-    """400 `file_extension_blocked`."""
+class FileExtensionBlockedError(BadRequestError, code="file_extension_blocked"):
+    """The server takes no files with this extension."""
 
 
-class NoAudioUploadedError(BadRequestError):
-    """400 `no_audio_uploaded`."""
+class NoAudioUploadedError(BadRequestError, code="no_audio_uploaded"):
+    """The upload holds no audio."""
 
 
-class ProviderNotSupportSpeechToTextError(BadRequestError):
-    """400 `provider_not_support_speech_to_text`."""
+class ProviderNotSupportSpeechToTextError(
+    BadRequestError, code="provider_not_support_speech_to_text"
+):
+    """The model's provider has no speech to text."""
 
 
-class SpeechToTextDisabledError(BadRequestError):
-    """400 `speech_to_text_disabled` (1.16.0; before `invalid_param`)."""
+class SpeechToTextDisabledError(BadRequestError, code="speech_to_text_disabled"):
+    """The app has speech to text off (1.16.0; before `invalid_param`)."""
 
 
-class DatasetNotInitializedError(BadRequestError):
-    """400 `dataset_not_initialized`."""
+class DatasetNotInitializedError(BadRequestError, code="dataset_not_initialized"):
+    """The knowledge base is not indexed yet."""
 
 
-class InvalidFormDataError(BadRequestError):
-    """400 `invalid_form_data`: a human input form was filled wrongly."""
+class InvalidFormDataError(BadRequestError, code="invalid_form_data"):
+    """A human input form was filled wrongly."""
 
 
-class AgentNotPublishedError(BadRequestError):
-    """400 `agent_not_published`."""
+class AgentNotPublishedError(BadRequestError, code="agent_not_published"):
+    """The agent was never published."""
 
 
-class UnauthorizedError(StatusError):
-    """401 `unauthorized`: the API key is missing, wrong, or of the wrong kind."""
+class UnauthorizedError(StatusError, http_status=401, code="unauthorized"):
+    """The API key is missing, wrong, or of the wrong kind."""
 
 
-class ForbiddenError(StatusError):
-    """403 `forbidden`: the app's API is off, or the knowledge base is out of bounds."""
+class ForbiddenError(StatusError, http_status=403, code="forbidden"):
+    """The app's API is off, or the knowledge base is out of bounds."""
 
 
-class FileAccessDeniedError(ForbiddenError):
-    """403 `file_access_denied`."""
+class FileAccessDeniedError(ForbiddenError, code="file_access_denied"):
+    """The file belongs to another app or user."""
 
 
-class WorkflowVersionExecutionNotAllowedError(ForbiddenError):
-    """403 `workflow_version_execution_not_allowed`: the plan does not allow pinned versions."""
+class WorkflowVersionExecutionNotAllowedError(
+    ForbiddenError, code="workflow_version_execution_not_allowed"
+):
+    """The plan does not allow pinned versions."""
 
 
-class NotFoundError(StatusError):
-    """404 `not_found`: an unknown conversation, message, run, dataset or path."""
+class NotFoundError(StatusError, http_status=404, code="not_found"):
+    """An unknown conversation, message, run, dataset or path."""
 
 
 class ConversationNotFoundError(NotFoundError):
-    """404 "Conversation Not Exists.": deleted, or another user's or app's."""
+    """ "Conversation Not Exists.": deleted, or another user's or app's."""
 
 
-class UploadFileNotFoundError(NotFoundError):
-    """404 `file_not_found`."""
+class UploadFileNotFoundError(NotFoundError, code="file_not_found"):
+    """An unknown uploaded file."""
 
 
-class EndUserNotFoundError(NotFoundError):
-    """404 `end_user_not_found`."""
+class EndUserNotFoundError(NotFoundError, code="end_user_not_found"):
+    """An unknown end user."""
 
 
-class MethodNotAllowedError(StatusError):
-    """405 `method_not_allowed`."""
+class MethodNotAllowedError(StatusError, http_status=405, code="method_not_allowed"):
+    """The path has no such method."""
 
 
-class NotAcceptableError(StatusError):
-    """406 `not_acceptable`."""
+class NotAcceptableError(StatusError, http_status=406, code="not_acceptable"):
+    """The server cannot answer in the form asked for."""
 
 
-class PreconditionFailedError(StatusError):
-    """412: a human input form that can no longer be submitted."""
+class PreconditionFailedError(StatusError, http_status=412):
+    """A human input form that can no longer be submitted."""
 
 
-class HumanInputFormSubmittedError(PreconditionFailedError):
-    """412 `human_input_form_submitted`."""
+class HumanInputFormSubmittedError(PreconditionFailedError, code="human_input_form_submitted"):
+    """The form was submitted before."""
 
 
-class HumanInputFormExpiredError(PreconditionFailedError):
-    """412 `human_input_form_expired`."""
+class HumanInputFormExpiredError(PreconditionFailedError, code="human_input_form_expired"):
+    """The form was not submitted in time."""
 
 
-class PayloadTooLargeError(StatusError):
-    """413: more bytes than the server or a proxy takes."""
+class PayloadTooLargeError(StatusError, http_status=413):
+    """More bytes than the server or a proxy takes."""
 
 
-class FileTooLargeError(PayloadTooLargeError):
-    """413 `file_too_large`."""
+class FileTooLargeError(PayloadTooLargeError, code="file_too_large"):
+    """The file is larger than the server takes."""
 
 
-class AudioTooLargeError(PayloadTooLargeError):
-    """413 `audio_too_large`."""
+class AudioTooLargeError(PayloadTooLargeError, code="audio_too_large"):
+    """The audio is larger than the server takes."""
 
 
-class UnsupportedMediaTypeError(StatusError):
-    """415 `unsupported_media_type`."""
+class UnsupportedMediaTypeError(StatusError, http_status=415, code="unsupported_media_type"):
+    """A body of a content type that the server does not read."""
 
 
-class UnsupportedFileTypeError(UnsupportedMediaTypeError):
-    """415 `unsupported_file_type`."""
+class UnsupportedFileTypeError(UnsupportedMediaTypeError, code="unsupported_file_type"):
+    """A file of a type that the server does not take."""
 
 
-class UnsupportedAudioTypeError(UnsupportedMediaTypeError):
-    """415 `unsupported_audio_type`."""
+class UnsupportedAudioTypeError(UnsupportedMediaTypeError, code="unsupported_audio_type"):
+    """Audio of a type that the server does not take."""
 
 
-class RateLimitError(StatusError):
-    """429 `rate_limit_error`: a quota of the workspace or of the model's provider."""
+class RateLimitError(StatusError, http_status=429, code="rate_limit_error"):
+    """A quota of the workspace or of the model's provider."""
 
     always_retryable = True
 
 
-class TooManyRequestsError(RateLimitError):
+class TooManyRequestsError(RateLimitError, code="too_many_requests"):
     """The app's limit of concurrent requests.
 
     429 `too_many_requests` by the reference; 400 `invalid_param` "Too many requests..." on every
@@ -333,25 +352,25 @@ class ServerError(StatusError):
     always_retryable = True
 
 
-class InternalServerError(ServerError):
-    """500 `internal_server_error` or `unknown`."""
+class InternalServerError(ServerError, code=("internal_server_error", "unknown")):
+    """The server failed in a way that it has no name for."""
 
 
 class StorageError(ServerError):
-    """503 of the file storage."""
+    """The file storage failed."""
 
 
-class S3ConnectionFailedError(StorageError):
-    """503 `s3_connection_failed`."""
+class S3ConnectionFailedError(StorageError, code="s3_connection_failed"):
+    """The file storage is out of reach."""
 
 
-class S3PermissionDeniedError(StorageError):
-    """503 `s3_permission_denied`."""
+class S3PermissionDeniedError(StorageError, code="s3_permission_denied"):
+    """The file storage refuses the server."""
 
 
-class S3FileTooLargeError(StorageError):
-    """503 `s3_file_too_large`."""
+class S3FileTooLargeError(StorageError, code="s3_file_too_large"):
+    """The file is larger than the storage takes."""
 
 
-class RunCancelledError(StatusError):
-    """`run_cancelled`: a New Agent's run was cancelled on the server (1.16.0)."""
+class RunCancelledError(StatusError, code="run_cancelled"):
+    """A New Agent's run was cancelled on the server (1.16.0)."""

@@ -18,18 +18,19 @@ from langchain_core import exceptions
 from dify_api import errors
 from dify_api.errors import DifyError
 
-_MEANINGS: tuple[tuple[type[DifyError], str], ...] = (
-    (errors.RequestTimeoutError, "ModelTimeoutError"),
-    (errors.ConnectionFailedError, "ModelConnectionError"),
-    (errors.StreamInterruptedError, "ModelConnectionError"),
-    (errors.UnauthorizedError, "ModelAuthenticationError"),
-    (errors.ForbiddenError, "ModelPermissionDeniedError"),
-    (errors.NotFoundError, "ModelNotFoundError"),
-    (errors.RateLimitError, "ModelRateLimitError"),
-    (errors.ServerError, "ModelAPIError"),
-    (errors.StatusError, "ModelInvalidRequestError"),
-)
-"""First match counts. Names, for older releases of langchain-core lack the classes."""
+_MEANINGS: dict[type, str] = {
+    errors.DifyError: "ModelError",
+    errors.ConnectionFailedError: "ModelConnectionError",
+    errors.RequestTimeoutError: "ModelTimeoutError",
+    errors.StreamInterruptedError: "ModelConnectionError",
+    errors.StatusError: "ModelInvalidRequestError",
+    errors.UnauthorizedError: "ModelAuthenticationError",
+    errors.ForbiddenError: "ModelPermissionDeniedError",
+    errors.NotFoundError: "ModelNotFoundError",
+    errors.RateLimitError: "ModelRateLimitError",
+    errors.ServerError: "ModelAPIError",
+}
+"""An error means what its nearest base here does. Names: older langchain-cores lack the classes."""
 
 _CONTEXT_OVERFLOW = re.compile(
     r"context[_ ]length|context window|maximum context|too many tokens|exceeds? the .*token",
@@ -61,14 +62,11 @@ def as_model_error(error: DifyError) -> DifyError:
 
 
 def _meaning(error: DifyError) -> type[Exception] | None:
+    names = [_MEANINGS[kind] for kind in type(error).__mro__ if kind in _MEANINGS]
     if isinstance(error, errors.StatusError) and _CONTEXT_OVERFLOW.search(error.message or ""):
-        overflow = getattr(exceptions, "ContextOverflowError", None)
-        if overflow is not None:
-            return cast("type[Exception]", overflow)
-    for kind, name in _MEANINGS:
-        if isinstance(error, kind):
-            return cast("type[Exception] | None", getattr(exceptions, name, None))
-    return getattr(exceptions, "ModelError", None)
+        names.insert(0, "ContextOverflowError")
+    known = (getattr(exceptions, name, None) for name in names)
+    return next((meaning for meaning in known if meaning is not None), None)
 
 
 _classes: dict[tuple[type[DifyError], type[Exception]], type[DifyError]] = {}

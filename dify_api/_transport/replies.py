@@ -16,72 +16,17 @@ from types import NoneType
 from typing import Any, TypeVar, cast
 
 from dify_api import errors
+from dify_api._class_tree import class_tree
 from dify_api.errors import DifyError, StatusError
 from dify_api.models import decode
 from dify_api.operation import Operation
 
 T = TypeVar("T")
 
-_BY_CODE: dict[str, type[StatusError]] = {
-    "bad_request": errors.BadRequestError,
-    "invalid_param": errors.InvalidParamError,
-    "bad_request_key_error": errors.BadRequestKeyError,
-    "app_unavailable": errors.AppUnavailableError,
-    "not_chat_app": errors.NotChatAppError,
-    "not_completion_app": errors.NotCompletionAppError,
-    "not_workflow_app": errors.NotWorkflowAppError,
-    "conversation_completed": errors.ConversationCompletedError,
-    "provider_not_initialize": errors.ProviderNotInitializeError,
-    "provider_quota_exceeded": errors.ProviderQuotaExceededError,
-    "model_currently_not_support": errors.ModelCurrentlyNotSupportError,
-    "completion_request_error": errors.CompletionRequestError,
-    "no_file_uploaded": errors.NoFileUploadedError,
-    "too_many_files": errors.TooManyFilesError,
-    "filename_not_exists_error": errors.FilenameNotExistsError,
-    "file_extension_blocked": errors.FileExtensionBlockedError,
-    "no_audio_uploaded": errors.NoAudioUploadedError,
-    "provider_not_support_speech_to_text": errors.ProviderNotSupportSpeechToTextError,
-    "speech_to_text_disabled": errors.SpeechToTextDisabledError,
-    "dataset_not_initialized": errors.DatasetNotInitializedError,
-    "invalid_form_data": errors.InvalidFormDataError,
-    "agent_not_published": errors.AgentNotPublishedError,
-    "unauthorized": errors.UnauthorizedError,
-    "forbidden": errors.ForbiddenError,
-    "file_access_denied": errors.FileAccessDeniedError,
-    "workflow_version_execution_not_allowed": errors.WorkflowVersionExecutionNotAllowedError,
-    "not_found": errors.NotFoundError,
-    "file_not_found": errors.UploadFileNotFoundError,
-    "end_user_not_found": errors.EndUserNotFoundError,
-    "method_not_allowed": errors.MethodNotAllowedError,
-    "not_acceptable": errors.NotAcceptableError,
-    "human_input_form_submitted": errors.HumanInputFormSubmittedError,
-    "human_input_form_expired": errors.HumanInputFormExpiredError,
-    "file_too_large": errors.FileTooLargeError,
-    "audio_too_large": errors.AudioTooLargeError,
-    "unsupported_media_type": errors.UnsupportedMediaTypeError,
-    "unsupported_file_type": errors.UnsupportedFileTypeError,
-    "unsupported_audio_type": errors.UnsupportedAudioTypeError,
-    "rate_limit_error": errors.RateLimitError,
-    "too_many_requests": errors.TooManyRequestsError,
-    "internal_server_error": errors.InternalServerError,
-    "unknown": errors.InternalServerError,
-    "s3_connection_failed": errors.S3ConnectionFailedError,
-    "s3_permission_denied": errors.S3PermissionDeniedError,
-    "s3_file_too_large": errors.S3FileTooLargeError,
-    "run_cancelled": errors.RunCancelledError,
-}
-
-_BY_STATUS: dict[int, type[StatusError]] = {
-    400: errors.BadRequestError,
-    401: errors.UnauthorizedError,
-    403: errors.ForbiddenError,
-    404: errors.NotFoundError,
-    405: errors.MethodNotAllowedError,
-    406: errors.NotAcceptableError,
-    412: errors.PreconditionFailedError,
-    413: errors.PayloadTooLargeError,
-    415: errors.UnsupportedMediaTypeError,
-    429: errors.RateLimitError,
+_KINDS = list(class_tree(StatusError))
+_BY_CODE = {code: kind for kind in _KINDS for code in kind.codes}
+_BY_STATUS: dict[int | None, type[StatusError]] = {
+    kind.http_status: kind for kind in _KINDS if kind.http_status
 }
 
 
@@ -158,7 +103,7 @@ def error_from_code(
     retry_after: float | None = None,
 ) -> StatusError:
     """The error of a `code`, as sent in a body or in an `error` event."""
-    kind = _BY_CODE.get(code or "") or _BY_STATUS.get(status or 0)
+    kind = _BY_CODE.get(code or "") or _BY_STATUS.get(status)
     if kind is None:
         kind = errors.ServerError if (status or 0) >= 500 else StatusError
     if message.startswith("Too many requests"):

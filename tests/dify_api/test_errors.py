@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from dify_api import errors
+from dify_api._class_tree import class_tree
 from dify_api._transport.replies import error_from_code, error_from_reply
 from dify_api.answers.answer import Answer
 
@@ -141,3 +142,11 @@ def test_errors_survive_pickling_with_all_they_carry() -> None:
     assert str(copy) == str(error)
     assert copy.answer.text == "half"
     assert (copy.workflow_run_id, copy.code, copy.status) == ("r1", "c", 1)
+
+
+def test_a_code_and_a_status_mean_one_class_each() -> None:
+    kinds = list(class_tree(errors.StatusError))
+    codes = [code for kind in kinds for code in kind.codes]
+    statuses = [kind.http_status for kind in kinds if kind.http_status]
+    assert len(codes) == len(set(codes)) > len(CODES)
+    assert len(statuses) == len(set(statuses)) == 10
