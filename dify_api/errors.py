@@ -277,7 +277,7 @@ class NotFoundError(StatusError, http_status=404, code="not_found"):
 
 
 class ConversationNotFoundError(NotFoundError):
-    """ "Conversation Not Exists.": deleted, or another user's or app's."""
+    """The conversation was deleted, or is another user's or app's."""
 
 
 class UploadFileNotFoundError(NotFoundError, code="file_not_found"):

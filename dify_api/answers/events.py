@@ -2,209 +2,35 @@
 
 Field lists are those of releases 0.3.0 to 1.16.0 together. All fields have defaults, unknown
 fields are kept (`event.model_extra`), and an event of no known name becomes an `UnknownEvent`.
-A new event is one class in `message_events` or `workflow_events` and one name in `_Known`.
+A new event is one class in `message_events` or `workflow_events`: whatever there names its `event` is
+read from streams and public here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from dify_api.answers.message_events import (
-    AgentMessageEvent as AgentMessageEvent,
-)
-from dify_api.answers.message_events import (
-    AgentThoughtEvent as AgentThoughtEvent,
-)
-from dify_api.answers.message_events import (
-    AnnotationEvent as AnnotationEvent,
-)
-from dify_api.answers.message_events import (
-    AnswerMetadata as AnswerMetadata,
-)
-from dify_api.answers.message_events import (
-    ErrorEvent as ErrorEvent,
-)
-from dify_api.answers.message_events import (
-    Event as Event,
-)
-from dify_api.answers.message_events import (
-    MessageEndEvent as MessageEndEvent,
-)
-from dify_api.answers.message_events import (
-    MessageEvent as MessageEvent,
-)
-from dify_api.answers.message_events import (
-    MessageFileEvent as MessageFileEvent,
-)
-from dify_api.answers.message_events import (
-    MessageReplaceEvent as MessageReplaceEvent,
-)
-from dify_api.answers.message_events import (
-    PingEvent as PingEvent,
-)
-from dify_api.answers.message_events import (
-    ReasoningChunk as ReasoningChunk,
-)
-from dify_api.answers.message_events import (
-    ReasoningChunkEvent as ReasoningChunkEvent,
-)
-from dify_api.answers.message_events import (
-    TextChunk as TextChunk,
-)
-from dify_api.answers.message_events import (
-    TextChunkEvent as TextChunkEvent,
-)
-from dify_api.answers.message_events import (
-    TextReplaceEvent as TextReplaceEvent,
-)
-from dify_api.answers.message_events import (
-    TTSMessageEndEvent as TTSMessageEndEvent,
-)
-from dify_api.answers.message_events import (
-    TTSMessageEvent as TTSMessageEvent,
-)
-from dify_api.answers.message_events import (
-    UnknownEvent as UnknownEvent,
-)
-from dify_api.answers.message_events import (
-    WarningEvent as WarningEvent,
-)
-from dify_api.answers.workflow_events import (
-    AgentLog as AgentLog,
-)
-from dify_api.answers.workflow_events import (
-    AgentLogEvent as AgentLogEvent,
-)
-from dify_api.answers.workflow_events import (
-    ContainerExecution as ContainerExecution,
-)
-from dify_api.answers.workflow_events import (
-    HumanInputForm as HumanInputForm,
-)
-from dify_api.answers.workflow_events import (
-    HumanInputFormFilled as HumanInputFormFilled,
-)
-from dify_api.answers.workflow_events import (
-    HumanInputFormFilledEvent as HumanInputFormFilledEvent,
-)
-from dify_api.answers.workflow_events import (
-    HumanInputFormTimeout as HumanInputFormTimeout,
-)
-from dify_api.answers.workflow_events import (
-    HumanInputFormTimeoutEvent as HumanInputFormTimeoutEvent,
-)
-from dify_api.answers.workflow_events import (
-    HumanInputRequiredEvent as HumanInputRequiredEvent,
-)
-from dify_api.answers.workflow_events import (
-    IterationCompletedEvent as IterationCompletedEvent,
-)
-from dify_api.answers.workflow_events import (
-    IterationNextEvent as IterationNextEvent,
-)
-from dify_api.answers.workflow_events import (
-    IterationStartedEvent as IterationStartedEvent,
-)
-from dify_api.answers.workflow_events import (
-    LoopCompletedEvent as LoopCompletedEvent,
-)
-from dify_api.answers.workflow_events import (
-    LoopNextEvent as LoopNextEvent,
-)
-from dify_api.answers.workflow_events import (
-    LoopStartedEvent as LoopStartedEvent,
-)
-from dify_api.answers.workflow_events import (
-    NodeExecution as NodeExecution,
-)
-from dify_api.answers.workflow_events import (
-    NodeFinishedEvent as NodeFinishedEvent,
-)
-from dify_api.answers.workflow_events import (
-    NodeRetryEvent as NodeRetryEvent,
-)
-from dify_api.answers.workflow_events import (
-    NodeStartedEvent as NodeStartedEvent,
-)
-from dify_api.answers.workflow_events import (
-    ParallelBranch as ParallelBranch,
-)
-from dify_api.answers.workflow_events import (
-    ParallelBranchFinishedEvent as ParallelBranchFinishedEvent,
-)
-from dify_api.answers.workflow_events import (
-    ParallelBranchStartedEvent as ParallelBranchStartedEvent,
-)
-from dify_api.answers.workflow_events import (
-    WorkflowEvent as WorkflowEvent,
-)
-from dify_api.answers.workflow_events import (
-    WorkflowFinished as WorkflowFinished,
-)
-from dify_api.answers.workflow_events import (
-    WorkflowFinishedEvent as WorkflowFinishedEvent,
-)
-from dify_api.answers.workflow_events import (
-    WorkflowPaused as WorkflowPaused,
-)
-from dify_api.answers.workflow_events import (
-    WorkflowPausedEvent as WorkflowPausedEvent,
-)
-from dify_api.answers.workflow_events import (
-    WorkflowStarted as WorkflowStarted,
-)
-from dify_api.answers.workflow_events import (
-    WorkflowStartedEvent as WorkflowStartedEvent,
-)
+from dify_api._class_tree import class_tree
+from dify_api.answers.message_events import *  # noqa: F403 - public here under its own name
+from dify_api.answers.message_events import Event, PingEvent, UnknownEvent
+from dify_api.answers.workflow_events import *  # noqa: F403 - and loaded, for the class tree
 from dify_api.models import decode
 
-_Known = Annotated[
-    PingEvent
-    | WarningEvent
-    | ErrorEvent
-    | MessageEvent
-    | AgentMessageEvent
-    | MessageFileEvent
-    | AnnotationEvent
-    | MessageReplaceEvent
-    | TextChunkEvent
-    | TextReplaceEvent
-    | ReasoningChunkEvent
-    | AgentThoughtEvent
-    | MessageEndEvent
-    | TTSMessageEvent
-    | TTSMessageEndEvent
-    | WorkflowStartedEvent
-    | NodeStartedEvent
-    | NodeFinishedEvent
-    | NodeRetryEvent
-    | IterationStartedEvent
-    | IterationNextEvent
-    | IterationCompletedEvent
-    | LoopStartedEvent
-    | LoopNextEvent
-    | LoopCompletedEvent
-    | ParallelBranchStartedEvent
-    | ParallelBranchFinishedEvent
-    | AgentLogEvent
-    | WorkflowFinishedEvent
-    | HumanInputRequiredEvent
-    | HumanInputFormFilledEvent
-    | HumanInputFormTimeoutEvent
-    | WorkflowPausedEvent,
-    Field(discriminator="event"),
-]
-_known: TypeAdapter[Event] = TypeAdapter(_Known)
-_validate_json = _known.validator.validate_json
 _classes: dict[str, type[Event]] = {
-    str(kind.model_fields["event"].default): kind
-    for kind in (*Event.__subclasses__(), *WorkflowEvent.__subclasses__())
+    kind.model_fields["event"].default: kind
+    for kind in class_tree(Event)
     if kind.model_fields["event"].default
 }
+_known: TypeAdapter[Event] = TypeAdapter(
+    Annotated[reduce(or_, _classes.values()), Field(discriminator="event")]  # type: ignore[arg-type]  # a union made at run time
+)
+_validate_json = _known.validator.validate_json
 
 
 def parse_event(name: str, data: bytes) -> Event | None:
