@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 import typing
 import uuid
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
-from dify_api import (
-    annotations,
-    application,
-    audio,
-    chat,
-    completion,
-    conversations,
-    end_users,
-    feedback,
-    files,
-    human_input,
-    knowledge,
-    messages,
-    workflows,
-)
+from dify_api import endpoints
 from dify_api.operation import Operation
 
-MODULES: list[ModuleType] = [
-    annotations,
-    application,
-    audio,
-    chat,
-    completion,
-    conversations,
-    end_users,
-    feedback,
-    files,
-    human_input,
-    knowledge,
-    messages,
-    workflows,
+MODULES = [
+    importlib.import_module(f"{endpoints.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(endpoints.__path__)
 ]
-
 
 SAMPLES: dict[str, Any] = {
     "action": "enable",
