@@ -66,8 +66,7 @@ class _Client:
 
     def _stop_request(self, operation: Operation[Answer], task_id: str) -> Operation[None]:
         stop_path = cast("str", operation.stop_path).format(task_id=task_id)
-        user = (operation.json or {}).get("user")
-        return Operation("POST", stop_path, NoneType, json={"user": user}, repeatable=True)
+        return Operation("POST", stop_path, NoneType, json={}, user=operation.user, repeatable=True)
 
 
 class DifyClient(_Client):

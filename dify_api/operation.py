@@ -42,6 +42,9 @@ class Operation(Generic[T_co]):
         json: JSON body; None for no body.
         form: Fields of a multipart form beside `file`.
         file: The file of a multipart form.
+        user: The end user in whose name it is made; None for calls that have none.
+        conversation_id: The conversation that it is a turn of, or lists; None for a new one
+            and for calls that name it in their path.
         repeatable: Whether repeating the call changes nothing, so that it may be retried.
         generates: Whether the reply is an answer, streamed or not.
         stop_path: Path that stops the generation, with "{task_id}" in it; None if leaving
@@ -59,6 +62,8 @@ class Operation(Generic[T_co]):
     json: Mapping[str, Any] | None = None
     form: Mapping[str, str] | None = None
     file: FilePart | None = None
+    user: str | None = field(default=None, repr=False)
+    conversation_id: str | None = None
     repeatable: bool = False
     generates: bool = False
     stop_path: str | None = None
@@ -69,6 +74,15 @@ class Operation(Generic[T_co]):
     def name(self) -> str:
         """Method and path, as errors show them."""
         return f"{self.method} {self.path}"
+
+    def as_sent(self) -> Operation[T_co]:
+        """The same with `user` and `conversation_id` in the form, the JSON body or the query."""
+        names = without_none({"user": self.user, "conversation_id": self.conversation_id})
+        if self.form is not None:
+            return replace(self, form={**self.form, **names})
+        if self.json is not None:
+            return replace(self, json={**self.json, **names})
+        return replace(self, query={**self.query, **names})
 
     def as_older(self) -> Operation[T_co]:
         """The same for an older server: by `older_method`."""

@@ -31,6 +31,7 @@ def request_arguments(
     connection: DifyConnection, operation: Operation[object], timeout: httpx.Timeout
 ) -> RequestArguments:
     """The arguments of `httpx.Client.build_request` for an operation."""
+    operation = operation.as_sent()
     headers = httpx.Headers(
         {
             "Accept-Encoding": "identity",  # gzip would hold streams back

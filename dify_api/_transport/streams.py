@@ -32,8 +32,7 @@ class _Stream:
         self._operation = operation
         self._app = app
         self._limit = progress_timeout
-        conversation_id = (operation.json or {}).get("conversation_id")
-        self._turn = (app, str(conversation_id)) if conversation_id else None
+        self._turn = (app, operation.conversation_id) if operation.conversation_id else None
         self._began = 0.0
         self._reader = AnswerReader(operation.name, progress_timeout)
         self._ended = False  # by the server

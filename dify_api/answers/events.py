@@ -2,8 +2,8 @@
 
 Field lists are those of releases 0.3.0 to 1.16.0 together. All fields have defaults, unknown
 fields are kept (`event.model_extra`), and an event of no known name becomes an `UnknownEvent`.
-A new event is one class in `message_events` or `workflow_events`: whatever there names its `event` is
-read from streams and public here.
+A new event is one class in `message_events` or `workflow_events`: each class there that names
+its `event` is read from streams, and is public here.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def to_text(
         "POST",
         "/audio-to-text",
         Transcript,
-        form={"user": user},
+        form={},
+        user=user,
         file=file_part(part.content, part.name, wanted),
     )
 
@@ -85,5 +86,6 @@ def to_speech(
         "POST",
         "/text-to-audio",
         bytes,
-        json=without_none({"message_id": message_id, "text": text, "voice": voice, "user": user}),
+        json=without_none({"message_id": message_id, "text": text, "voice": voice}),
+        user=user,
     )

@@ -67,14 +67,14 @@ def send_message(
                 "inputs": dict(inputs or {}),
                 "query": query,
                 "response_mode": response_mode,
-                "user": user,
-                "conversation_id": conversation_id,
                 "files": list(files) if files else None,
                 "auto_generate_name": auto_generate_name,
                 "workflow_id": workflow_id,
                 "trace_id": trace_id,
             }
         ),
+        user=user,
+        conversation_id=conversation_id,
         generates=True,
         stop_path="/chat-messages/{task_id}/stop",
     )
@@ -94,7 +94,8 @@ def stop(task_id: str, *, user: str) -> Operation[None]:
         "POST",
         path("/chat-messages/{}/stop", task_id),
         NoneType,
-        json={"user": user},
+        json={},
+        user=user,
         repeatable=True,
     )
 
@@ -122,5 +123,5 @@ def suggested_questions(message_id: str, *, user: str) -> Operation[SuggestedQue
         "GET",
         path("/messages/{}/suggested", message_id),
         SuggestedQuestions,
-        query={"user": user},
+        user=user,
     )

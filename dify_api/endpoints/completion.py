@@ -47,11 +47,11 @@ def send_message(
                 "inputs": dict(inputs),
                 "query": query,
                 "response_mode": response_mode,
-                "user": user,
                 "files": list(files) if files else None,
                 "trace_id": trace_id,
             }
         ),
+        user=user,
         generates=True,
         stop_path="/completion-messages/{task_id}/stop",
     )
@@ -69,6 +69,7 @@ def stop(task_id: str, *, user: str) -> Operation[None]:
         "POST",
         path("/completion-messages/{}/stop", task_id),
         NoneType,
-        json={"user": user},
+        json={},
+        user=user,
         repeatable=True,
     )

@@ -94,7 +94,8 @@ def list_conversations(
         "GET",
         "/conversations",
         Page[Conversation],
-        query={"user": user, "last_id": last_id, "limit": limit, "sort_by": sort_by},
+        query={"last_id": last_id, "limit": limit, "sort_by": sort_by},
+        user=user,
         repeatable=True,
         page="last_id",
     )
@@ -112,7 +113,8 @@ def delete(conversation_id: str, *, user: str) -> Operation[None]:
         "DELETE",
         _path("/conversations/{}", conversation_id, user),
         NoneType,
-        json={"user": user},
+        json={},
+        user=user,
     )
 
 
@@ -137,7 +139,8 @@ def rename(
         "POST",
         _path("/conversations/{}/name", conversation_id, user),
         Conversation,
-        json=without_none({"name": name, "auto_generate": auto_generate, "user": user}),
+        json=without_none({"name": name, "auto_generate": auto_generate}),
+        user=user,
         repeatable=not auto_generate,
     )
 
@@ -169,12 +172,8 @@ def variables(
         "GET",
         _path("/conversations/{}/variables", conversation_id, user),
         Page[ConversationVariable],
-        query={
-            "user": user,
-            "last_id": last_id,
-            "limit": limit,
-            "variable_name": variable_name,
-        },
+        query={"last_id": last_id, "limit": limit, "variable_name": variable_name},
+        user=user,
         repeatable=True,
         page="last_id",
     )
@@ -201,7 +200,8 @@ def update_variable(
         "PUT",
         _path("/conversations/{}/variables/{}", conversation_id, user, variable_id),
         ConversationVariable,
-        json={"value": value, "user": user},
+        json={"value": value},
+        user=user,
         repeatable=True,
     )
 

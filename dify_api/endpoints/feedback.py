@@ -51,11 +51,16 @@ def create(
     """
     require_uuid(message_id, "message_id")
     require(user, "user", "name the end user who sent the message")
-    body: dict[str, Any] = {"rating": rating, "user": user}
+    body: dict[str, Any] = {"rating": rating}
     if content is not None:
         body["content"] = content
     return Operation(
-        "POST", path("/messages/{}/feedbacks", message_id), NoneType, json=body, repeatable=True
+        "POST",
+        path("/messages/{}/feedbacks", message_id),
+        NoneType,
+        json=body,
+        user=user,
+        repeatable=True,
     )
 
 

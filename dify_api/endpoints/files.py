@@ -72,7 +72,8 @@ def upload(
         "POST",
         "/files/upload",
         UploadedFile,
-        form={"user": user},
+        form={},
+        user=user,
         file=file_part(file, name, mime_type),
     )
 
@@ -96,7 +97,8 @@ def preview(file_id: str, *, user: str, as_attachment: bool = False) -> Operatio
         "GET",
         path("/files/{}/preview", file_id),
         bytes,
-        query={"as_attachment": as_attachment, "user": user},
+        query={"as_attachment": as_attachment},
+        user=user,
         repeatable=True,
     )
 

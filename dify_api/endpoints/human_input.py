@@ -103,8 +103,8 @@ def submit(
     """
     require(action, "action", "choose one of the form's user_actions by its id")
     require(user, "user", "name the end user who fills the form")
-    body = {"inputs": dict(inputs), "action": action, "user": user}
-    return Operation("POST", _path(form_token), NoneType, json=body)
+    body = {"inputs": dict(inputs), "action": action}
+    return Operation("POST", _path(form_token), NoneType, json=body, user=user)
 
 
 def _path(form_token: str) -> str:

@@ -103,12 +103,9 @@ def list_messages(
         "GET",
         "/messages",
         Page[Message],
-        query={
-            "conversation_id": conversation_id,
-            "user": user,
-            "first_id": first_id,
-            "limit": limit,
-        },
+        query={"first_id": first_id, "limit": limit},
+        user=user,
+        conversation_id=conversation_id,
         repeatable=True,
         page="first_id",
     )

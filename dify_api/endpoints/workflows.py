@@ -150,11 +150,11 @@ def _run(
             {
                 "inputs": dict(inputs),
                 "response_mode": response_mode,
-                "user": user,
                 "files": list(files) if files else None,
                 "trace_id": trace_id,
             }
         ),
+        user=user,
         generates=True,
         stop_path="/workflows/tasks/{task_id}/stop",
     )
@@ -174,7 +174,8 @@ def stop(task_id: str, *, user: str) -> Operation[None]:
         "POST",
         path("/workflows/tasks/{}/stop", task_id),
         NoneType,
-        json={"user": user},
+        json={},
+        user=user,
         repeatable=True,
     )
 
@@ -274,10 +275,10 @@ def events(
         path("/workflow/{}/events", workflow_run_id),
         Answer,
         query={
-            "user": user,
             "include_state_snapshot": include_state_snapshot or None,
             "continue_on_pause": continue_on_pause or None,
         },
+        user=user,
         repeatable=True,
         generates=True,
     )

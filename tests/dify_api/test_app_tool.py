@@ -224,7 +224,7 @@ def test_hidden_variable_is_no_argument_but_can_be_fixed() -> None:
     assert operation.path == "/chat-messages"
     assert operation.json["query"] == "Hi"
     assert operation.json["inputs"] == {"name": "Ann", "tone": "cold", "secret": "s"}
-    assert "conversation_id" not in operation.json
+    assert operation.conversation_id is None
     assert operation.json["auto_generate_name"] is False
 
 
@@ -408,11 +408,7 @@ def test_files_that_are_uploaded(tmp_path: Path) -> None:
     wanted = {"type": "image", "transfer_method": "local_file", "upload_file_id": FILE_ID}
 
     inputs, [upload] = inputs_of(FILE, picture, uploaded)
-    assert (upload.path, upload.form, upload.file.name) == (
-        "/files/upload",
-        {"user": "ann"},
-        "saturn.png",
-    )
+    assert (upload.path, upload.user, upload.file.name) == ("/files/upload", "ann", "saturn.png")
     assert inputs["doc"] == wanted
     attachment = Attachment("image", content=b"png", mime_type="image/png")
     assert inputs_of(FILE, attachment, uploaded)[0]["doc"] == wanted

@@ -16,6 +16,7 @@ from dify_api import (
     completion,
     conversations,
     end_users,
+    events,
     feedback,
     files,
     human_input,
@@ -24,6 +25,7 @@ from dify_api import (
     workflows,
 )
 from dify_api import annotations as app_annotations
+from dify_api.answers.events import MessageEvent
 from dify_api.endpoints.annotations import Annotation, AnnotationReplyJob
 from dify_api.endpoints.application import Info, Meta, Parameters, Site
 from dify_api.endpoints.audio import Transcript
@@ -86,3 +88,14 @@ async def with_an_async_client(client: AsyncDifyClient) -> None:
     assert_type(client.iterate(variables), AsyncIterator[ConversationVariable])
     preview = client.stream_bytes(files.preview("id", user="ann"))
     assert_type(preview, AsyncIterator[bytes])
+
+
+def with_events(client: DifyClient) -> None:
+    with client.stream(chat.send_message("Hello", user="ann")) as stream:
+        for event in stream:
+            assert_type(event, events.Event)
+            if isinstance(event, events.MessageEvent):
+                assert_type(event, MessageEvent)
+                assert_type(event.answer, str)
+            elif isinstance(event, events.WorkflowFinishedEvent):
+                assert_type(event.data, events.WorkflowFinished)
