@@ -12,9 +12,9 @@ import httpx
 from pydantic import SecretStr
 from typing_extensions import Self, Unpack
 
+from dify_api._replies import error_from_reply, is_json, result_from_reply
 from dify_api._transport.failures import connection_errors
 from dify_api._transport.pools import shared_async_client, shared_client
-from dify_api._transport.replies import error_from_reply, is_json, result_from_reply
 from dify_api._transport.requests import authorize, request_arguments
 from dify_api._transport.retry import async_retrying, retrying
 from dify_api._transport.streams import AsyncEventStream, EventStream

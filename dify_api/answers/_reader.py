@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dify_api import errors
-from dify_api._transport.replies import error_from_code
+from dify_api._replies import error_from_code
 from dify_api.answers._sse import SSEDecoder
 from dify_api.answers.answer import Answer, AnswerBuilder
 from dify_api.answers.events import (

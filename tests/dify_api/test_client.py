@@ -16,9 +16,9 @@ import pytest
 from tenacity import RetryCallState
 
 from dify_api import AsyncDifyClient, DifyClient, application, audio, chat, errors, feedback
+from dify_api._replies import error_from_reply
 from dify_api._transport import retry as retry_module
 from dify_api._transport.pools import shared_async_client, shared_client
-from dify_api._transport.replies import error_from_reply
 from dify_api._transport.retry import LONGEST_WAIT, wait_seconds
 from dify_api.operation import Operation
 from tests.support.replay import Received, ReplayServer, Reply

@@ -6,7 +6,7 @@ import pytest
 
 from dify_api import errors
 from dify_api._class_tree import class_tree
-from dify_api._transport.replies import error_from_code, error_from_reply
+from dify_api._replies import error_from_code, error_from_reply
 from dify_api.answers.answer import Answer
 
 JSON = {"content-type": "application/json"}

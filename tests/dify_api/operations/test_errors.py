@@ -7,7 +7,7 @@ import re
 import pytest
 
 from dify_api import application, audio, chat, completion, errors, knowledge, workflows
-from dify_api._transport.replies import error_from_code
+from dify_api._replies import error_from_code
 from dify_api.operation import Operation
 from tests.dify_api.operations.serving import ID, receive
 from tests.support.cassettes import all_exchanges

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_api._transport.replies import error_from_reply, result_from_reply
+from dify_api._replies import error_from_reply, result_from_reply
 from dify_api.errors import DifyError, UnexpectedReplyError
 from tests.dify_api.operations.test_recordings import EXCHANGES, operation_for
 
