@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from llama_index_dify.query_responses import DifyResponse as DifyResponse
     from llama_index_dify.query_responses import DifyStreamingResponse as DifyStreamingResponse
     from llama_index_dify.retriever import DifyRetriever as DifyRetriever
-    from llama_index_dify.sessions import DifySessions as DifySessions
     from llama_index_dify.tools import DifyTool as DifyTool
     from llama_index_dify.tools import DifyToolSpec as DifyToolSpec
 
@@ -39,7 +38,6 @@ _PLACES = {
     "DifyQueryEngine": "query_engine",
     "DifyResponse": "query_responses",
     "DifyRetriever": "retriever",
-    "DifySessions": "sessions",
     "DifyStreamingChatResponse": "chat_stream",
     "DifyStreamingResponse": "query_responses",
     "DifyTool": "tools",

@@ -1,4 +1,4 @@
-"""One turn of a chat engine: what it asks with, and what it leaves in memory and session map."""
+"""One turn of a chat engine: what it asks with, and what it leaves in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from dify_api.errors import DifyError
 from llama_index_dify._answers.records import Origin
 from llama_index_dify._answers.responses import answer_message
 from llama_index_dify.model import Dify
-from llama_index_dify.sessions import DifySessions, SessionTurn
 
 
 @dataclass
@@ -28,58 +27,20 @@ class ChatTurn:
         memory: Where question and answer go once the answer has ended or was stopped.
         question: What the user says.
         user: The end user.
-        sessions: The session map, where the engine has one.
-        session: The turn of the session.
     """
 
     llm: Dify
     memory: BaseMemory
     question: ChatMessage
     user: str
-    sessions: DifySessions | None = None
-    session: SessionTurn | None = None
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether other turns of the session wait for this one's conversation."""
-        return self.session is not None and self.session.claim is not None
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The conversation of the session, if it has one."""
-        return self.session.conversation_id if self.session is not None else None
-
-    def begin(self, session: str | None) -> None:
-        """Find the session's conversation; its first turn waits for other first turns."""
-        if self.sessions is not None and session is not None:
-            self.session = self.sessions.begin(session)
-
-    async def abegin(self, session: str | None) -> None:
-        """`begin` for asyncio."""
-        if self.sessions is not None and session is not None:
-            self.session = await self.sessions.abegin(session)
-
-    def keep(self, conversation_id: str | None) -> None:
-        """Let the session know its conversation, or that there came none."""
-        if self.sessions is not None and self.session is not None:
-            self.sessions.end(self.session, conversation_id)
-            self.session = None
-
-    async def akeep(self, conversation_id: str | None) -> None:
-        """`keep` for asyncio."""
-        if self.sessions is not None and self.session is not None:
-            await self.sessions.aend(self.session, conversation_id)
-            self.session = None
 
     def end(self, answer: ChatMessage | None) -> None:
         """End the turn; one without an answer (it failed) leaves nothing in memory."""
-        self.keep(None)
         if answer is not None:
             self.memory.put_messages([self.question, answer])
 
     async def aend(self, answer: ChatMessage | None) -> None:
         """`end` for asyncio."""
-        await self.akeep(None)
         if answer is not None:
             await self.memory.aput_messages([self.question, answer])
 

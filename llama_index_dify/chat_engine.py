@@ -12,24 +12,20 @@ from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
 from typing_extensions import Self
 
 from dify_api import messages
-from dify_api._calls.conversation import user_fingerprint
 from llama_index_dify._answers.history import chat_messages
 from llama_index_dify._answers.records import Origin, source_nodes
-from llama_index_dify._answers.records import conversation_id as conversation_of
 from llama_index_dify._chat_turn import ChatTurn
 from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
 from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import opened
-from llama_index_dify.sessions import DifySessions
 
 
 class DifyChatEngine(BaseChatEngine):
     """A conversation with a chat, agent or chatflow app.
 
     Which conversation it is, the messages in `memory` tell; or it is named, by
-    `conversation_id`; or it belongs to a session that several machines serve, by `sessions` and
-    `session_id`. A turn enters the memory when its answer has ended or was stopped, not when it
-    failed.
+    `conversation_id`. A turn enters the memory when its answer has ended or was stopped, not when
+    it failed. A memory on disk (`Memory` on SQLite, say) lets another process go on with it.
 
     Messages may be `ChatMessage`s with image, audio, video and document blocks. Further keyword
     arguments of a turn (`user`, `inputs`, `files`) go to the model's call.
@@ -40,13 +36,8 @@ class DifyChatEngine(BaseChatEngine):
         prefix_messages: System text that begins a conversation, or goes into the model's
             `system_input` on every turn.
         conversation_id: Conversation on the server to continue.
-        sessions: Map of sessions to conversations.
-        session_id: The session, with `sessions`.
         callback_manager: Given to the model, which reports calls and tokens. Default: the
             model's.
-
-    Raises:
-        ValueError: If both a conversation and a session are named, or half of a session.
 
     Example:
         >>> engine = DifyChatEngine(Dify(api_key="app-..."))
@@ -64,21 +55,12 @@ class DifyChatEngine(BaseChatEngine):
         memory: BaseMemory | None = None,
         prefix_messages: Sequence[ChatMessage] = (),
         conversation_id: str | None = None,
-        sessions: DifySessions | None = None,
-        session_id: str | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
-        if (sessions is None) != (session_id is None):
-            raise ValueError("sessions and session_id belong together: give both or neither")
-        if conversation_id is not None and session_id is not None:
-            raise ValueError("a session has its own conversation: do not give conversation_id")
         self._llm = llm
         self._memory = memory or ChatMemoryBuffer.from_defaults(token_limit=llm.context_window)
         self._prefix_messages = list(prefix_messages)
         self._conversation_id = conversation_id
-        self._sessions = sessions
-        self._session_id = session_id
-        self._session_keys: set[str] = set()
         if callback_manager is not None:
             llm.callback_manager = callback_manager
         self.callback_manager = llm.callback_manager
@@ -93,8 +75,6 @@ class DifyChatEngine(BaseChatEngine):
         system_prompt: str | None = None,
         prefix_messages: Sequence[ChatMessage] = (),
         conversation_id: str | None = None,
-        sessions: DifySessions | None = None,
-        session_id: str | None = None,
         callback_manager: CallbackManager | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -107,8 +87,6 @@ class DifyChatEngine(BaseChatEngine):
             system_prompt: One prefix message.
             prefix_messages: See the class.
             conversation_id: See the class.
-            sessions: See the class.
-            session_id: See the class.
             callback_manager: See the class.
             kwargs: Arguments of `Dify` where no `llm` is given.
         """
@@ -124,8 +102,6 @@ class DifyChatEngine(BaseChatEngine):
             memory=memory,
             prefix_messages=prefix_messages,
             conversation_id=conversation_id,
-            sessions=sessions,
-            session_id=session_id,
             callback_manager=callback_manager,
         )
         if chat_history:
@@ -154,14 +130,7 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             self._memory.set(chat_history)
         turn = self._turn(message, kwargs)
-        turn.begin(self._session_key(turn.user))
-        try:
-            history = self._history()
-            response = self._llm.chat(self._messages(turn, history), **self._call(turn, kwargs))
-        except BaseException:
-            turn.end(None)
-            raise
-        turn.keep(conversation_of(response.message))
+        response = self._llm.chat(self._messages(turn, self._history()), **self._call(kwargs))
         turn.end(response.message)
         return _agent_response(response, turn)
 
@@ -176,16 +145,8 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             await self._memory.aset(chat_history)
         turn = self._turn(message, kwargs)
-        await turn.abegin(self._session_key(turn.user))
-        try:
-            history = await self._ahistory()
-            response = await self._llm.achat(
-                self._messages(turn, history), **self._call(turn, kwargs)
-            )
-        except BaseException:
-            await turn.aend(None)
-            raise
-        await turn.akeep(conversation_of(response.message))
+        history = await self._ahistory()
+        response = await self._llm.achat(self._messages(turn, history), **self._call(kwargs))
         await turn.aend(response.message)
         return _agent_response(response, turn)
 
@@ -206,16 +167,9 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             self._memory.set(chat_history)
         turn = self._turn(message, kwargs)
-        turn.begin(self._session_key(turn.user))
-        try:
-            history = self._history()
-            with opened() as streams:
-                chat_stream = self._llm.stream_chat(
-                    self._messages(turn, history), **self._call(turn, kwargs)
-                )
-        except BaseException:
-            turn.end(None)
-            raise
+        history = self._history()
+        with opened() as streams:
+            chat_stream = self._llm.stream_chat(self._messages(turn, history), **self._call(kwargs))
         return DifyStreamingChatResponse(chat_stream=chat_stream, turn=turn, opened=streams)
 
     @trace_method("chat")
@@ -229,35 +183,24 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             await self._memory.aset(chat_history)
         turn = self._turn(message, kwargs)
-        await turn.abegin(self._session_key(turn.user))
-        try:
-            history = await self._ahistory()
-            with opened() as streams:
-                achat_stream = await self._llm.astream_chat(
-                    self._messages(turn, history), **self._call(turn, kwargs)
-                )
-        except BaseException:
-            await turn.aend(None)
-            raise
+        history = await self._ahistory()
+        with opened() as streams:
+            achat_stream = await self._llm.astream_chat(
+                self._messages(turn, history), **self._call(kwargs)
+            )
         return DifyStreamingChatResponse(achat_stream=achat_stream, turn=turn, opened=streams)
 
     # The conversation ---------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Forget the conversation, on every machine: the next turn begins a new one."""
+        """Forget the conversation: the next turn begins a new one."""
         self._memory.reset()
         self._conversation_id = None
-        if self._sessions is not None:
-            for session in self._known_sessions():
-                self._sessions.forget(session)
 
     async def areset(self) -> None:
         """`reset` for asyncio."""
         await self._memory.areset()
         self._conversation_id = None
-        if self._sessions is not None:
-            for session in self._known_sessions():
-                await self._sessions.aforget(session)
 
     @property
     def chat_history(self) -> list[ChatMessage]:
@@ -267,8 +210,6 @@ class DifyChatEngine(BaseChatEngine):
             DifyError: If the server cannot be asked.
         """
         user, conversation_id = self._llm.user, self._conversation_id
-        if self._sessions is not None:
-            conversation_id = self._sessions.get(self._session_key(user) or "")
         if conversation_id is None:
             return self._memory.get_all()
         listed = messages.list_messages(conversation_id, user=user, limit=100)
@@ -279,8 +220,6 @@ class DifyChatEngine(BaseChatEngine):
     async def achat_history(self) -> list[ChatMessage]:
         """`chat_history` for asyncio."""
         user, conversation_id = self._llm.user, self._conversation_id
-        if self._sessions is not None:
-            conversation_id = await self._sessions.aget(self._session_key(user) or "")
         if conversation_id is None:
             return await self._memory.aget_all()
         listed = messages.list_messages(conversation_id, user=user, limit=100)
@@ -305,40 +244,15 @@ class DifyChatEngine(BaseChatEngine):
         if isinstance(message, str):
             message = ChatMessage(role=MessageRole.USER, content=message)
         user = options.get("user") or self._llm.user
-        return ChatTurn(self._llm, self._memory, message, user, self._sessions)
+        return ChatTurn(self._llm, self._memory, message, user)
 
-    def _session_key(self, user: str) -> str | None:
-        """A session is one user's with one app: others may use the same ids."""
-        if self._session_id is None:
-            return None
-        key = f"{self._llm.app}/{user_fingerprint(user)}/{self._session_id}"
-        self._session_keys.add(key)
-        return key
-
-    def _known_sessions(self) -> list[str]:
-        """The session of the model's user, and those of users who were named for a turn."""
-        self._session_key(self._llm.user)
-        return sorted(self._session_keys)
-
-    def _call(self, turn: ChatTurn, options: Mapping[str, Any]) -> dict[str, Any]:
-        conversation_id = self._conversation_id or turn.conversation_id
-        return {"conversation_id": conversation_id, **options}
+    def _call(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {"conversation_id": self._conversation_id, **options}
 
     def _messages(self, turn: ChatTurn, history: Sequence[ChatMessage]) -> list[ChatMessage]:
-        if turn.is_awaited:
-            history = _after_answers(history)  # of a conversation that was reset elsewhere
-        begun = self._conversation_id or turn.conversation_id
-        if begun and self._llm.system_input is None:
+        if self._conversation_id and self._llm.system_input is None:
             return [*history, turn.question]  # the system text was said when it began
         return [*self._prefix_messages, *history, turn.question]
-
-
-def _after_answers(history: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
-    """What follows the last answer of a Dify app."""
-    for index in range(len(history), 0, -1):
-        if conversation_of(history[index - 1]):
-            return history[index:]
-    return history
 
 
 def _agent_response(response: ChatResponse, turn: ChatTurn) -> AgentChatResponse:

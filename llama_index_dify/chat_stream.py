@@ -83,8 +83,6 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         try:
             for response in self.chat_stream:
                 delta = self._take(response)
-                if self.turn.is_awaited and self._ids:
-                    self.turn.keep(self._ids.get("conversation_id"))
                 if delta:
                     yield delta
                 if self._is_to_stop:
@@ -104,8 +102,6 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         try:
             async for response in self.achat_stream:
                 delta = self._take(response)
-                if self.turn.is_awaited and self._ids:
-                    await self.turn.akeep(self._ids.get("conversation_id"))
                 if delta:
                     yield delta
                 if self._is_to_stop:

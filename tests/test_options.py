@@ -51,7 +51,6 @@ WITHOUT_A_CONNECTION = {
     # They make tools of several keys, of the classes above, and hand the options on.
     langchain_dify.DifyToolkit,
     llama_index_dify.DifyToolSpec,
-    llama_index_dify.DifySessions,
     # What calls return.
     langchain_dify.DifyError,
     llama_index_dify.DifyResponse,

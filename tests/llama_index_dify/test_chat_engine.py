@@ -28,14 +28,12 @@ from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMChatStartEvent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import Memory
-from llama_index.core.storage.kvstore import SimpleKVStore
 
 from dify_api.errors import CompletionRequestError, DifyError
 from dify_local import LocalDify
 from llama_index_dify import (
     Dify,
     DifyChatEngine,
-    DifySessions,
     DifyStreamingChatResponse,
     conversation_id,
     opened,
@@ -529,8 +527,7 @@ async def test_astop_before_the_first_token(engine: DifyChatEngine, local: Local
 
 
 def test_the_end_of_an_event_loop_ends_the_turn(llm: Dify, local: LocalDify) -> None:
-    sessions = DifySessions(SimpleKVStore())
-    engine = DifyChatEngine(llm, sessions=sessions, session_id="s")
+    engine = DifyChatEngine(llm)
 
     async def leave() -> DifyStreamingChatResponse:
         response = await engine.astream_chat("/hang 3")
@@ -560,13 +557,6 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(wait(), 5)
-
-
-def test_a_stream_that_is_never_read_keeps_no_session_waiting(llm: Dify) -> None:
-    sessions = DifySessions(SimpleKVStore())
-    DifyChatEngine(llm, sessions=sessions, session_id="1").stream_chat("/echo hi").close()
-    engine = DifyChatEngine(llm, sessions=sessions, session_id="1")
-    assert engine.chat("/echo hello").response == "hello"
 
 
 def test_close_while_another_thread_waits(engine: DifyChatEngine, local: LocalDify) -> None:
