@@ -29,7 +29,8 @@ Example:
     True
 """
 
+from dify_local._environment import app_from_environment, dataset_from_environment
 from dify_local._testing.journal import RecordedRequest
 from dify_local.server import LocalDify
 
-__all__ = ["LocalDify", "RecordedRequest"]
+__all__ = ["LocalDify", "RecordedRequest", "app_from_environment", "dataset_from_environment"]

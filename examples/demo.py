@@ -2,7 +2,7 @@
 
 Runs against a local app, or against yours with DIFY_BASE_URL and DIFY_API_KEY set:
 
-    python -m examples.demo
+    python demo.py
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from llama_index.core.llms import ChatMessage, MessageRole
 
 from dify_api.errors import DifyError
-from examples.app import App, chat_app
+from dify_local import app_from_environment
 from langchain_dify import ChatDify, citations
 from llama_index_dify import Dify, source_nodes
 
@@ -24,8 +24,8 @@ QUESTIONS = [
 ]
 
 
-def with_langchain(app: App) -> None:
-    model = ChatDify(base_url=app.base_url, api_key=app.api_key, user="demo")
+def with_langchain() -> None:
+    model = ChatDify(user="demo")
     history: list[BaseMessage] = []
     for question in QUESTIONS:
         ask(question)
@@ -44,8 +44,8 @@ def with_langchain(app: App) -> None:
         show_facts(usage["total_tokens"], price, answer.response_metadata["conversation_id"])
 
 
-def with_llama_index(app: App) -> None:
-    model = Dify(base_url=app.base_url, api_key=app.api_key, user="demo")
+def with_llama_index() -> None:
+    model = Dify(user="demo")
     history: list[ChatMessage] = []
     for question in QUESTIONS:
         ask(question)
@@ -84,18 +84,18 @@ def show_facts(tokens: int, price: object, conversation_id: str) -> None:
 
 
 def main() -> int:
-    with chat_app() as app:
-        print(f"Asking the app at {app.base_url}")
-        try:
-            print("\n== LangChain: ChatDify ==")
-            with_langchain(app)
-            print("\n== LlamaIndex: Dify ==")
-            with_llama_index(app)
-        except DifyError as error:
-            print(f"\n\nThe app did not answer: {error}", file=sys.stderr)
-            return 1
+    print(f"Asking the app at {ChatDify().base_url}")
+    try:
+        print("\n== LangChain: ChatDify ==")
+        with_langchain()
+        print("\n== LlamaIndex: Dify ==")
+        with_llama_index()
+    except DifyError as error:
+        print(f"\n\nThe app did not answer: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with app_from_environment():
+        sys.exit(main())

@@ -2,7 +2,7 @@
 
 Runs offline against a local chatflow, or with DIFY_BASE_URL and DIFY_API_KEY against yours:
 
-    python -m examples.langchain_callbacks "Which planet has the most moons?"
+    python langchain_callbacks.py "Which planet has the most moons?"
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 
-from examples.app import chat_app
+from dify_local import app_from_environment
 from langchain_dify import ChatDify
 
 
@@ -43,11 +43,10 @@ def detail(run: Run) -> str:
 
 def main() -> None:
     question = " ".join(sys.argv[1:]) or "Which planet has the most moons?"
-    with chat_app("advanced-chat") as app:
-        model = ChatDify(base_url=app.base_url, api_key=app.api_key, user="example")
-        answer = model.invoke(question, {"callbacks": [TreePrinter()]})
+    answer = ChatDify(user="example").invoke(question, {"callbacks": [TreePrinter()]})
     print(f"\n{answer.text}")
 
 
 if __name__ == "__main__":
-    main()
+    with app_from_environment("advanced-chat"):
+        main()

@@ -5,7 +5,7 @@ Data is uploaded first, for the same user; an address is left for the server to 
 Runs offline against a local app, or with DIFY_BASE_URL and DIFY_API_KEY against yours (one that
 allows files):
 
-    python -m examples.langchain_files [PATH ...]
+    python langchain_files.py [PATH ...]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
-from examples.app import chat_app
+from dify_local import app_from_environment
 from langchain_dify import ChatDify
 
 PIXEL = (
@@ -50,14 +50,13 @@ def main() -> None:
         {"type": "image", "url": "https://example.com/saturn.png"},
     ]
     question = {"type": "text", "text": "What do you know about the moons of Saturn?"}
-    with chat_app("chat") as app:
-        model = ChatDify(base_url=app.base_url, api_key=app.api_key, user="example")
-        answer = model.invoke([HumanMessage([question, *blocks])])
-        print(f"Q: {question['text']} (with {len(blocks)} files)")
-        print(f"A: {answer.text}")
-        for block in answer.content_blocks:
-            print(f"   {block['type']}: {len(block.get('annotations', []))} citations")
+    answer = ChatDify(user="example").invoke([HumanMessage([question, *blocks])])
+    print(f"Q: {question['text']} (with {len(blocks)} files)")
+    print(f"A: {answer.text}")
+    for block in answer.content_blocks:
+        print(f"   {block['type']}: {len(block.get('annotations', []))} citations")
 
 
 if __name__ == "__main__":
-    main()
+    with app_from_environment():
+        main()

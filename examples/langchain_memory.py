@@ -5,7 +5,7 @@ Here a second agent, made from nothing but the file, goes on where the first sto
 
 Runs offline against a local app, or with DIFY_BASE_URL and DIFY_API_KEY against yours:
 
-    python -m examples.langchain_memory
+    python langchain_memory.py
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from pathlib import Path
 from langchain.agents import create_agent
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from examples.app import chat_app
+from dify_local import app_from_environment
 from langchain_dify import ChatDify
 
 THREAD = {"configurable": {"thread_id": "ann's planets"}}
 
 
 def main() -> None:
-    with chat_app() as app, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         checkpoints = str(Path(folder, "checkpoints.sqlite"))
         for question in ("Which planet has the most moons?", "And which of those is the largest?"):
             with SqliteSaver.from_conn_string(checkpoints) as saver:
-                model = ChatDify(base_url=app.base_url, api_key=app.api_key, user="ann")
-                agent = create_agent(model, [], checkpointer=saver)
+                agent = create_agent(ChatDify(user="ann"), [], checkpointer=saver)
                 state = agent.invoke({"messages": [("user", question)]}, THREAD)
             answer = state["messages"][-1]
             print(f"Q: {question}\nA: {answer.text}")
@@ -36,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with app_from_environment():
+        main()

@@ -3,7 +3,7 @@
 Runs offline against a local app that fills in schemas, or with DIFY_BASE_URL and DIFY_API_KEY
 against yours (a chat app whose model follows instructions):
 
-    python -m examples.langchain_structured_output "Mars has 2 moons."
+    python langchain_structured_output.py "Mars has 2 moons."
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from examples.app import chat_app
+from dify_local import app_from_environment
 from langchain_dify import ChatDify
 
 TEXTS = [
@@ -31,14 +31,12 @@ class Planet(BaseModel):
 
 
 def main() -> None:
-    with chat_app("planner") as app:
-        reader = ChatDify(
-            base_url=app.base_url, api_key=app.api_key, user="example"
-        ).with_structured_output(Planet)
-        for text in sys.argv[1:] or TEXTS:
-            print(text)
-            print(f"  -> {reader.invoke(text)!r}")
+    reader = ChatDify(user="example").with_structured_output(Planet)
+    for text in sys.argv[1:] or TEXTS:
+        print(text)
+        print(f"  -> {reader.invoke(text)!r}")
 
 
 if __name__ == "__main__":
-    main()
+    with app_from_environment("planner"):
+        main()

@@ -1,42 +1,58 @@
 """A Dify workflow as a runnable: checked inputs, progress while it runs, outputs.
 
-Runs against a local app, or against yours with DIFY_BASE_URL and DIFY_API_KEY set (and a topic that
-your app's form takes as `text`):
+Runs offline against a local app, or with DIFY_BASE_URL and DIFY_API_KEY against yours. Name the
+app's inputs as they are in its form; without any, those that it must have are made up:
 
-    python -m examples.langchain_workflow "The moons of Mars"
+    python langchain_workflow.py text="The moons of Mars" style=formal count=2
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from pydantic import ValidationError
 
-from examples.app import chat_app
+from dify_local import app_from_environment
 from langchain_dify import DifyWorkflow
+
+SAMPLES = {"string": "The moons of Mars", "number": 1, "boolean": True, "object": {}}
+
+
+def sample(field: dict[str, Any]) -> object:
+    """A value that the form accepts: the first choice, or one of the right type."""
+    if "enum" in field:
+        return field["enum"][0]
+    value = SAMPLES.get(field.get("type", "string"))
+    return value[: field.get("maxLength")] if isinstance(value, str) else value
 
 
 def main() -> None:
-    topic = " ".join(sys.argv[1:]) or "The moons of Mars"
-    with chat_app("workflow") as app:
-        report = DifyWorkflow(base_url=app.base_url, api_key=app.api_key, user="demo")
+    workflow = DifyWorkflow(user="example")
+    form = workflow.get_input_schema().model_json_schema()
+    fields, required = form["properties"], form.get("required", [])
 
-        print("The app takes:")
-        for name, field in report.get_input_schema().model_json_schema()["properties"].items():
-            print(f"  {name}: {field['description']}")
+    print("The app takes:")
+    for name, field in fields.items():
+        print(f"  {name}{'' if name in required else ' (optional)'}: {field['description']}")
+    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    inputs = given or {name: sample(fields[name]) for name in required}
 
-        try:
-            report.invoke({"text": topic, "style": "shouting"})
-        except ValidationError as error:
-            print(f"\nRefused before the request: {error.errors()[0]['msg']}")
+    try:
+        workflow.invoke({**inputs, "misspelt": "?"})
+    except ValidationError as error:
+        print(f"\nRefused before the request: misspelt: {error.errors()[0]['msg']}")
 
-        print("\nThe run:")
-        outputs: dict[str, object] = {}
-        for outputs in report.stream({"text": topic, "style": "formal", "count": 2}):
-            for node in outputs.get("nodes", []):
-                print(f"  [{node['event']}] {node['title']}")
-        print(f"\n{outputs['text']}")
+    print(f"\nThe run with {inputs}:")
+    outputs: dict[str, Any] = {}
+    for outputs in workflow.stream(inputs):
+        for node in outputs.get("nodes", []):
+            print(f"  [{node['event']}] {node.get('title', '')}")
+    print("\nThe outputs:")
+    for name, value in outputs.items():
+        print(f"  {name}: {value}")
 
 
 if __name__ == "__main__":
-    main()
+    with app_from_environment("workflow"):
+        main()

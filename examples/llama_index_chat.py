@@ -1,6 +1,6 @@
 """A conversation with a Dify app through LlamaIndex: tokens as they come, sources, usage.
 
-    python -m examples.llama_index_chat
+    python llama_index_chat.py
 
 Offline against a local app; against yours with DIFY_BASE_URL and DIFY_API_KEY set.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from llama_index.core.llms import ChatMessage
 
-from examples.app import chat_app
+from dify_local import app_from_environment
 from llama_index_dify import Dify, DifyChatEngine, source_nodes
 
 QUESTIONS = ["Which planet has most moons?", "And which of those is the largest?"]
@@ -44,11 +44,11 @@ def as_a_chat_engine(llm: Dify) -> None:
 
 
 def main() -> None:
-    with chat_app() as app:
-        llm = Dify(api_key=app.api_key, base_url=app.base_url, user="ann")
-        as_a_model(llm)
-        as_a_chat_engine(llm)
+    llm = Dify(user="ann")
+    as_a_model(llm)
+    as_a_chat_engine(llm)
 
 
 if __name__ == "__main__":
-    main()
+    with app_from_environment():
+        main()

@@ -1,6 +1,6 @@
-"""Conversations that outlive a process, and a session that several machines serve.
+"""A workflow whose context holds the conversation, also when it is stored as JSON.
 
-    python -m examples.llama_index_memory
+    python llama_index_memory.py
 
 Offline against a local app; against yours with DIFY_BASE_URL and DIFY_API_KEY set.
 """
@@ -11,7 +11,6 @@ import asyncio
 import json
 
 from llama_index.core.llms import ChatMessage
-from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.workflow import (
     Context,
     JsonSerializer,
@@ -21,8 +20,8 @@ from llama_index.core.workflow import (
     step,
 )
 
-from examples.app import chat_app
-from llama_index_dify import Dify, DifyChatEngine, DifySessions, conversation_id
+from dify_local import app_from_environment
+from llama_index_dify import Dify, conversation_id
 
 QUESTION = "Which planet has most moons?"
 FOLLOW_UP = "And which of those is the largest?"
@@ -51,8 +50,8 @@ class Chat(Workflow):
         return StopEvent(result=response.message)
 
 
-async def in_a_context(llm: Dify) -> None:
-    chat = Chat(llm)
+async def main() -> None:
+    chat = Chat(Dify(user="ann"))
     context = Context(chat)
     first = await chat.run(start_event=Question(text=QUESTION), ctx=context)
     stored = json.dumps(context.to_dict(serializer=JsonSerializer()))
@@ -64,23 +63,6 @@ async def in_a_context(llm: Dify) -> None:
     print(f"   the same conversation: {conversation_id(first) == conversation_id(second)}")
 
 
-async def on_two_machines(llm: Dify) -> None:
-    """Two first turns at once: one of them begins the conversation, the other goes on with it."""
-    store = SimpleKVStore()  # RedisKVStore, PostgresKVStore, ... in earnest
-    here = DifyChatEngine(llm, sessions=DifySessions(store), session_id="ann/42")
-    there = DifyChatEngine(llm, sessions=DifySessions(store), session_id="ann/42")
-    await asyncio.gather(here.achat("What is Titan?"), there.achat("What is Europa?"))
-    history = await here.achat_history()
-    questions = [message.content for message in history if message.role == "user"]
-    print(f"\nOne session, two machines, one conversation: {', '.join(map(str, questions))}")
-
-
-async def main() -> None:
-    with chat_app() as app:
-        llm = Dify(api_key=app.api_key, base_url=app.base_url, user="ann")
-        await in_a_context(llm)
-        await on_two_machines(llm)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    with app_from_environment():
+        asyncio.run(main())

@@ -1,6 +1,6 @@
 """A Dify knowledge base as a retriever, alone and fused with another search of it.
 
-    python -m examples.llama_index_retriever
+    python llama_index_retriever.py
 
 Offline against a local knowledge base; against yours with DIFY_BASE_URL, DIFY_DATASET_API_KEY
 and DIFY_DATASET_ID set.
@@ -9,33 +9,16 @@ and DIFY_DATASET_ID set.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from llama_index.core.llms import MockLLM
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
 from llama_index.core.schema import NodeWithScore
 
+from dify_local import dataset_from_environment
 from llama_index_dify import DifyRetriever
 
 QUESTION = "Which moons have an ocean?"
-
-
-@contextmanager
-def knowledge_base() -> Iterator[dict[str, str]]:
-    """Yield the arguments that name a knowledge base."""
-    if "DIFY_DATASET_ID" in os.environ:  # the rest of it is read from the environment, too
-        yield {"dataset_id": os.environ["DIFY_DATASET_ID"]}
-        return
-    from dify_local import LocalDify
-
-    with LocalDify() as server:
-        yield {
-            "dataset_id": server.dataset_id,
-            "api_key": server.dataset_key,
-            "base_url": server.base_url,
-        }
 
 
 def show(title: str, nodes: list[NodeWithScore]) -> None:
@@ -46,21 +29,22 @@ def show(title: str, nodes: list[NodeWithScore]) -> None:
 
 
 def main() -> None:
-    with knowledge_base() as place:
-        by_text = DifyRetriever(**place, search_method="full_text_search", similarity_top_k=3)
-        by_keyword = DifyRetriever(**place, search_method="keyword_search", similarity_top_k=3)
-        fused = QueryFusionRetriever(
-            [by_text, by_keyword],
-            llm=MockLLM(),  # asked for further queries, of which there are none
-            num_queries=1,
-            mode=FUSION_MODES.RECIPROCAL_RANK,
-            similarity_top_k=4,
-        )
-        print(f"Q: {QUESTION}")
-        show("Full text", by_text.retrieve(QUESTION))
-        show("Keywords", by_keyword.retrieve(QUESTION))
-        show("Both, fused by rank", fused.retrieve(QUESTION))
+    dataset = os.environ["DIFY_DATASET_ID"]
+    by_text = DifyRetriever(dataset, search_method="full_text_search", similarity_top_k=3)
+    by_keyword = DifyRetriever(dataset, search_method="keyword_search", similarity_top_k=3)
+    fused = QueryFusionRetriever(
+        [by_text, by_keyword],
+        llm=MockLLM(),  # asked for further queries, of which there are none
+        num_queries=1,
+        mode=FUSION_MODES.RECIPROCAL_RANK,
+        similarity_top_k=4,
+    )
+    print(f"Q: {QUESTION}")
+    show("Full text", by_text.retrieve(QUESTION))
+    show("Keywords", by_keyword.retrieve(QUESTION))
+    show("Both, fused by rank", fused.retrieve(QUESTION))
 
 
 if __name__ == "__main__":
-    main()
+    with dataset_from_environment():
+        main()

@@ -1,6 +1,6 @@
 """One router over a Dify app and a local index: each question goes where its answer is.
 
-    python -m examples.llama_index_router
+    python llama_index_router.py
 
 Offline against a local app; against yours with DIFY_BASE_URL and DIFY_API_KEY set. The selector
 here counts words, to need no model; `LLMSingleSelector.from_defaults(llm=...)` asks one.
@@ -20,7 +20,7 @@ from llama_index.core.query_engine import RouterQueryEngine
 from llama_index.core.schema import QueryBundle, TextNode
 from llama_index.core.tools import QueryEngineTool, ToolMetadata
 
-from examples.app import chat_app
+from dify_local import app_from_environment
 from llama_index_dify import Dify, DifyQueryEngine
 
 NOTES = [
@@ -71,28 +71,28 @@ class WordSelector(BaseSelector):
 def main() -> None:
     nodes = [TextNode(text=note, metadata={"title": "notes"}) for note in NOTES]
     index = VectorStoreIndex(nodes, embed_model=WordEmbedding())
-    with chat_app() as app:
-        Settings.llm = Dify(base_url=app.base_url, api_key=app.api_key)
-        planets = QueryEngineTool.from_defaults(
-            DifyQueryEngine(Settings.llm),
-            name="planets",
-            description="Knows the solar system: which planet has what moons, rings, size.",
-        )
-        notes = QueryEngineTool.from_defaults(
-            index.as_query_engine(similarity_top_k=1, response_mode="context_only"),
-            name="notes",
-            description="Knows the observatory: when doors open and close, what tickets cost.",
-        )
-        router = RouterQueryEngine(WordSelector(), [planets, notes])
-        for question in QUESTIONS:
-            response = router.query(question)
-            assert response.metadata is not None
-            chosen = response.metadata["selector_result"]
-            engine = ("planets", "notes")[chosen.ind]
-            print(f"Q: {question}\n   -> {engine} ({chosen.reason})\nA: {response}")
-            titles = dict.fromkeys(node.metadata["title"] for node in response.source_nodes)
-            print(f"   from {', '.join(titles)}\n")
+    Settings.llm = Dify()
+    planets = QueryEngineTool.from_defaults(
+        DifyQueryEngine(Settings.llm),
+        name="planets",
+        description="Knows the solar system: which planet has what moons, rings, size.",
+    )
+    notes = QueryEngineTool.from_defaults(
+        index.as_query_engine(similarity_top_k=1, response_mode="context_only"),
+        name="notes",
+        description="Knows the observatory: when doors open and close, what tickets cost.",
+    )
+    router = RouterQueryEngine(WordSelector(), [planets, notes])
+    for question in QUESTIONS:
+        response = router.query(question)
+        assert response.metadata is not None
+        chosen = response.metadata["selector_result"]
+        engine = ("planets", "notes")[chosen.ind]
+        print(f"Q: {question}\n   -> {engine} ({chosen.reason})\nA: {response}")
+        titles = dict.fromkeys(node.metadata["title"] for node in response.source_nodes)
+        print(f"   from {', '.join(titles)}\n")
 
 
 if __name__ == "__main__":
-    main()
+    with app_from_environment():
+        main()

@@ -10,19 +10,26 @@ import json
 import re
 from typing import Any
 
-_ASKED = re.compile(r"valid by this JSON Schema:\s*(?=\{)")
+_ASKED = re.compile(r"(?:valid by this JSON Schema|Here's a JSON schema to follow):\s*(?=\{)")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _NAME = re.compile(r"\"([^\"]+)\"|(?<!^)\b([A-Z]\w+)|^([A-Z]\w+)")
 _COMMON = {"A", "An", "And", "Give", "Return", "Tell", "The", "This", "What", "Which"}
 
 
-def asked_structure(prompt: str) -> dict[str, Any] | None:
-    """Return the JSON Schema that the answer shall be valid by; None if none is asked for."""
+def asked_structure(prompt: str) -> tuple[dict[str, Any], str] | None:
+    """Return the JSON Schema that the answer shall be valid by, and the prompt to fill it from.
+
+    Understood is how `langchain_dify` asks and how LlamaIndex's `structured_predict` does: below
+    the text, in doubled braces. None if no structure is asked for.
+    """
     match = _ASKED.search(prompt)
     if match is None:
         return None
-    schema, _ = json.JSONDecoder().raw_decode(prompt, match.end())
-    return schema if isinstance(schema, dict) else None
+    asked = prompt[match.end() :]
+    if asked.startswith("{{"):
+        asked, prompt = asked.replace("{{", "{").replace("}}", "}"), prompt[: match.start()]
+    schema, _ = json.JSONDecoder().raw_decode(asked)
+    return schema, prompt
 
 
 def fill(schema: dict[str, Any], text: str) -> Any:

@@ -73,9 +73,9 @@ def plan(prompt: str) -> str:
         ...      'Answer {"name": ..., "arguments": ...}.\nHuman: What is the weather in Rome?')
         '{"name": "weather", "arguments": {"city": "What is the weather in Rome?"}}'
     """
-    schema = asked_structure(prompt)
-    if schema is not None:
-        return json.dumps(fill(schema, _question_and_results(prompt)[0]))
+    if asked := asked_structure(prompt):
+        schema, rest = asked
+        return json.dumps(fill(schema, _question_and_results(rest)[0]))
     react = "Action Input:" in prompt
     tools = list(_react_tools(prompt) if react else _json_tools(prompt))
     question, results = _question_and_results(prompt)

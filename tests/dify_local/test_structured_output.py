@@ -47,9 +47,19 @@ def test_where_the_text_says_nothing(schema: dict[str, Any], value: Any) -> None
 
 def test_the_planner_answers_in_the_json_that_is_asked_for() -> None:
     prompt = f"{ASKED}{json.dumps(PLANET)}\n\nMars, a rocky planet, has 2 moons."
-    assert asked_structure(prompt) == PLANET
+    assert asked_structure(prompt) == (PLANET, prompt)
     assert json.loads(plan(prompt))["moons"] == 2
     assert asked_structure("Mars has 2 moons.") is None
+
+
+def test_the_planner_reads_how_llama_index_asks() -> None:
+    schema = json.dumps(PLANET).replace("{", "{{").replace("}", "}}")
+    prompt = (
+        f"Mars has 2 moons.\n\n\nHere's a JSON schema to follow:\n{schema}\n\n"
+        "Output a valid JSON object but do not repeat the schema.\n"
+    )
+    filled = json.loads(plan(prompt))
+    assert (filled["name"], filled["moons"]) == ("Mars", 2)
 
 
 def test_the_planner_calls_the_tool_it_must() -> None:

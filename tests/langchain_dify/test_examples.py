@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.langchain_dify.test_examples_of_apps import output_of
+from tests.support.examples import output_of
 
 
 def test_chat() -> None:

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def output_of(example: str, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if "DIFY" not in name}
-    result = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-m", f"examples.{example}", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
-    return result.stdout
+from tests.support.cassettes import exchange
+from tests.support.examples import output_of
+from tests.support.recorded_app import form_of, recorded_app
 
 
 def test_tools() -> None:
@@ -41,11 +22,24 @@ def test_tools() -> None:
 
 @pytest.mark.parametrize("topic", ["The moons of Mars", "The rings of Saturn"])
 def test_workflow(topic: str) -> None:
-    output = output_of("langchain_workflow", topic)
-    assert "style: Style." in output
-    assert "Refused before the request: Input should be 'formal' or 'casual'" in output
+    output = output_of("langchain_workflow", f"text={topic}", "style=formal", "count=2")
+    assert "style (optional): Style." in output
+    assert "Refused before the request: misspelt: Extra inputs are not permitted" in output
     assert output.count("[node_started]") == output.count("[node_finished]") == 4
-    assert topic.split()[-1] in output.splitlines()[-1]
+    assert topic.split()[-1] in output.split("The outputs:")[1]
+
+
+@pytest.mark.parametrize("release", ["0.15.3", "1.16.0"])
+def test_workflow_reads_the_form_of_any_app(release: str) -> None:
+    recorded = exchange(f"dify-{release}/parameters_workflow")
+    with recorded_app(recorded) as server:
+        output = output_of(
+            "langchain_workflow", DIFY_BASE_URL=server.base_url, DIFY_API_KEY="app-recorded"
+        )
+        inputs = server.requests[-1].json["inputs"]
+    required = [c["variable"] for _, c in form_of(recorded) if c.get("required")]
+    assert all(inputs[name] for name in required)
+    assert "The outputs:\n  " in output
 
 
 def test_retriever() -> None:

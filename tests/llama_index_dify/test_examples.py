@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from dify_local import LocalDify
+from tests.support.examples import output_of
 
 
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
         ("llama_index_chat", ["Titan", "saturn.md", "tokens", "stopped"]),
-        ("llama_index_memory", ["Titan", "same conversation: True", "What is Titan?"]),
+        ("llama_index_memory", ["Titan", "same conversation: True"]),
         ("llama_index_agent", ["multiply", "= 42", "Planet(name='Saturn', moons=274)"]),
     ],
 )
 def test_example(name: str, shown: list[str]) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("DIFY_")}
-    done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-m", f"examples.{name}"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "ResourceWarning" not in done.stderr
+    output = output_of(name)
     for text in shown:
-        assert text in done.stdout
+        assert text in output
+
+
+def test_a_session_goes_on_in_another_process(local: LocalDify) -> None:
+    output = output_of(
+        "llama_index_sessions", DIFY_BASE_URL=local.base_url, DIFY_API_KEY=local.keys["chat"]
+    )
+    first, second = output.strip().split("\n\n")
+    assert "the session has 2 messages" in first
+    assert "the session has 4 messages" in second
+    conversations = [r.json.get("conversation_id") for r in local.requests if r.json]
+    assert conversations[0] is None
+    assert conversations[1:] == [first.split()[-1]] == [second.split()[-1]]

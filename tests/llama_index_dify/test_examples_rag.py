@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-_ROOT = Path(__file__).parents[2]
-
-
-def _run(name: str) -> str:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("DIFY_")}
-    done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-m", f"examples.{name}"],
-        cwd=_ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+from tests.support.examples import output_of
 
 
 @pytest.mark.parametrize(
@@ -44,11 +24,16 @@ def _run(name: str) -> str:
         ),
         (
             "llama_index_tools",
-            ["calls moons_and_planets(", "which cites saturn.md", "calls calculate(", "= 292"],
+            [
+                "calls Solar_System_Chat(",
+                "which cites saturn.md",
+                "calls Solar_System_Agent(",
+                "= 292",
+            ],
         ),
     ],
 )
 def test_example(name: str, expected: list[str]) -> None:
-    output = _run(name)
+    output = output_of(name)
     for text in expected:
         assert text in output
