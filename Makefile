@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
-	$(BIN)/python -m examples.demo
+	$(BIN)/python examples/demo.py
 
 ## Run the tests.
 test: $(VENV)/.dev
@@ -42,14 +42,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable ".[all]"
+$(VENV)/.demo: $(BIN)/python pyproject.toml dify_api/_version.py
+	$(BIN)/python -m pip install --quiet --editable ".[examples]"
 	touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+$(VENV)/.dev: $(BIN)/python pyproject.toml dify_api/_version.py
+	$(BIN)/python -m pip install --quiet --editable ".[examples]" --group dev
 	touch $@
 
-$(VENV)/.bench: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable ".[all,bench]"
+$(VENV)/.bench: $(BIN)/python pyproject.toml dify_api/_version.py
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group bench
 	touch $@
