@@ -2,8 +2,8 @@
 
     python llama_index_sessions.py
 
-Asks each question in a process of its own. The messages tell which conversation they belong to, so
-the second process goes on where the first one stopped. Any database of SQLAlchemy's will do.
+One process asks, a second one follows up. The messages tell which conversation they belong to, so
+it goes on where the first one stopped. Any database of SQLAlchemy's will do.
 
 Offline against a local app; against yours with DIFY_BASE_URL and DIFY_API_KEY set.
 """
@@ -41,13 +41,13 @@ async def ask(database: str, question: str) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = str(Path(folder, "sessions.sqlite"))
-        for question in QUESTIONS:
-            command = [sys.executable, __file__, database, question]
-            print(subprocess.check_output(command, text=True), end="")
+        asyncio.run(ask(database, QUESTIONS[0]))
+        another_process = [sys.executable, __file__, database, QUESTIONS[1]]
+        print(subprocess.check_output(another_process, text=True), end="")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:  # in a process of its own
+    if len(sys.argv) > 1:  # the other process
         asyncio.run(ask(*sys.argv[1:]))
     else:
         with app_from_environment():

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dify_api._calls.connected import Connected, ConnectedModel
+from langchain_dify._installation import warn_if_overwritten
+
+warn_if_overwritten()
 
 ADAPTER = "langchain_dify"
 

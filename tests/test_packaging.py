@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
+import shutil
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
 
 import pytest
+
+import dify_api
+from tests.support.examples import EXAMPLES, ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest's own there
+
+OURS = {"dify_api", "dify_local", "langchain_dify", "llama_index_dify"}
 
 
 def run(code: str) -> str:
@@ -74,4 +90,61 @@ def test_no_public_name_is_hidden_by_a_module_of_the_same_name(package: str) -> 
         "    importlib.import_module(module.name)\n"
         "for name in package.__all__:\n"
         "    assert not isinstance(getattr(package, name), types.ModuleType), name\n"
+    )
+
+
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    assert version("dify-adapters") == dify_api.__version__
+
+
+def declared(extra: str) -> set[str]:
+    """The distributions that `dify-adapters[extra]` names, its own extras followed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = set(project["dependencies"])
+    for requirement in project["optional-dependencies"][extra]:
+        own = re.fullmatch(r"dify-adapters\[(.+)\]", requirement)
+        found.update(*map(declared, own[1].split(",")) if own else [{requirement}])
+    return {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in found}
+
+
+def imports_of(example: Path) -> set[str]:
+    """The top-level packages that an example imports, less those of the standard library."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(example.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return {name.partition(".")[0] for name in found} - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_an_example_needs_no_more_than_its_extra(example: Path) -> None:
+    """Each runs alone, wherever it is copied to, after `pip install "dify-adapters[examples]"`."""
+    distributions = packages_distributions()
+    for package in imports_of(example) - OURS:
+        providers = {name.lower() for name in distributions.get(package, [])}
+        assert providers & declared("examples"), f"{package} of {example.name}"
+
+
+def test_an_overwritten_package_says_so(tmp_path: Path) -> None:
+    """As the unrelated distribution `langchain-dify` does: it has one file, and that is empty."""
+    shutil.copytree(ROOT / "langchain_dify", tmp_path / "langchain_dify")
+    (tmp_path / "langchain_dify" / "__init__.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", "from langchain_dify.chat_models import ChatDify"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "RuntimeWarning: langchain_dify/__init__.py is not the one of dify-ad" in done.stderr
+    assert "pip uninstall langchain-dify" in done.stderr
+
+
+def test_a_package_of_its_own_is_silent() -> None:
+    run(
+        "import warnings; warnings.simplefilter('error', RuntimeWarning)\n"
+        "from langchain_dify.chat_models import ChatDify\n"
     )

@@ -25,7 +25,7 @@ def output_of(name: str, *arguments: str, **variables: str) -> str:
         env={**environment, **variables, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
