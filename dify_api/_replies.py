@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 from dify_api import errors
 from dify_api._class_tree import class_tree
 from dify_api.errors import DifyError, StatusError
-from dify_api.models import decode
+from dify_api.models import decode, out_of_envelope
 from dify_api.operation import Operation
 
 T = TypeVar("T")
@@ -53,7 +53,10 @@ def result_from_reply(
         hint = None
     else:
         try:
-            return decode(operation.result, json.loads(body))
+            value = json.loads(body)
+            return decode(
+                operation.result, out_of_envelope(value) if operation.enveloped else value
+            )
         except (ValueError, RecursionError):
             problem = f"the reply is not the {operation.result.__name__} that was asked for"
             hint = 'Check base_url: it ends in "/v1" on a standard installation.'
@@ -63,6 +66,23 @@ def result_from_reply(
 def is_json(headers: Mapping[str, str]) -> bool:
     """Whether a body is JSON by its headers."""
     return headers.get("content-type", "").startswith("application/json")
+
+
+def older_call(
+    operation: Operation[T], status: int, headers: Mapping[str, str]
+) -> Operation[T] | None:
+    """The call to make instead where a server does not know `operation`, which then did nothing.
+
+    An unknown method is a 405, an unknown path a 404 with a page; what Dify itself does not find
+    is a 404 in JSON.
+
+    Args:
+        operation: What was asked.
+        status: HTTP status.
+        headers: Response headers.
+    """
+    unknown = status == 405 or (status == 404 and not is_json(headers))
+    return operation.older if unknown else None
 
 
 def error_from_reply(
@@ -84,7 +104,7 @@ def error_from_reply(
             hint="Redirects are not followed with an API key: set base_url to the final address.",
         )
     report = _json_object(body)
-    code = report.get("code") or report.get("error") or _slug(status)
+    code = report.get("code") or _code_in(report.get("error")) or _slug(status)
     return error_from_code(
         str(code),
         status,
@@ -128,6 +148,11 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _code_in(error: object) -> str | None:
+    """The code in an `error`, which may also be a sentence (segments, 1.16.1)."""
+    return error if isinstance(error, str) and " " not in error else None
+
+
 def _slug(status: int) -> str:
     try:
         return HTTPStatus(status).phrase.lower().replace(" ", "_")
@@ -140,8 +165,9 @@ def _message(report: dict[str, Any], body: bytes, headers: Mapping[str, str]) ->
     if isinstance(details, dict) and details:  # 1.8.0 to 1.10.x
         named = "; ".join(f"{field}: {text}" for field, text in details.items())
         return f"{report.get('message', 'Input payload validation failed')} ({named})"
-    if report.get("message"):
-        return str(report["message"])
+    told = report.get("message") or (None if _code_in(report.get("error")) else report.get("error"))
+    if told:
+        return str(told)
     text = body.decode("utf-8", "replace").strip()
     if "html" in headers.get("content-type", "") or text.startswith("<"):
         title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
@@ -176,7 +202,8 @@ _ENDPOINT_OF_MODE = (
 def _hint(kind: type[StatusError], message: str, operation: str) -> str | None:
     """What to do about an error, where experience tells."""
     if kind is errors.UnauthorizedError:
-        wanted = "dataset-" if " /datasets" in operation else "app-"
+        of_datasets = " /datasets" in operation or " /workspaces" in operation
+        wanted = "dataset-" if of_datasets else "app-"
         return (
             f"Check api_key (DIFY_API_KEY): this endpoint wants a key that starts with "
             f'"{wanted}", from the app whose server base_url names.'
@@ -197,4 +224,17 @@ def _hint(kind: type[StatusError], message: str, operation: str) -> str | None:
         return 'Use response_mode="streaming".'
     if message == "Invalid upload file":
         return "A file can be used only by the user and the app it was uploaded for."
+    return _hint_for_writing(kind, message, operation)
+
+
+def _hint_for_writing(kind: type[StatusError], message: str, operation: str) -> str | None:
+    """What to do about a file or a document that a server does not take."""
+    if issubclass(kind, errors.PayloadTooLargeError):
+        return "The server's or a proxy's limit: UPLOAD_FILE_SIZE_LIMIT of Dify, in MB."
+    if kind is errors.InvalidParamError and not message and "file" in operation:
+        return "The server takes no files of this type here: its name's extension decides."
+    if "is being indexed" in message:
+        return "After a change of status a document may be locked for up to ten minutes."
+    if message == "Dataset api access is not enabled.":
+        return "Switch on the knowledge base's API access in Dify."
     return None

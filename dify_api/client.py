@@ -12,7 +12,7 @@ import httpx
 from pydantic import SecretStr
 from typing_extensions import Self, Unpack
 
-from dify_api._replies import error_from_reply, is_json, result_from_reply
+from dify_api._replies import error_from_reply, is_json, older_call, result_from_reply
 from dify_api._transport.failures import connection_errors
 from dify_api._transport.pools import shared_async_client, shared_client
 from dify_api._transport.requests import authorize, request_arguments
@@ -143,8 +143,12 @@ class DifyClient(_Client):
             ...     print(conversation.name)
         """
         following: Operation[Page[ItemT]] | None = operation
+        before: list[ItemT] = []
         while following is not None:
             page = self.send(following)
+            if page.data == before:
+                return  # a server that knows no pages of this list (segments, 0.15.3)
+            before = page.data
             yield from in_order(following, page)
             following = next_page(following, page)
 
@@ -166,8 +170,8 @@ class DifyClient(_Client):
     def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout) -> httpx.Response:
         connection = self.connection
         client = connection.http_client or shared_client(connection)
-        arguments = request_arguments(connection, operation, timeout)
-        with connection_errors(operation, connection):
+        with operation.opened() as opened, connection_errors(operation, connection):
+            arguments = request_arguments(connection, opened, timeout)
             request = authorize(client.build_request(**arguments), connection)
             response = client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
@@ -176,8 +180,8 @@ class DifyClient(_Client):
                 body = response.read()
             finally:
                 response.close()
-        if response.status_code == 405 and operation.older_method:
-            return self._attempt(operation.as_older(), timeout)
+        if older := older_call(operation, response.status_code, response.headers):
+            return self._attempt(older, timeout)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )
@@ -258,8 +262,12 @@ class AsyncDifyClient(_Client):
     async def iterate(self, operation: Operation[Page[ItemT]]) -> AsyncIterator[ItemT]:
         """Iterate the items of a list across its pages, each page asked for when needed."""
         following: Operation[Page[ItemT]] | None = operation
+        before: list[ItemT] = []
         while following is not None:
             page = await self.send(following)
+            if page.data == before:
+                return  # a server that knows no pages of this list (segments, 0.15.3)
+            before = page.data
             for item in in_order(following, page):
                 yield item
             following = next_page(following, page)
@@ -282,8 +290,8 @@ class AsyncDifyClient(_Client):
     async def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout) -> httpx.Response:
         connection = self.connection
         client = connection.http_async_client or shared_async_client(connection)
-        arguments = request_arguments(connection, operation, timeout)
-        with connection_errors(operation, connection):
+        with operation.opened() as opened, connection_errors(operation, connection):
+            arguments = request_arguments(connection, opened, timeout)
             request = authorize(client.build_request(**arguments), connection)
             response = await client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
@@ -292,8 +300,8 @@ class AsyncDifyClient(_Client):
                 body = await response.aread()
             finally:
                 await response.aclose()
-        if response.status_code == 405 and operation.older_method:
-            return await self._attempt(operation.as_older(), timeout)
+        if older := older_call(operation, response.status_code, response.headers):
+            return await self._attempt(older, timeout)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )

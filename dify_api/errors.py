@@ -296,6 +296,10 @@ class NotAcceptableError(StatusError, http_status=406, code="not_acceptable"):
     """The server cannot answer in the form asked for."""
 
 
+class ConflictError(StatusError, http_status=409):
+    """What is there already, or is in use, stands against it."""
+
+
 class PreconditionFailedError(StatusError, http_status=412):
     """A human input form that can no longer be submitted."""
 
@@ -374,3 +378,7 @@ class S3FileTooLargeError(StorageError, code="s3_file_too_large"):
 
 class RunCancelledError(StatusError, code="run_cancelled"):
     """A New Agent's run was cancelled on the server (1.16.0)."""
+
+
+# Those of writing knowledge bases; below the classes that they are derived from.
+from dify_api.knowledge_errors import *  # noqa: E402, F403

@@ -69,6 +69,13 @@ Items = Annotated[list[T], BeforeValidator(_none_to_list)]
 """A list; null is an empty one."""
 
 
+def out_of_envelope(value: object) -> object:
+    """A record that a server sent as `{"data": record, ...}`, with what stood beside it."""
+    if isinstance(value, dict) and isinstance(record := value.get("data"), dict):
+        return {**{name: part for name, part in value.items() if name != "data"}, **record}
+    return value
+
+
 class Usage(Model):
     """Tokens and price of an answer (`metadata.usage`). Prices are exact decimals."""
 

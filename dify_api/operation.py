@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
@@ -16,11 +17,12 @@ Query = Mapping[str, str | int | bool | Sequence[str] | None]
 
 @dataclass(frozen=True)
 class FilePart:
-    """The file of a multipart request.
+    """The file of a multipart request, sent piece by piece as it is read.
 
     Attributes:
         name: File name as the server shall know it.
-        content: Bytes, an open binary file, or a path that is read when the request is made.
+        content: Bytes, a path that is opened for each request, or an open binary file, which
+            each request reads from its beginning.
         mime_type: Content type of the part.
     """
 
@@ -45,14 +47,15 @@ class Operation(Generic[T_co]):
         user: The end user in whose name it is made; None for calls that have none.
         conversation_id: The conversation that it is a turn of, or lists; None for a new one
             and for calls that name it in their path.
+        enveloped: Whether the reply holds the result in its `data`.
         repeatable: Whether repeating the call changes nothing, so that it may be retried.
         generates: Whether the reply is an answer, streamed or not.
         stop_path: Path that stops the generation, with "{task_id}" in it; None if leaving
             the stream leaves nothing behind.
         page: How further pages are asked for: "first_id", "last_id" or "page"; None for
             calls that are no lists.
-        older_method: The method that older servers want, tried where `method` is refused
-            with 405; None where it never differed.
+        older: The same call as older servers know it, tried where a server does not know this
+            one; None where it never differed. `or_older` sets it.
     """
 
     method: str
@@ -64,11 +67,12 @@ class Operation(Generic[T_co]):
     file: FilePart | None = None
     user: str | None = field(default=None, repr=False)
     conversation_id: str | None = None
+    enveloped: bool = False
     repeatable: bool = False
     generates: bool = False
     stop_path: str | None = None
     page: str | None = None
-    older_method: str | None = None
+    older: Operation[T_co] | None = None
 
     @property
     def name(self) -> str:
@@ -84,9 +88,31 @@ class Operation(Generic[T_co]):
             return replace(self, json={**self.json, **names})
         return replace(self, query={**self.query, **names})
 
-    def as_older(self) -> Operation[T_co]:
-        """The same for an older server: by `older_method`."""
-        return replace(self, method=self.older_method or self.method, older_method=None)
+    def or_older(self, *, method: str | None = None, path: str | None = None) -> Operation[T_co]:
+        """The same call, with one more way that older servers know, tried last.
+
+        Args:
+            method: Their method. Default: this one.
+            path: Their path. Default: this one.
+        """
+        if self.older is not None:
+            return replace(self, older=self.older.or_older(method=method, path=path))
+        return replace(
+            self, older=replace(self, method=method or self.method, path=path or self.path)
+        )
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Operation[T_co]]:
+        """The same with the file of a path open, which is closed at the end of the block.
+
+        Raises:
+            OSError: If it cannot be opened.
+        """
+        if self.file is None or not isinstance(self.file.content, Path):
+            yield self
+            return
+        with self.file.content.open("rb") as file:
+            yield replace(self, file=replace(self.file, content=file))
 
 
 def require(value: str, name: str, what: str) -> str:
@@ -103,6 +129,17 @@ def require(value: str, name: str, what: str) -> str:
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
+def require_length(value: str, name: str, longest: int) -> str:
+    """Return `value`, or raise a clear error where it is longer than servers take.
+
+    Raises:
+        ValueError: If it has more than `longest` characters; the message names `name`.
+    """
+    if len(value) > longest:
+        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
+    return value
+
+
 def require_uuid(value: str, name: str) -> str:
     """Return `value`, or raise a clear error where it is no UUID.
 
@@ -116,6 +153,29 @@ def require_uuid(value: str, name: str) -> str:
             f'{name} must be a UUID such as "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10", not {value!r}'
         )
     return value
+
+
+def require_uuids(values: Sequence[str], name: str) -> list[str]:
+    """Return `values` as a list, or raise a clear error where there is none, or one is no UUID.
+
+    Raises:
+        ValueError: If it is empty, one string instead of a list, or holds what is no UUID.
+    """
+    if isinstance(values, str) or not values:
+        raise ValueError(f"{name} must be a list with at least one id, not {values!r}")
+    return [require_uuid(value, f"each of {name}") for value in values]
+
+
+def require_some(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return the fields that are given, or raise a clear error where none is.
+
+    Raises:
+        ValueError: If all are None; the message says `what` and names the fields.
+    """
+    given = without_none(fields)
+    if not given:
+        raise ValueError(f"{what}: give at least one of {', '.join(fields)}")
+    return given
 
 
 def path(template: str, *parts: str) -> str:

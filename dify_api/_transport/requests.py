@@ -30,7 +30,7 @@ class RequestArguments(TypedDict, total=False):
 def request_arguments(
     connection: DifyConnection, operation: Operation[object], timeout: httpx.Timeout
 ) -> RequestArguments:
-    """The arguments of `httpx.Client.build_request` for an operation."""
+    """The arguments of `httpx.Client.build_request` for an operation whose file is open."""
     operation = operation.as_sent()
     headers = httpx.Headers(
         {
@@ -57,9 +57,9 @@ def request_arguments(
         arguments["data"] = operation.form
     if operation.file is not None:
         part = operation.file
-        content = part.content
-        opened = content.read_bytes() if isinstance(content, Path) else content
-        arguments["files"] = {"file": (part.name, opened, part.mime_type)}
+        if isinstance(part.content, Path):
+            raise TypeError("a path must be opened first: with operation.opened() as ...")
+        arguments["files"] = {"file": (part.name, part.content, part.mime_type)}
     return arguments
 
 

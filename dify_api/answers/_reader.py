@@ -17,6 +17,7 @@ from dify_api.answers.answer import Answer, AnswerBuilder
 from dify_api.answers.events import (
     AgentMessageEvent,
     AnswerMetadata,
+    DatasourceErrorEvent,
     ErrorEvent,
     Event,
     HumanInputRequiredEvent,
@@ -31,7 +32,13 @@ from dify_api.answers.events import (
 )
 from dify_api.models import decode
 
-_TERMINAL = (MessageEndEvent, WorkflowFinishedEvent, WorkflowPausedEvent, ErrorEvent)
+_TERMINAL = (
+    MessageEndEvent,
+    WorkflowFinishedEvent,
+    WorkflowPausedEvent,
+    ErrorEvent,
+    DatasourceErrorEvent,
+)
 
 Step = tuple[Event, str]
 """An event, and the text that it adds to the streamed answer ("" for most)."""
@@ -187,10 +194,11 @@ class AnswerReader:
             return error_from_code(
                 event.code, event.status, event.message or "", operation=self._operation
             )
-        if builder.workflow is not None:
-            return None
+        closed = cause is None and not self._stalled
+        if builder.workflow is not None and (self.is_settled or closed):
+            return None  # a datasource closes the body after the last of its results
         text_of_2023 = builder.message_id is not None and not builder.has_message_ids
-        if text_of_2023 and cause is None and not self._stalled:
+        if text_of_2023 and closed:
             return None  # 0.3.0 just closes the body
         return self._interruption(cause)
 

@@ -13,6 +13,8 @@ from dify_api.answers.events import (
     AgentMessageEvent,
     AgentThoughtEvent,
     AnnotationEvent,
+    DatasourceCompletedEvent,
+    DatasourceErrorEvent,
     ErrorEvent,
     Event,
     HumanInputForm,
@@ -63,7 +65,7 @@ class Answer(Model):
     annotation_reply: dict[str, Any] | None = None
     """The annotation that answered, where one did."""
     outputs: dict[str, Any] | None = None
-    """A workflow's outputs, or a chatflow's."""
+    """A workflow's outputs, or a chatflow's; of a datasource its `data`, a list."""
     workflow: WorkflowFinished | None = None
     """How the run ended: status, steps, tokens, seconds."""
     finish_reason: str | None = None
@@ -277,6 +279,20 @@ class AnswerBuilder:
         self.workflow = event.data
         return ""
 
+    def _take_datasource_data(self, event: DatasourceCompletedEvent) -> str:
+        found = event.data if isinstance(event.data, list) else [event.data]
+        before = (self.workflow.outputs if self.workflow else None) or {"data": []}
+        outputs = {"data": [*before["data"], *found]}
+        self.workflow = WorkflowFinished(
+            status="succeeded", outputs=outputs, elapsed_time=event.time_consuming
+        )
+        return ""
+
+    def _take_datasource_error(self, event: DatasourceErrorEvent) -> str:
+        outputs = self.workflow.outputs if self.workflow else None
+        self.workflow = WorkflowFinished(status="failed", outputs=outputs, error=event.error)
+        return ""
+
     def _take_form(self, event: HumanInputRequiredEvent) -> str:
         self.forms.append(event.data)
         return ""
@@ -306,6 +322,8 @@ _HANDLERS: dict[type[Event], Callable[[AnswerBuilder, Any], str]] = {
     ReasoningChunkEvent: AnswerBuilder._take_reasoning,
     MessageEndEvent: AnswerBuilder._take_message_end,
     WorkflowFinishedEvent: AnswerBuilder._take_workflow_finished,
+    DatasourceCompletedEvent: AnswerBuilder._take_datasource_data,
+    DatasourceErrorEvent: AnswerBuilder._take_datasource_error,
     HumanInputRequiredEvent: AnswerBuilder._take_form,
     WorkflowPausedEvent: AnswerBuilder._take_pause,
     ErrorEvent: AnswerBuilder._take_error,

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from dify_api._class_tree import class_tree
+from dify_api.answers.datasource_events import *  # noqa: F403 - public here under its own name
 from dify_api.answers.message_events import *  # noqa: F403 - public here under its own name
 from dify_api.answers.message_events import Event, PingEvent, UnknownEvent
 from dify_api.answers.workflow_events import *  # noqa: F403 - and loaded, for the class tree

@@ -78,8 +78,7 @@ def update(annotation_id: str, question: str, answer: str) -> Operation[Annotati
         Annotation,
         json=_body(question, answer),
         repeatable=True,
-        older_method="POST",  # 1.2.0 to 1.3.0
-    )
+    ).or_older(method="POST")  # 1.2.0 to 1.3.0
 
 
 def delete(annotation_id: str) -> Operation[None]:

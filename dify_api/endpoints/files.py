@@ -54,7 +54,7 @@ def upload(
     """Upload a file for use in messages and inputs (`POST /files/upload`).
 
     Args:
-        file: A path, bytes, or an open binary file. A path is read when the request is made.
+        file: A path, bytes, or an open binary file, which is sent as it is read.
         user: The end user; only this user's messages may use the file.
         name: File name with its extension. Default: that of the path or of the open file.
         mime_type: Default: told from the name.
@@ -164,7 +164,8 @@ def file_part(file: File, name: str | None = None, mime_type: str | None = None)
     """The multipart part of a file, with the name and the type that servers insist on.
 
     Args:
-        file: A path, bytes, or an open binary file.
+        file: A path, bytes, or an open binary file. What can be read only once (a pipe) is read
+            here, so that it can be sent again after a failure.
         name: Default: that of the path or of the open file; "file" for bytes.
         mime_type: Default: told from the name, else application/octet-stream.
     """
@@ -175,4 +176,6 @@ def file_part(file: File, name: str | None = None, mime_type: str | None = None)
         if name == "file" and mime_type:
             name += mimetypes.guess_extension(mime_type) or ""
     mime_type = mime_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if not isinstance(content, Path | bytes) and not content.seekable():
+        content = content.read()
     return FilePart(name, content, mime_type)

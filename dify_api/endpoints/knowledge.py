@@ -1,187 +1,73 @@
-"""Knowledge bases, with a dataset key: list them, look one up, retrieve passages."""
+"""Knowledge bases, with a dataset key: make them, list them, change them, search them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from types import NoneType
+from typing import Any, Literal
 
-from pydantic import BeforeValidator
-
-from dify_api.endpoints.pages import Page
-from dify_api.models import Items, Model, RetrieverResource, Timestamp
-from dify_api.operation import Operation, path, require, require_uuid, without_none
-
-SearchMethod = Literal["keyword_search", "semantic_search", "full_text_search", "hybrid_search"]
+from dify_api.endpoints.metadata import MetadataField
+from dify_api.endpoints.pages import Page, numbered
+from dify_api.endpoints.retrieval import ComparisonOperator as ComparisonOperator
+from dify_api.endpoints.retrieval import IndexingTechnique as IndexingTechnique
+from dify_api.endpoints.retrieval import KeywordSetting as KeywordSetting
+from dify_api.endpoints.retrieval import MetadataCondition as MetadataCondition
+from dify_api.endpoints.retrieval import (
+    MetadataFilteringConditions as MetadataFilteringConditions,
+)
+from dify_api.endpoints.retrieval import RerankingModel as RerankingModel
+from dify_api.endpoints.retrieval import RetrievalModel as RetrievalModel
+from dify_api.endpoints.retrieval import RetrieveRecord as RetrieveRecord
+from dify_api.endpoints.retrieval import RetrieveResult as RetrieveResult
+from dify_api.endpoints.retrieval import SearchMethod as SearchMethod
+from dify_api.endpoints.retrieval import VectorSetting as VectorSetting
+from dify_api.endpoints.retrieval import Weights as Weights
+from dify_api.endpoints.retrieval import embedding_fields, retrieval_settings
+from dify_api.endpoints.segments import ChildChunk as ChildChunk
+from dify_api.endpoints.segments import Segment as Segment
+from dify_api.endpoints.segments import SegmentDocument as SegmentDocument
+from dify_api.endpoints.tags import Tag
+from dify_api.models import Items, Model, Timestamp
+from dify_api.operation import (
+    Operation,
+    path,
+    require,
+    require_length,
+    require_some,
+    require_uuid,
+    require_uuids,
+    without_none,
+)
 
 ModelType = Literal["llm", "text-embedding", "rerank", "speech2text", "tts", "moderation"]
 
-
-class RerankingModel(Model):
-    """The model that reorders what was found."""
-
-    reranking_provider_name: str | None = None
-    reranking_model_name: str | None = None
+Permission = Literal["only_me", "all_team_members", "partial_members"]
 
 
-class MetadataCondition(Model):
-    """A condition on a document's metadata."""
+class SummaryIndexSetting(Model):
+    """Whether and how segments are summed up, to be found by their summaries (1.12.0)."""
 
-    name: str = ""
-    comparison_operator: str = "is"
-    """contains, not contains, start with, end with, is, is not, empty, not empty, in, not in,
-    =, ≠, >, <, ≥, ≤, before or after."""
-    value: str | int | float | list[str] | None = None
-
-
-class MetadataFilteringConditions(Model):
-    """Which documents may be searched."""
-
-    logical_operator: Literal["and", "or"] = "and"
-    conditions: list[MetadataCondition] = []
+    enable: bool | None = None
+    model_name: str | None = None
+    model_provider_name: str | None = None
+    summary_prompt: str | None = None
 
 
-class RetrievalModel(Model):
-    """How to search; what is left out has the default that servers have.
+class ExternalKnowledgeInfo(Model):
+    """Where an external knowledge base is."""
 
-    Example:
-        >>> RetrievalModel(search_method="hybrid_search", top_k=3, score_threshold=0.5)
-    """
+    external_knowledge_id: str | None = None
+    external_knowledge_api_id: str | None = None
+    external_knowledge_api_name: str | None = None
+    external_knowledge_api_endpoint: str | None = None
 
-    search_method: SearchMethod = "semantic_search"
-    top_k: int = 4
-    """Passages at most."""
+
+class ExternalRetrievalModel(Model):
+    """How an external knowledge base is searched."""
+
+    top_k: int | None = None
     score_threshold: float | None = None
-    """Lowest relevance, 0 to 1; None for any."""
     score_threshold_enabled: bool | None = None
-    """Default: whether there is a `score_threshold`."""
-    reranking_enable: bool | None = None
-    """Default: whether there is a `reranking_model`."""
-    reranking_mode: Literal["reranking_model", "weighted_score"] | None = None
-    reranking_model: RerankingModel | None = None
-    weights: dict[str, Any] | None = None
-    """Of keyword and vector search, for "weighted_score"."""
-    metadata_filtering_conditions: MetadataFilteringConditions | None = None
-    """Servers since 1.1.0."""
-
-    def model_post_init(self, _context: Any, /) -> None:
-        """Servers answer 400 or 500 where the two switches are missing."""
-        if self.score_threshold_enabled is None:
-            self.score_threshold_enabled = self.score_threshold is not None
-        if self.reranking_enable is None:
-            self.reranking_enable = self.reranking_model is not None
-
-
-class SegmentDocument(Model):
-    """The document that a passage is from."""
-
-    id: str | None = None
-    name: str | None = None
-    data_source_type: str | None = None
-    doc_type: str | None = None
-    doc_metadata: dict[str, Any] | None = None
-
-
-class Segment(Model):
-    """A passage of a document."""
-
-    id: str = ""
-    position: int | None = None
-    """Place in the document, from 1."""
-    document_id: str | None = None
-    content: str = ""
-    sign_content: str | None = None
-    """`content` with signed URLs (1.0.0 and later)."""
-    answer: str | None = None
-    """Of a question-and-answer passage, whose question is `content`."""
-    word_count: int | None = None
-    tokens: int | None = None
-    keywords: list[str] | None = None
-    index_node_id: str | None = None
-    index_node_hash: str | None = None
-    hit_count: int | None = None
-    enabled: bool | None = None
-    status: str | None = None
-    created_by: str | None = None
-    created_at: Timestamp | None = None
-    disabled_at: Timestamp | None = None
-    indexing_at: Timestamp | None = None
-    completed_at: Timestamp | None = None
-    error: str | None = None
-    document: SegmentDocument = SegmentDocument()
-
-
-class ChildChunk(Model):
-    """A part of a passage that matched (0.15.0 and later)."""
-
-    id: str | None = None
-    content: str = ""
-    position: int | None = None
-    score: float | None = None
-
-
-class RetrieveRecord(Model):
-    """A passage that was found."""
-
-    segment: Segment = Segment()
-    score: float | None = None
-    """Relevance, higher is better; None for keyword search."""
-    child_chunks: Items[ChildChunk] = []
-    files: Items[dict[str, Any]] = []
-    summary: str | None = None
-    tsne_position: Any = None
-
-
-def _query_text(value: object) -> object:
-    """1.14.2 sends the text itself, the others an object around it."""
-    return value.get("content") if isinstance(value, dict) else value
-
-
-class RetrieveResult(Model):
-    """What a search has found, best first."""
-
-    query: Annotated[str | None, BeforeValidator(_query_text)] = None
-    records: Items[RetrieveRecord] = []
-
-    def resources(
-        self, dataset_id: str | None = None, dataset_name: str | None = None
-    ) -> list[RetrieverResource]:
-        """What was found in the form of an answer's citations.
-
-        Args:
-            dataset_id: The knowledge base that was searched, which records do not name.
-            dataset_name: Its name.
-
-        Example:
-            >>> [(found.document_name, found.content) for found in result.resources()]
-            [('saturn.md', 'Saturn has 146 moons ...')]
-        """
-        return [
-            _resource(record, position=position, dataset_id=dataset_id, dataset_name=dataset_name)
-            for position, record in enumerate(self.records, start=1)
-        ]
-
-
-def _resource(record: RetrieveRecord, **place: Any) -> RetrieverResource:
-    segment, document = record.segment, record.segment.document
-    content = segment.sign_content or segment.content
-    if segment.answer:
-        content = f"question:{content} \nanswer:{segment.answer}"  # as citations show it
-    return RetrieverResource(
-        **place,
-        document_id=segment.document_id or document.id,
-        document_name=document.name,
-        data_source_type=document.data_source_type,
-        segment_id=segment.id or None,
-        score=record.score,
-        content=content,
-        hit_count=segment.hit_count,
-        word_count=segment.word_count,
-        segment_position=segment.position,
-        index_node_hash=segment.index_node_hash,
-        doc_metadata=document.doc_metadata,
-        files=record.files or None,
-        summary=record.summary,
-    )
 
 
 class Dataset(Model):
@@ -193,6 +79,7 @@ class Dataset(Model):
     provider: str | None = None
     """vendor or external."""
     permission: str | None = None
+    """only_me, all_team_members or partial_members."""
     data_source_type: str | None = None
     indexing_technique: str | None = None
     """high_quality or economy."""
@@ -209,12 +96,25 @@ class Dataset(Model):
     embedding_available: bool | None = None
     retrieval_model_dict: RetrievalModel | None = None
     """How it is searched unless told otherwise."""
-    tags: Items[dict[str, Any]] = []
+    summary_index_setting: SummaryIndexSetting | None = None
+    tags: Items[Tag] = []
     doc_form: str | None = None
-    external_knowledge_info: dict[str, Any] | None = None
-    external_retrieval_model: dict[str, Any] | None = None
-    doc_metadata: Items[dict[str, Any]] = []
+    """text_model, hierarchical_model or qa_model."""
+    external_knowledge_info: ExternalKnowledgeInfo | None = None
+    external_retrieval_model: ExternalRetrievalModel | None = None
+    doc_metadata: Items[MetadataField] = []
     built_in_field_enabled: bool | None = None
+    pipeline_id: str | None = None
+    """Of the pipeline that processes its documents, if one does."""
+    runtime_mode: str | None = None
+    """general or rag_pipeline."""
+    is_published: bool | None = None
+    total_documents: int | None = None
+    total_available_documents: int | None = None
+    """Documents that are enabled."""
+    enable_api: bool | None = None
+    partial_member_list: Items[str] = []
+    """Accounts that may use it, where `permission` is partial_members."""
 
 
 class AvailableModel(Model):
@@ -252,6 +152,9 @@ def datasets(
         page: Number of the page, from 1.
         limit: Knowledge bases on a page, 1 to 100. Default: the server's, 20.
 
+    Raises:
+        ValueError: If a number is out of bounds.
+
     Example:
         >>> {dataset.name: dataset.id for dataset in client.iterate(datasets())}
         {'Planets': '7f24e7c4-...'}
@@ -264,8 +167,7 @@ def datasets(
             "keyword": keyword,
             "tag_ids": list(tag_ids) if tag_ids else None,
             "include_all": include_all,
-            "page": page,
-            "limit": limit,
+            **numbered(page, limit),
         },
         repeatable=True,
         page="page",
@@ -278,8 +180,132 @@ def dataset(dataset_id: str) -> Operation[Dataset]:
     Raises:
         ValueError: If `dataset_id` is no UUID.
     """
-    require_uuid(dataset_id, "dataset_id")
-    return Operation("GET", path("/datasets/{}", dataset_id), Dataset, repeatable=True)
+    return Operation("GET", _path(dataset_id), Dataset, repeatable=True)
+
+
+def create(
+    name: str,
+    *,
+    description: str | None = None,
+    indexing_technique: IndexingTechnique | None = None,
+    permission: Permission | None = None,
+    provider: Literal["vendor", "external"] | None = None,
+    embedding_model: str | None = None,
+    embedding_model_provider: str | None = None,
+    retrieval_model: RetrievalModel | Mapping[str, Any] | None = None,
+    external_knowledge_api_id: str | None = None,
+    external_knowledge_id: str | None = None,
+    summary_index_setting: SummaryIndexSetting | Mapping[str, Any] | None = None,
+) -> Operation[Dataset]:
+    """Make an empty knowledge base (`POST /datasets`).
+
+    Args:
+        name: Up to 40 characters, unique in the workspace.
+        description: Up to 400 characters.
+        indexing_technique: "high_quality" or "economy". Default: that of its first document.
+        permission: Who sees it. Default: "only_me".
+        provider: "external" for one that another service holds. Default: "vendor".
+        embedding_model: For "high_quality". Default: the workspace's; servers take unknown ones
+            and fail when they index, `models("text-embedding")` lists what there is.
+        embedding_model_provider: Its provider, such as "langgenius/openai/openai".
+        retrieval_model: How it is searched unless told otherwise. Without it an economy one must
+            be searched with `search_method="keyword_search"`.
+        external_knowledge_api_id: The connection to an external service.
+        external_knowledge_id: The knowledge base there.
+        summary_index_setting: Whether segments are summed up (1.12.0 and later).
+
+    Raises:
+        ValueError: If the name is empty or a text too long, an external one lacks its ids, only
+            one of the model's names is given, or a setting holds a value that it cannot have.
+
+    Example:
+        >>> client.send(create("Planets", indexing_technique="high_quality")).id
+        '7f24e7c4-...'
+    """
+    if provider == "external":
+        need = "an external knowledge base needs it"
+        require_uuid(external_knowledge_api_id or "", "external_knowledge_api_id")
+        require(external_knowledge_id or "", "external_knowledge_id", need)
+    fields = {
+        "name": _name(name),
+        "description": description and require_length(description, "description", 400),
+        "indexing_technique": indexing_technique,
+        "permission": permission,
+        "provider": provider,
+        **embedding_fields(embedding_model, embedding_model_provider),
+        "retrieval_model": retrieval_settings(retrieval_model),
+        "external_knowledge_api_id": external_knowledge_api_id,
+        "external_knowledge_id": external_knowledge_id,
+        "summary_index_setting": _summaries(summary_index_setting),
+    }
+    return Operation("POST", "/datasets", Dataset, json=without_none(fields))
+
+
+def update(
+    dataset_id: str,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    indexing_technique: IndexingTechnique | None = None,
+    permission: Permission | None = None,
+    partial_member_list: Sequence[str] | None = None,
+    embedding_model: str | None = None,
+    embedding_model_provider: str | None = None,
+    retrieval_model: RetrievalModel | Mapping[str, Any] | None = None,
+    external_retrieval_model: ExternalRetrievalModel | Mapping[str, Any] | None = None,
+    external_knowledge_id: str | None = None,
+    external_knowledge_api_id: str | None = None,
+) -> Operation[Dataset]:
+    """Change a knowledge base (`PATCH /datasets/{dataset_id}`; servers since about 1.4.0).
+
+    Args:
+        dataset_id: The knowledge base.
+        name: Up to 40 characters, unique in the workspace.
+        description: Up to 400 characters.
+        indexing_technique: "high_quality" or "economy"; its documents are indexed anew.
+        permission: Who sees it.
+        partial_member_list: Ids of the accounts that do, for "partial_members".
+        embedding_model: Its documents are indexed anew.
+        embedding_model_provider: Its provider, such as "langgenius/openai/openai".
+        retrieval_model: How it is searched unless told otherwise.
+        external_retrieval_model: The same for an external one.
+        external_knowledge_id: The knowledge base at the external service.
+        external_knowledge_api_id: The connection to it.
+
+    Raises:
+        ValueError: If an id is no UUID, nothing is to be changed, the name is empty or a text too
+            long, only one of the model's names is given, or a setting holds a value that it
+            cannot have.
+    """
+    members = None
+    if partial_member_list is not None:
+        ids = require_uuids(partial_member_list, "partial_member_list")
+        members = [{"user_id": user_id} for user_id in ids]
+    fields = {
+        "name": None if name is None else _name(name),
+        "description": description and require_length(description, "description", 400),
+        "indexing_technique": indexing_technique,
+        "permission": permission,
+        "partial_member_list": members,
+        **embedding_fields(embedding_model, embedding_model_provider),
+        "retrieval_model": retrieval_settings(retrieval_model),
+        "external_retrieval_model": _external(external_retrieval_model),
+        "external_knowledge_id": external_knowledge_id,
+        "external_knowledge_api_id": external_knowledge_api_id,
+    }
+    body = require_some(fields, "nothing of the knowledge base is changed")
+    return Operation("PATCH", _path(dataset_id), Dataset, json=body, repeatable=True)
+
+
+def delete(dataset_id: str) -> Operation[None]:
+    """Delete a knowledge base with its documents (`DELETE /datasets/{dataset_id}`).
+
+    Servers delete it even if apps use it.
+
+    Raises:
+        ValueError: If `dataset_id` is no UUID.
+    """
+    return Operation("DELETE", _path(dataset_id), NoneType)
 
 
 def retrieve(
@@ -288,7 +314,7 @@ def retrieve(
     *,
     retrieval_model: RetrievalModel | Mapping[str, Any] | None = None,
     attachment_ids: Sequence[str] | None = None,
-    external_retrieval_model: Mapping[str, Any] | None = None,
+    external_retrieval_model: ExternalRetrievalModel | Mapping[str, Any] | None = None,
 ) -> Operation[RetrieveResult]:
     """Search a knowledge base (`POST /datasets/{dataset_id}/retrieve`; servers since 0.10.0).
 
@@ -310,23 +336,18 @@ def retrieve(
         >>> [(record.score, record.segment.content) for record in found.records]
         [(0.81, 'Saturn has 146 moons ...'), (0.64, 'Titan ...')]
     """
-    require_uuid(dataset_id, "dataset_id")
     if not attachment_ids:
         require(query, "query", "say what to find")
-    if retrieval_model is not None:
-        retrieval_model = RetrievalModel.model_validate(retrieval_model).model_dump(
-            mode="json", exclude_none=True
-        )
     return Operation(
         "POST",
-        path("/datasets/{}/retrieve", dataset_id),
+        f"{_path(dataset_id)}/retrieve",
         RetrieveResult,
         json=without_none(
             {
                 "query": query,
-                "retrieval_model": retrieval_model,
+                "retrieval_model": retrieval_settings(retrieval_model),
                 "attachment_ids": list(attachment_ids) if attachment_ids else None,
-                "external_retrieval_model": external_retrieval_model,
+                "external_retrieval_model": _external(external_retrieval_model),
             }
         ),
         repeatable=True,
@@ -352,3 +373,27 @@ def models(model_type: ModelType) -> Operation[Page[ModelProvider]]:
         Page[ModelProvider],
         repeatable=True,
     )
+
+
+def _name(name: str) -> str:
+    require(name, "name", "a knowledge base needs a name")
+    return require_length(name, "name", 40)
+
+
+def _external(
+    settings: ExternalRetrievalModel | Mapping[str, Any] | None,
+) -> dict[str, Any] | None:
+    if settings is None:
+        return None
+    return ExternalRetrievalModel.model_validate(settings).model_dump(exclude_none=True)
+
+
+def _summaries(settings: SummaryIndexSetting | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if settings is None:
+        return None
+    return SummaryIndexSetting.model_validate(settings).model_dump(exclude_none=True)
+
+
+def _path(dataset_id: str) -> str:
+    require_uuid(dataset_id, "dataset_id")
+    return path("/datasets/{}", dataset_id)

@@ -22,6 +22,20 @@ class Page(Model, Generic[ItemT]):
     total: int | None = None
 
 
+def numbered(page: int | None, limit: int | None) -> dict[str, int | None]:
+    """The query of a numbered page.
+
+    Raises:
+        ValueError: If a number is out of bounds. Servers cut a greater `limit` down without saying
+            so, and the pages after the first would not be asked for.
+    """
+    if page is not None and page < 1:
+        raise ValueError(f"page must be 1 or more, not {page}")
+    if limit is not None and not 1 <= limit <= 100:
+        raise ValueError(f"limit must be between 1 and 100, not {limit}")
+    return {"page": page, "limit": limit}
+
+
 def in_order(operation: Operation[Page[ItemT]], page: Page[ItemT]) -> list[ItemT]:
     """The items of a page in the order in which its list goes on.
 
@@ -38,7 +52,7 @@ def next_page(
     if not page.data or page.has_more is False or operation.page is None:
         return None
     if operation.page == "page":
-        if len(page.data) < (_number(operation, "limit") or page.limit or 20):
+        if len(page.data) != (_number(operation, "limit") or page.limit or 20):
             return None  # `has_more` of /datasets only says that the page is full
         following: str | int = (_number(operation, "page") or 1) + 1
     else:

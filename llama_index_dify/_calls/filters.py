@@ -9,9 +9,13 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from dify_api.endpoints.knowledge import MetadataCondition, MetadataFilteringConditions
+from dify_api.endpoints.knowledge import (
+    ComparisonOperator,
+    MetadataCondition,
+    MetadataFilteringConditions,
+)
 
-_OPERATORS = {
+_OPERATORS: dict[FilterOperator, ComparisonOperator] = {
     FilterOperator.GT: ">",
     FilterOperator.LT: "<",
     FilterOperator.GTE: "≥",
@@ -22,8 +26,14 @@ _OPERATORS = {
     FilterOperator.CONTAINS: "contains",
     FilterOperator.IS_EMPTY: "empty",
 }
-_FOR_TEXT = {FilterOperator.EQ: "is", FilterOperator.NE: "is not"}
-_FOR_NUMBERS = {FilterOperator.EQ: "=", FilterOperator.NE: "≠"}
+_FOR_TEXT: dict[FilterOperator, ComparisonOperator] = {
+    FilterOperator.EQ: "is",
+    FilterOperator.NE: "is not",
+}
+_FOR_NUMBERS: dict[FilterOperator, ComparisonOperator] = {
+    FilterOperator.EQ: "=",
+    FilterOperator.NE: "≠",
+}
 
 
 def filtering_conditions(filters: MetadataFilters) -> MetadataFilteringConditions:

@@ -16,7 +16,7 @@ from tests.support.cassettes import Exchange, all_exchanges
 RUNS = [
     exchange
     for exchange in all_exchanges()
-    if exchange.path.endswith(("/run", "/events")) and exchange.path != "/workflows/run/abc"
+    if exchange.path.startswith("/workflow") and exchange.path.endswith(("/run", "/events"))
 ]
 
 

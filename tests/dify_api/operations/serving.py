@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from dify_api import Answer, DifyClient, chat
 from dify_api.operation import Operation
@@ -53,3 +57,17 @@ def request_of(operation: Operation[Any], body: Any = None) -> Received:
     requests: list[Received] = []
     send(operation, json_reply({} if body is None else body), requests=requests)
     return requests[0]
+
+
+def query_of(request: Received) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(request.path).query, keep_blank_values=True)
+
+
+def form_of(request: Received) -> dict[str, EmailMessage]:
+    """The parts of a multipart request by name."""
+    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+    parsed = BytesParser(_class=EmailMessage, policy=HTTP).parsebytes(head + request.body)
+    return {
+        str(part.get_param("name", header="content-disposition")): part
+        for part in parsed.iter_parts()
+    }

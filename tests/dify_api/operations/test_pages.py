@@ -16,6 +16,7 @@ from dify_api import (
     feedback,
     knowledge,
     messages,
+    segments,
     workflows,
 )
 from dify_api.endpoints.pages import Page
@@ -109,7 +110,7 @@ def test_a_server_that_repeats_itself_does_not_trap_the_client() -> None:
     with ReplayServer(lambda _: same) as server:
         client = DifyClient("app-test", base_url=server.base_url)
         found = client.iterate(conversations.list_conversations(user="ann"))
-        assert [item.id for item in found] == ["1", "1"]
+        assert [item.id for item in found] == ["1"]
 
 
 def test_an_error_between_pages_is_raised_after_what_came_before() -> None:
@@ -121,3 +122,17 @@ def test_an_error_between_pages_is_raised_after_what_came_before() -> None:
         assert next(found).id == "1"
         with pytest.raises(errors.NotFoundError):
             next(found)
+
+
+async def test_a_server_that_knows_no_pages_of_a_list_is_asked_once_more_at_most() -> None:
+    def everything(count: int) -> Reply:
+        return json_reply({"data": [{"id": str(n)} for n in range(count)]})  # segments, 0.15.3
+
+    for count, requests in ((19, 1), (20, 2), (50, 1)):
+        operation = segments.list_segments(ID, ID)
+        with ReplayServer(lambda _, count=count: everything(count)) as server:
+            found = DifyClient("app-test", base_url=server.base_url).iterate(operation)
+            assert len(list(found)) == count
+            assert len(server.requests) == requests
+            client = AsyncDifyClient("app-test", base_url=server.base_url)
+            assert len([segment async for segment in client.iterate(operation)]) == count

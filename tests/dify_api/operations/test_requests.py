@@ -5,12 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import datetime, timezone
-from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import HTTP
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -31,23 +27,16 @@ from dify_api import (
 from dify_api.endpoints.files import UploadedFile
 from dify_api.endpoints.knowledge import RetrievalModel
 from tests.dify_api.operations.introspection import ids_of, operation_functions, sample
-from tests.dify_api.operations.serving import ID, json_reply, receive, request_of
+from tests.dify_api.operations.serving import (
+    ID,
+    form_of,
+    json_reply,
+    query_of,
+    receive,
+    request_of,
+)
 from tests.support.cassettes import exchange
 from tests.support.replay import Received, ReplayServer
-
-
-def query_of(request: Received) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(request.path).query, keep_blank_values=True)
-
-
-def form_of(request: Received) -> dict[str, EmailMessage]:
-    """The parts of a multipart request by name."""
-    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
-    parsed = BytesParser(_class=EmailMessage, policy=HTTP).parsebytes(head + request.body)
-    return {
-        str(part.get_param("name", header="content-disposition")): part
-        for part in parsed.iter_parts()
-    }
 
 
 def test_what_is_not_given_is_not_sent() -> None:
@@ -287,15 +276,18 @@ def test_the_models_of_a_workspace() -> None:
 # What is refused -----------------------------------------------------------------------------
 
 
+NO_UUIDS = {"task_id", "conversation_id", "node_id", "start_node_id"}
+
+
 def test_an_id_that_is_no_uuid_is_refused_before_the_request() -> None:
     checked = set()
     for function in operation_functions():
         for name in ids_of(function):
-            if name.endswith("_id") and name not in ("task_id", "conversation_id"):
+            if name.endswith("_id") and name not in NO_UUIDS:
                 checked.add(name)
                 with pytest.raises(ValueError, match=f"{name} must be a UUID"):
                     sample(function, **{name: "abc"})
-    assert len(checked) >= 9
+    assert len(checked) >= 14
     with pytest.raises(ValueError, match="conversation_id must be a UUID"):
         conversations.delete("abc", user="ann")
 
