@@ -15,6 +15,7 @@ from dify_api import (
     chat,
     completion,
     conversations,
+    documents,
     end_users,
     events,
     feedback,
@@ -22,6 +23,8 @@ from dify_api import (
     human_input,
     knowledge,
     messages,
+    segments,
+    tags,
     workflows,
 )
 from dify_api import annotations as app_annotations
@@ -31,6 +34,7 @@ from dify_api.endpoints.application import Info, Meta, Parameters, Site
 from dify_api.endpoints.audio import Transcript
 from dify_api.endpoints.chat import SuggestedQuestions
 from dify_api.endpoints.conversations import Conversation, ConversationVariable
+from dify_api.endpoints.documents import Document, DocumentBatch
 from dify_api.endpoints.end_users import EndUser
 from dify_api.endpoints.feedback import Feedback
 from dify_api.endpoints.files import UploadedFile
@@ -38,6 +42,8 @@ from dify_api.endpoints.human_input import Form
 from dify_api.endpoints.knowledge import Dataset, RetrieveResult
 from dify_api.endpoints.messages import Message
 from dify_api.endpoints.pages import Page
+from dify_api.endpoints.segments import Segment
+from dify_api.endpoints.tags import Tag
 from dify_api.endpoints.workflows import WorkflowLog, WorkflowRun
 
 
@@ -67,6 +73,11 @@ def with_a_client(client: DifyClient) -> None:
     assert_type(client.send(app_annotations.reply_status("enable", "id")), AnnotationReplyJob)
     assert_type(client.send(knowledge.datasets()), Page[Dataset])
     assert_type(client.send(knowledge.retrieve("id", "moons")), RetrieveResult)
+    text = documents.create_by_text("id", "moons", "...", indexing_technique="economy")
+    assert_type(client.send(text), DocumentBatch)
+    assert_type(client.send(segments.get("id", "id", "id")), Segment)
+    assert_type(client.send(tags.list_tags()), list[Tag])
+    assert_type(client.iterate(documents.list_documents("id")), Iterator[Document])
     assert_type(client.iterate(messages.list_messages("id", user="ann")), Iterator[Message])
     assert_type(client.stream_bytes(audio.to_speech("Hello", user="ann")), Iterator[bytes])
     for operation in (
