@@ -46,7 +46,7 @@ class Responder:
         if directive:
             return obey(*directive)
         if app.name == "planner":
-            return text_reply(plan(query))
+            return text_reply(plan(query, [turn.query for turn in history]))
         if app.name == "greeter":
             return text_reply(_greeting(inputs))
         return self._from_knowledge(app, query, inputs, history)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,11 +61,12 @@ def _calculates(name: str) -> bool:
     return any(word in name.lower() for word in ("calc", "multiply", "add", "math", "sum"))
 
 
-def plan(prompt: str) -> str:
+def plan(prompt: str, earlier: Sequence[str] = ()) -> str:
     r"""Return what an agent says next: a call of a tool, or an answer.
 
     Args:
         prompt: The whole prompt, or only what has come since the last turn.
+        earlier: Prompts of the turns before, oldest first, which may describe the tools.
 
     Example:
         >>> plan('Tools: [{"name": "weather", "description": "The weather in a city", '
@@ -77,7 +78,9 @@ def plan(prompt: str) -> str:
         schema, rest = asked
         return json.dumps(fill(schema, _question_and_results(rest)[0]))
     react = "Action Input:" in prompt
-    tools = list(_react_tools(prompt) if react else _json_tools(prompt))
+    offers = [prompt] if react else [prompt, *reversed(earlier)]
+    offer = next((text for text in offers if _tools(text, react=react)), prompt)
+    tools = _tools(offer, react=react)
     question, results = _question_and_results(prompt)
     must = _MUST_CALL.search(prompt)
     if results and not must:
@@ -94,7 +97,7 @@ def plan(prompt: str) -> str:
             f"Thought: I need the tool {tool.name}.\nAction: {tool.name}\n"
             f"Action Input: {json.dumps(arguments)}"
         )
-    return json.dumps(_call(prompt, tool.name, arguments))
+    return json.dumps(_call(offer, tool.name, arguments))
 
 
 def _demanded(
@@ -130,6 +133,10 @@ def _json_values(text: str) -> Iterator[tuple[Any, int, int]]:
             continue
         yield value, match.start(), end
         position = end
+
+
+def _tools(prompt: str, *, react: bool) -> list[PromptTool]:
+    return list(_react_tools(prompt) if react else _json_tools(prompt))
 
 
 def _json_tools(prompt: str) -> Iterator[PromptTool]:
