@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterator
 from functools import cached_property
 from types import NoneType
@@ -27,7 +28,17 @@ from dify_api.operation import Operation
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
+_log = logging.getLogger(__name__)
 _STOP_TIMEOUT = httpx.Timeout(3.0)  # seconds: a courtesy call
+
+
+@contextlib.contextmanager
+def logged_failure(what: str) -> Iterator[None]:
+    """Log a failure of the block instead of raising it."""
+    try:
+        yield
+    except DifyError as error:
+        _log.warning("%s failed: %s", what, error)
 
 
 class _Client:
@@ -61,12 +72,19 @@ class _Client:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of base URL and key: names the app without giving the key away."""
+        """Names the app without giving the key away: `app_id`, else a hash of URL and key."""
         return self.connection.app
 
     def _stop_request(self, operation: Operation[Answer], task_id: str) -> Operation[None]:
         stop_path = cast("str", operation.stop_path).format(task_id=task_id)
         return Operation("POST", stop_path, NoneType, json={}, user=operation.user, repeatable=True)
+
+    def _delete_request(
+        self, operation: Operation[Answer], conversation_id: str
+    ) -> Operation[None]:
+        path = cast("str", operation.delete_path).format(conversation_id=conversation_id)
+        # Nobody else knows the conversation: to delete it twice does no harm.
+        return Operation("DELETE", path, NoneType, json={}, user=operation.user, repeatable=True)
 
 
 class DifyClient(_Client):
@@ -115,6 +133,7 @@ class DifyClient(_Client):
             self.connection.progress_timeout,
             lambda: self._open(operation),
             lambda task_id: self._stop(operation, task_id),
+            lambda conversation_id: self._delete(operation, conversation_id),
         )
 
     def stream_bytes(self, operation: Operation[bytes]) -> Iterator[bytes]:
@@ -191,6 +210,11 @@ class DifyClient(_Client):
         with contextlib.suppress(DifyError):
             self._attempt(self._stop_request(operation, task_id), _STOP_TIMEOUT).close()
 
+    def _delete(self, operation: Operation[Answer], conversation_id: str) -> None:
+        """Best effort: the answer is what counts."""
+        with logged_failure("deleting a conversation"):
+            self.send(self._delete_request(operation, conversation_id))
+
 
 class AsyncDifyClient(_Client):
     """`DifyClient` for asyncio: the same operations, awaited.
@@ -238,6 +262,7 @@ class AsyncDifyClient(_Client):
             self.connection.progress_timeout,
             lambda: self._open(operation),
             lambda task_id: self._stop(operation, task_id),
+            lambda conversation_id: self._delete(operation, conversation_id),
         )
 
     async def stream_bytes(self, operation: Operation[bytes]) -> AsyncIterator[bytes]:
@@ -311,3 +336,8 @@ class AsyncDifyClient(_Client):
         with contextlib.suppress(DifyError):
             response = await self._attempt(self._stop_request(operation, task_id), _STOP_TIMEOUT)
             await response.aclose()
+
+    async def _delete(self, operation: Operation[Answer], conversation_id: str) -> None:
+        """Best effort: the answer is what counts."""
+        with logged_failure("deleting a conversation"):
+            await self.send(self._delete_request(operation, conversation_id))

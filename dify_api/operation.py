@@ -52,6 +52,8 @@ class Operation(Generic[T_co]):
         generates: Whether the reply is an answer, streamed or not.
         stop_path: Path that stops the generation, with "{task_id}" in it; None if leaving
             the stream leaves nothing behind.
+        delete_path: Path that deletes the answer's conversation, with "{conversation_id}" in
+            it, called once the stream is left; None to keep it.
         page: How further pages are asked for: "first_id", "last_id" or "page"; None for
             calls that are no lists.
         older: The same call as older servers know it, tried where a server does not know this
@@ -71,6 +73,7 @@ class Operation(Generic[T_co]):
     repeatable: bool = False
     generates: bool = False
     stop_path: str | None = None
+    delete_path: str | None = None
     page: str | None = None
     older: Operation[T_co] | None = None
 

@@ -36,6 +36,7 @@ class _Stream:
         self._began = 0.0
         self._reader = AnswerReader(operation.name, progress_timeout)
         self._ended = False  # by the server
+        self._is_deleted = False  # the conversation
         self._response: httpx.Response | None = None
 
     @property
@@ -64,6 +65,13 @@ class _Stream:
         left_early = not self._ended and not self._reader.is_settled
         return self.task_id if left_early and self._operation.stop_path else None
 
+    def _conversation_to_delete(self) -> str | None:
+        """The conversation that is not to outlive its answer, once."""
+        if self._operation.delete_path is None or self._is_deleted:
+            return None
+        self._is_deleted = True
+        return self._reader.builder.conversation_id
+
 
 class EventStream(_Stream):
     """A streamed answer: a context manager that iterates events.
@@ -89,10 +97,12 @@ class EventStream(_Stream):
         progress_timeout: float | None,
         open_response: Callable[[], httpx.Response],
         stop: Callable[[str], None],
+        delete: Callable[[str], None],
     ) -> None:
         super().__init__(operation, app, progress_timeout)
         self._open_response = open_response
         self._stop = stop
+        self._delete = delete
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -122,6 +132,8 @@ class EventStream(_Stream):
                     self._response.close()
             if task_id is not None:
                 self._stop(task_id)
+            if conversation_id := self._conversation_to_delete():
+                self._delete(conversation_id)
 
     def __iter__(self) -> Iterator[Event]:
         for event, _ in self.steps():
@@ -164,10 +176,12 @@ class AsyncEventStream(_Stream):
         progress_timeout: float | None,
         open_response: Callable[[], Awaitable[httpx.Response]],
         stop: Callable[[str], Awaitable[None]],
+        delete: Callable[[str], Awaitable[None]],
     ) -> None:
         super().__init__(operation, app, progress_timeout)
         self._open_response = open_response
         self._stop = stop
+        self._delete = delete
         self._exits = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -204,6 +218,8 @@ class AsyncEventStream(_Stream):
                     await self._response.aclose()
             if task_id is not None:
                 await self._stop(task_id)
+            if conversation_id := self._conversation_to_delete():
+                await self._delete(conversation_id)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async for event, _ in self.steps():

@@ -30,6 +30,7 @@ def send_message(
     auto_generate_name: bool = False,
     workflow_id: str | None = None,
     trace_id: str | None = None,
+    delete_conversation: bool = False,
 ) -> Operation[Answer]:
     """Send a message to a chat, agent or chatflow app (`POST /chat-messages`).
 
@@ -47,6 +48,8 @@ def send_message(
             the first token by a second. Default: False.
         workflow_id: Published version of a chatflow to run (1.7.2 and later).
         trace_id: Your trace id, letters, digits, "_" and "-" (1.7.0 and later).
+        delete_conversation: Delete the conversation once the answer has ended, failed or was
+            left; best effort, what goes wrong is logged.
 
     Raises:
         ValueError: If `query` or `user` is empty.
@@ -77,6 +80,7 @@ def send_message(
         conversation_id=conversation_id,
         generates=True,
         stop_path="/chat-messages/{task_id}/stop",
+        delete_path="/conversations/{conversation_id}" if delete_conversation else None,
     )
 
 
