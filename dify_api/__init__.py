@@ -11,6 +11,7 @@ a client sends them::
 """
 
 from dify_api import errors as errors
+from dify_api._calls.input_message import InputMessage
 from dify_api._version import __version__ as __version__
 from dify_api.answers import events as events
 from dify_api.answers.answer import Answer, AnswerBuilder
@@ -44,6 +45,7 @@ __all__ = [
     "AsyncDifyClient",
     "DifyClient",
     "DifyError",
+    "InputMessage",
     "Operation",
     "__version__",
     "annotations",

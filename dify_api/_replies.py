@@ -215,7 +215,10 @@ def _hint(kind: type[StatusError], message: str, operation: str) -> str | None:
         name = missing.group(1)
         return f'Pass inputs={{"{name}": ...}}; application.parameters() lists what the app wants.'
     if kind is errors.ConversationNotFoundError:
-        return "It was deleted, or belongs to another user or app: start a new conversation."
+        return (
+            "It was deleted, or belongs to another user or app: start a new conversation, which "
+            'ChatDify and Dify do by themselves with on_fork="new".'
+        )
     if message == "query is required":
         return "The query must not be empty."
     if issubclass(kind, errors.NotFoundError) and "HTML" in message:

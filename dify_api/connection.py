@@ -39,6 +39,7 @@ class ConnectionOptions(TypedDict, total=False):
     """What every client and adapter takes beside its key; see the fields of `DifyConnection`."""
 
     base_url: str | None
+    app_id: str | None
     timeout: httpx.Timeout | float | None
     progress_timeout: float | None
     max_retries: int
@@ -77,6 +78,11 @@ class DifyConnection(BaseModel):
     """Key of the app ("app-..."), kept as a `SecretStr`. Default: `DIFY_API_KEY`."""
     base_url: str = ""
     """Address of the API. Default: `DIFY_BASE_URL`, else "https://api.dify.ai/v1"."""
+    app_id: str | None = Field(default=None, min_length=1)
+    """A name of yours for the app, such as "support-bot". Stored conversations and cached answers
+    are then known by it, and stay so when the key is rotated or the server moves; by default they
+    are known by a hash of base URL and key. Set it before the key changes: what was stored until
+    then is recognised as long as the key is the same."""
     timeout: httpx.Timeout | float | None = None
     """Seconds for one network operation. Default: connect 10, read 60."""
     progress_timeout: float | None = 600.0
@@ -134,7 +140,17 @@ class DifyConnection(BaseModel):
 
     @property
     def app(self) -> str:
-        """Names the app: a short hash of base URL and key, "" without a key."""
+        """Names the app: `app_id`, else `fingerprint`."""
+        return self.app_id or self.fingerprint
+
+    @property
+    def app_names(self) -> tuple[str, ...]:
+        """`app`, and what the app was known by before it had an `app_id`."""
+        return tuple(dict.fromkeys(name for name in (self.app, self.fingerprint) if name))
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of base URL and key, which gives neither away; "" without a key."""
         if self.api_key is None:
             return ""
         text = f"{self.base_url}\n{self.key.get_secret_value()}"

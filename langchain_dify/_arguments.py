@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from dify_api._calls.conversation import user_fingerprint
+from dify_api._calls.input_message import user_fingerprint
 from langchain_dify._connection import LangChainConnection
 
 _SET_IN_THE_APP = frozenset(
@@ -30,6 +30,7 @@ _SET_IN_THE_APP = frozenset(
 """What other chat models take, and what in Dify the app decides."""
 
 _OF_A_CALL = frozenset({"user", "inputs", "files", "stop", "stream"})
+_OF_CONVERSATIONS = frozenset({"conversation_id", "memory", "on_fork"})
 _OF_LANGCHAIN = frozenset({"ls_structured_output_format", "structured_output_format"})
 
 
@@ -93,6 +94,13 @@ def check_call_arguments(
     name = unknown[0]
     if name in _SET_IN_THE_APP:
         raise TypeError(f"{name} cannot be set for a call: the Dify app decides it")
+    if name in _OF_CONVERSATIONS:
+        raise TypeError(f"{kind.__name__} takes no {name}: a completion app keeps no conversation")
+    if name in getattr(kind, "model_fields", {}):
+        raise TypeError(
+            f"{name} cannot be set for a call: give it to the constructor, "
+            f"{kind.__name__}({name}=...)"
+        )
     raise TypeError(
         f"{kind.__name__} knows no call argument {name!r}; it knows "
         f"{', '.join(sorted({*_OF_A_CALL, *also}))}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
-from langchain_core.caches import BaseCache
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
@@ -14,22 +13,18 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from dify_api._calls.chat_call import ChatOptions
-from dify_api._calls.conversation import Memory, OnFork
 from dify_api._calls.flows import arun, run
-from dify_api.endpoints.chat import ResponseMode
 from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
 from langchain_dify._answers.tracing import anode_tracer, current_run, known_run, node_tracer
-from langchain_dify._arguments import DifyArguments, check_call_arguments
+from langchain_dify._arguments import check_call_arguments
 from langchain_dify._calls.chat_call import CALL_ARGUMENTS, ChatCallPlan, plan_call
 from langchain_dify._calls.structured_output import (
     METHODS,
@@ -38,10 +33,11 @@ from langchain_dify._calls.structured_output import (
     with_raw,
 )
 from langchain_dify._calls.tool_calling import tool_choice_of
+from langchain_dify._chat_arguments import ChatArguments
 from langchain_dify.errors import model_errors
 
 
-class ChatDify(DifyArguments, BaseChatModel):
+class ChatDify(ChatArguments):
     """A Dify chat, agent, chatflow or New Agent app as a chat model.
 
     The object holds no conversation: where one goes on is read from the messages given. An
@@ -58,44 +54,9 @@ class ChatDify(DifyArguments, BaseChatModel):
         'Jupiter ...'
     """
 
-    conversation_id: str | None = None
-    """Conversation to continue, whatever the messages say. Meant for one call: pass it to
-    `invoke`, `bind` it, or set it through `configurable_fields`."""
-    memory: Memory = "server"
-    """Who keeps the history: Dify ("server"), or the caller ("client"), for graphs that edit or
-    rewind it: each call then starts a new conversation with everything written out."""
-    on_fork: OnFork = "ignore"
-    """What to do when the conversation on the server went on without the history given:
-    "ignore", "new" (start a new one with the history written out) or "error"."""
-    system_input: str | None = None
-    """Input of the app that takes the system text. Default: it stands before the query."""
-    reasoning: bool = False
-    """Whether `<think>` text becomes reasoning blocks instead of a part of the answer."""
-    response_mode: ResponseMode = "streaming"
-    """How the server is asked. "streaming" serves `invoke` too: proxies cut what is silent."""
-    auto_generate_name: bool = False
-    """Whether the server names a new conversation (up to 1.12.1 that takes it a second)."""
-    workflow_id: str | None = None
-    """Published version of a chatflow to run; by default the newest."""
-    streaming: bool | None = None
-    """Whether `invoke` streams to callbacks; False also makes `stream` yield one chunk."""
-    cache: BaseCache | bool | None = Field(default=False, exclude=True)
-    """Off by default: a conversation does not repeat itself."""
-
     @property
     def _llm_type(self) -> str:
         return "chat-dify"
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        return {
-            **self._app_params(),
-            "conversation_id": self.conversation_id,
-            "memory": self.memory,
-            "system_input": self.system_input,
-            "reasoning": self.reasoning,
-            "workflow_id": self.workflow_id,
-        }
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         model = kwargs.get("model")
@@ -115,13 +76,13 @@ class ChatDify(DifyArguments, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = self._call_of(messages, stop, kwargs)
+        plan = self._call_of(messages, stop, kwargs)
         client = self.client
         with model_errors():
-            operation = run(client, call.prepare())
+            call = run(client, plan.prepare())
             with (
                 node_tracer(run_manager) as tracer,
-                client.stream(operation) as stream,
+                client.stream(call.operation) as stream,
             ):
                 chunks = call.chunks(stream)
                 token = chunks.token
@@ -142,13 +103,13 @@ class ChatDify(DifyArguments, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = self._call_of(messages, stop, kwargs)
+        plan = self._call_of(messages, stop, kwargs)
         client = self.async_client
         with model_errors():
-            operation = await arun(client, call.prepare())
+            call = await arun(client, plan.prepare())
             async with (
                 anode_tracer(run_manager) as tracer,
-                client.stream(operation) as stream,
+                client.stream(call.operation) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
@@ -172,13 +133,13 @@ class ChatDify(DifyArguments, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call_of(messages, stop, kwargs)
+        plan = self._call_of(messages, stop, kwargs)
         client = self.client
         with model_errors():
-            operation = run(client, call.prepare())
+            call = run(client, plan.prepare())
             with (
                 node_tracer(run_manager) as tracer,
-                client.stream(operation) as stream,
+                client.stream(call.operation) as stream,
             ):
                 chunks = call.chunks(stream)
                 for event, text in stream.steps():
@@ -196,13 +157,13 @@ class ChatDify(DifyArguments, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call_of(messages, stop, kwargs)
+        plan = self._call_of(messages, stop, kwargs)
         client = self.async_client
         with model_errors():
-            operation = await arun(client, call.prepare())
+            call = await arun(client, plan.prepare())
             async with (
                 anode_tracer(run_manager) as tracer,
-                client.stream(operation) as stream,
+                client.stream(call.operation) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
@@ -361,18 +322,7 @@ class ChatDify(DifyArguments, BaseChatModel):
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> ChatCallPlan:
         check_call_arguments(kwargs, type(self), CALL_ARGUMENTS)
-        options = ChatOptions(
-            app=self.app,
-            user=kwargs.get("user") or self.user,
-            conversation_id=kwargs.get("conversation_id") or self.conversation_id,
-            inputs={**self.inputs, **(kwargs.get("inputs") or {})},
-            system_input=self.system_input,
-            memory=self.memory,
-            on_fork=self.on_fork,
-            files=kwargs.get("files") or self.files,
-            response_mode=self.response_mode,
-            auto_generate_name=self.auto_generate_name,
-            workflow_id=self.workflow_id,
-            trace_id=kwargs.get("trace_id"),
-        )
-        return plan_call(messages, options, kwargs, stop or self.stop or (), self.reasoning)
+        options = self._chat_options(kwargs)
+        reasoning = kwargs.get("reasoning")
+        reasoning = self.reasoning if reasoning is None else reasoning
+        return plan_call(messages, options, kwargs, stop or self.stop or (), reasoning)

@@ -20,7 +20,7 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from pydantic import Field
 
 from dify_api import completion
-from dify_api._calls.conversation import user_fingerprint
+from dify_api._calls.input_message import marks
 from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.chat import ResponseMode
@@ -185,8 +185,7 @@ class DifyLLM(DifyArguments, LLM):
         )
         chunks = partial(
             GenerationChunks,
-            app=self.app,
-            user=user_fingerprint(user),
+            marks=marks(self.app, user),
             text_filter=TextFilter(stop=stop or self.stop or ()),
         )
         return operation, chunks

@@ -20,11 +20,9 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.custom import CustomLLM
 from pydantic import ConfigDict, Field
 
+from dify_api._calls.chat_call import AppCall
 from dify_api._calls.flows import Flow, arun, run
-from dify_api.answers.answer import Answer
 from dify_api.endpoints.chat import ResponseMode
-from dify_api.operation import Operation
-from llama_index_dify._answers.records import Origin
 from llama_index_dify._answers.responses import (
     ChatResponses,
     CompletionResponses,
@@ -34,7 +32,8 @@ from llama_index_dify._answers.responses import (
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify.open_streams import remember
 
-CALL_ARGUMENTS = frozenset({"user", "inputs", "files"})
+CALL_ARGUMENTS = frozenset({"user", "inputs", "files", "reasoning"})
+_OF_CONVERSATIONS = frozenset({"conversation_id", "memory", "on_fork"})
 
 
 def default_user() -> str:
@@ -84,17 +83,17 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[Operation[Answer]]:
+    ) -> Flow[AppCall]:
         """What must be asked to answer messages."""
         raise NotImplementedError
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
         """What must be asked to answer a prompt."""
         raise NotImplementedError
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         """What turns the answer's events into chat responses."""
-        return ChatResponses(self.reasoning, self._origin(options))
+        return ChatResponses(self._reasons(options), self.base_url)
 
     # The eight endpoints ---------------------------------------------------------------------
     # Each is native and decorated once: the defaults of CustomLLM call each other, so that
@@ -141,7 +140,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt; `chat` tells what it raises."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return self._ask(call, CompletionResponses(self.reasoning))
+        return self._ask(call, CompletionResponses(self._reasons(kwargs)))
 
     @llm_completion_callback()
     async def acomplete(
@@ -149,7 +148,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponse:
         """`complete` for asyncio."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return await self._aask(call, CompletionResponses(self.reasoning))
+        return await self._aask(call, CompletionResponses(self._reasons(kwargs)))
 
     @llm_completion_callback()
     def stream_complete(
@@ -157,7 +156,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponseGen:
         """Answer a prompt as a stream; see `stream_chat`."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._stream(call, CompletionResponses(self.reasoning)))
+        return remember(self._stream(call, CompletionResponses(self._reasons(kwargs))))
 
     @llm_completion_callback()
     async def astream_complete(
@@ -165,36 +164,37 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponseAsyncGen:
         """`stream_complete` for asyncio."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._astream(call, CompletionResponses(self.reasoning)))
+        return remember(self._astream(call, CompletionResponses(self._reasons(kwargs))))
 
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
-    def _ask(self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]) -> ResponseT:
+    def _ask(self, flow: Flow[AppCall], responses: Responses[ResponseT]) -> ResponseT:
         client = self.client
-        operation = run(client, flow)
-        with client.stream(operation) as stream:
+        call = run(client, flow)
+        responses.marks = call.marks
+        with client.stream(call.operation) as stream:
             for event, text in stream.steps():
                 if not text:
                     responses.note(event)
         return responses.only(stream.answer)
 
-    async def _aask(
-        self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]
-    ) -> ResponseT:
+    async def _aask(self, flow: Flow[AppCall], responses: Responses[ResponseT]) -> ResponseT:
         client = self.async_client
-        operation = await arun(client, flow)
-        async with client.stream(operation) as stream:
+        call = await arun(client, flow)
+        responses.marks = call.marks
+        async with client.stream(call.operation) as stream:
             async for event, text in stream.steps():
                 if not text:
                     responses.note(event)
         return responses.only(stream.answer)
 
     def _stream(
-        self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]
+        self, flow: Flow[AppCall], responses: Responses[ResponseT]
     ) -> Generator[ResponseT, None, None]:
         client = self.client
-        operation = run(client, flow)
-        with client.stream(operation) as stream:
+        call = run(client, flow)
+        responses.marks = call.marks
+        with client.stream(call.operation) as stream:
             for event, text in stream.steps():
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
@@ -202,11 +202,12 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         yield responses.last(stream.answer)
 
     async def _astream(
-        self, flow: Flow[Operation[Answer]], responses: Responses[ResponseT]
+        self, flow: Flow[AppCall], responses: Responses[ResponseT]
     ) -> AsyncGenerator[ResponseT, None]:
         client = self.async_client
-        operation = await arun(client, flow)
-        async with client.stream(operation) as stream:
+        call = await arun(client, flow)
+        responses.marks = call.marks
+        async with client.stream(call.operation) as stream:
             async for event, text in stream.steps():
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
@@ -223,8 +224,9 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     def _user(self, options: Mapping[str, Any]) -> str:
         return options.get("user") or self.user
 
-    def _origin(self, options: Mapping[str, Any]) -> Origin:
-        return Origin(self.app, self._user(options), self.base_url)
+    def _reasons(self, options: Mapping[str, Any]) -> bool:
+        given: bool | None = options.get("reasoning")
+        return self.reasoning if given is None else given
 
     def _merged_inputs(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.inputs, **(options.get("inputs") or {})}
@@ -241,16 +243,24 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
 
 
 def check_call_arguments(
-    options: Mapping[str, object], allowed: frozenset[str], model: str
+    options: Mapping[str, object], allowed: frozenset[str], kind: type[DifyModel]
 ) -> None:
     """Refuse what would otherwise be ignored in silence.
 
     Raises:
         TypeError: For a keyword argument that a call does not have.
     """
+    model = kind.__name__
     for name in options:
-        if name not in allowed:
+        if name in allowed:
+            continue
+        if name in _OF_CONVERSATIONS:
+            raise TypeError(f"{model} takes no {name}: a completion app keeps no conversation")
+        if name in kind.model_fields:
             raise TypeError(
-                f"{model} knows no call argument {name!r}; it knows {', '.join(sorted(allowed))}. "
-                "Temperature, model and the like are set in the Dify app."
+                f"{name} cannot be set for a call: give it to the constructor, {model}({name}=...)"
             )
+        raise TypeError(
+            f"{model} knows no call argument {name!r}; it knows {', '.join(sorted(allowed))}. "
+            "Temperature, model and the like are set in the Dify app."
+        )

@@ -12,8 +12,10 @@ from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
 from typing_extensions import Self
 
 from dify_api import messages
+from dify_api._calls.input_message import marks
 from llama_index_dify._answers.history import chat_messages
 from llama_index_dify._answers.records import Origin, source_nodes
+from llama_index_dify._calls.memory_text import adds_text, with_memory_text
 from llama_index_dify._chat_turn import ChatTurn
 from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
 from llama_index_dify.model import Dify
@@ -33,8 +35,9 @@ class DifyChatEngine(BaseChatEngine):
     Args:
         llm: The app.
         memory: Keeps the messages. Default: a `ChatMemoryBuffer`.
-        prefix_messages: System text that begins a conversation, or goes into the model's
-            `system_input` on every turn.
+        prefix_messages: System text, which a conversation is told once, until it changes, or
+            which goes into the model's `system_input` on every turn. So is the text that a
+            memory adds, such as the facts of a `FactExtractionMemoryBlock`.
         conversation_id: Conversation on the server to continue.
         callback_manager: Given to the model, which reports calls and tokens. Default: the
             model's.
@@ -130,7 +133,9 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             self._memory.set(chat_history)
         turn = self._turn(message, kwargs)
-        response = self._llm.chat(self._messages(turn, self._history()), **self._call(kwargs))
+        response = self._llm.chat(
+            self._messages(turn, self._history(turn, kwargs)), **self._call(kwargs)
+        )
         turn.end(response.message)
         return _agent_response(response, turn)
 
@@ -145,7 +150,7 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             await self._memory.aset(chat_history)
         turn = self._turn(message, kwargs)
-        history = await self._ahistory()
+        history = await self._ahistory(turn, kwargs)
         response = await self._llm.achat(self._messages(turn, history), **self._call(kwargs))
         await turn.aend(response.message)
         return _agent_response(response, turn)
@@ -167,7 +172,7 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             self._memory.set(chat_history)
         turn = self._turn(message, kwargs)
-        history = self._history()
+        history = self._history(turn, kwargs)
         with opened() as streams:
             chat_stream = self._llm.stream_chat(self._messages(turn, history), **self._call(kwargs))
         return DifyStreamingChatResponse(chat_stream=chat_stream, turn=turn, opened=streams)
@@ -183,7 +188,7 @@ class DifyChatEngine(BaseChatEngine):
         if chat_history is not None:
             await self._memory.aset(chat_history)
         turn = self._turn(message, kwargs)
-        history = await self._ahistory()
+        history = await self._ahistory(turn, kwargs)
         with opened() as streams:
             achat_stream = await self._llm.astream_chat(
                 self._messages(turn, history), **self._call(kwargs)
@@ -214,7 +219,7 @@ class DifyChatEngine(BaseChatEngine):
             return self._memory.get_all()
         listed = messages.list_messages(conversation_id, user=user, limit=100)
         newest_first = list(self._llm.client.iterate(listed))
-        origin = Origin(self._llm.app, user, self._llm.base_url)
+        origin = Origin(marks(self._llm.app, user), self._llm.base_url)
         return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
 
     async def achat_history(self) -> list[ChatMessage]:
@@ -224,34 +229,49 @@ class DifyChatEngine(BaseChatEngine):
             return await self._memory.aget_all()
         listed = messages.list_messages(conversation_id, user=user, limit=100)
         newest_first = [message async for message in self._llm.async_client.iterate(listed)]
-        origin = Origin(self._llm.app, user, self._llm.base_url)
+        origin = Origin(marks(self._llm.app, user), self._llm.base_url)
         return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
 
     # Details ------------------------------------------------------------------------------------
 
-    @property
-    def _resends(self) -> bool:
+    def _resends(self, options: Mapping[str, Any]) -> bool:
         """Whether the history goes along each time, so that memory must fit it to the model."""
-        return self._llm.memory == "client"
+        return (options.get("memory") or self._llm.memory) != "server"
 
-    def _history(self) -> list[ChatMessage]:
-        return self._memory.get() if self._resends else self._memory.get_all()
+    def _history(self, turn: ChatTurn, options: Mapping[str, Any]) -> list[ChatMessage]:
+        question = turn.question.content
+        if self._resends(options):
+            return self._memory.get(input=question)
+        kept = self._memory.get_all()
+        if not adds_text(self._memory):
+            return kept
+        return with_memory_text(self._memory.get(input=question), kept)
 
-    async def _ahistory(self) -> list[ChatMessage]:
-        return await (self._memory.aget() if self._resends else self._memory.aget_all())
+    async def _ahistory(self, turn: ChatTurn, options: Mapping[str, Any]) -> list[ChatMessage]:
+        question = turn.question.content
+        if self._resends(options):
+            return await self._memory.aget(input=question)
+        kept = await self._memory.aget_all()
+        if not adds_text(self._memory):
+            return kept
+        return with_memory_text(await self._memory.aget(input=question), kept)
 
     def _turn(self, message: str | ChatMessage, options: Mapping[str, Any]) -> ChatTurn:
         if isinstance(message, str):
             message = ChatMessage(role=MessageRole.USER, content=message)
         user = options.get("user") or self._llm.user
-        return ChatTurn(self._llm, self._memory, message, user)
+        named = self._conversation_id is not None and not options.get("conversation_id")
+        return ChatTurn(self._llm, self._memory, message, user, self._follow if named else None)
+
+    def _follow(self, conversation_id: str) -> None:
+        """Go on where the answer stands: in a new conversation, if the one named is gone."""
+        if self._conversation_id is not None:  # not reset in the meantime
+            self._conversation_id = conversation_id
 
     def _call(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return {"conversation_id": self._conversation_id, **options}
 
     def _messages(self, turn: ChatTurn, history: Sequence[ChatMessage]) -> list[ChatMessage]:
-        if self._conversation_id and self._llm.system_input is None:
-            return [*history, turn.question]  # the system text was said when it began
         return [*self._prefix_messages, *history, turn.question]
 
 

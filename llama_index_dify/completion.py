@@ -10,10 +10,9 @@ from llama_index.core.base.llms.types import ChatMessage
 
 from dify_api import completion
 from dify_api._calls.attachments import Attachment, references
-from dify_api._calls.conversation import write_out
+from dify_api._calls.chat_call import AppCall
 from dify_api._calls.flows import Flow
-from dify_api.answers.answer import Answer
-from dify_api.operation import Operation
+from dify_api._calls.transcript import write_out
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
 
@@ -24,7 +23,8 @@ class DifyCompletion(DifyModel):
     The prompt becomes one of the app's variables. `chat` writes its messages out as one prompt:
     completion apps keep no conversations.
 
-    Calls take `user`, `inputs` and `files` (entries of Dify's `files`) as keyword arguments.
+    Calls take `user`, `inputs`, `files` (entries of Dify's `files`) and `reasoning` as keyword
+    arguments.
 
     Args:
         api_key: Key of the app. Default: `DIFY_API_KEY`.
@@ -53,7 +53,7 @@ class DifyCompletion(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[Operation[Answer]]:
+    ) -> Flow[AppCall]:
         read = input_messages(messages)
         if self.messages_to_prompt in (None, messages_to_prompt):
             prompt = write_out(read)
@@ -62,25 +62,27 @@ class DifyCompletion(DifyModel):
         files = [file for message in read for file in message.attachments()]
         return self._call(prompt, files, options)
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
         return self._call(prompt, [], options)
 
     def _call(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Flow[Operation[Answer]]:
-        check_call_arguments(options, CALL_ARGUMENTS, "DifyCompletion")
+    ) -> Flow[AppCall]:
+        check_call_arguments(options, CALL_ARGUMENTS, type(self))
         if not prompt.strip():
             raise ValueError("the prompt must not be empty: say what to ask the app")
         return self._prepare(prompt, attached, options)
 
     def _prepare(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Flow[Operation[Answer]]:
+    ) -> Flow[AppCall]:
         user = self._user(options)
         uploaded = yield from references(attached, user)
-        return completion.send_message(
-            {**self._merged_inputs(options), self.prompt_input: prompt},
-            user=user,
-            files=[*(options.get("files") or ()), *uploaded],
-            response_mode=self.response_mode,
+        return AppCall(
+            completion.send_message(
+                {**self._merged_inputs(options), self.prompt_input: prompt},
+                user=user,
+                files=[*(options.get("files") or ()), *uploaded],
+                response_mode=self.response_mode,
+            )
         )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from pydantic import Field
+from typing_extensions import Self
 
-from dify_api._calls.chat_call import ChatOptions, prepare_chat
+from dify_api._calls.chat_call import AppCall, ChatOptions, prepare_chat
 from dify_api._calls.conversation import Memory, OnFork
 from dify_api._calls.flows import Flow
-from dify_api.answers.answer import Answer
-from dify_api.operation import Operation
+from dify_api._calls.transcript import Transcript
 from llama_index_dify._answers.responses import ChatResponses
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
 
-_CALL_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id"}
+_CALL_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id", "memory", "on_fork"}
 
 
 class Dify(DifyModel):
@@ -28,8 +30,8 @@ class Dify(DifyModel):
     that off, for ReAct agents and for whatever rewinds or edits its history: each call is then
     a conversation of its own with the whole transcript in its query.
 
-    Calls take `conversation_id`, `user`, `inputs` and `files` (entries of Dify's `files`) as
-    keyword arguments.
+    Calls take `conversation_id`, `user`, `inputs`, `files` (entries of Dify's `files`), `memory`,
+    `on_fork` and `reasoning` as keyword arguments.
 
     Args:
         api_key: Key of the app. Default: `DIFY_API_KEY`.
@@ -37,8 +39,9 @@ class Dify(DifyModel):
         user: The end user. Default: `DIFY_USER`, else "llama-index".
         inputs: Values of the app's variables.
         memory: Who keeps the history: "server" (default) or "client".
-        on_fork: What to do where the conversation went on without the history given: "ignore"
-            (default), begin a "new" one, or raise an "error".
+        on_fork: What to do where the conversation went on without the history given, or was
+            deleted: "ignore" (default), begin a "new" one, or raise an "error".
+        transcript: Writes out a history, instead of English.
         system_input: Variable that takes the system text. Default: it goes into the query.
         reasoning: Whether reasoning is kept out of the text.
         content_blocks: Whether an answer's citations, tool calls and files become blocks.
@@ -59,9 +62,17 @@ class Dify(DifyModel):
     """
 
     memory: Memory = "server"
-    """Who keeps the history: Dify ("server"), or the caller, who resends it ("client")."""
+    """Who keeps the history: Dify ("server"), or the caller, who resends it ("client"). "none" is
+    "client", and nothing is continued from its answers: see `detached`."""
     on_fork: OnFork = "ignore"
-    """What to do where the conversation on the server went on without the history given."""
+    """What to do where the conversation on the server went on without the history given, or was
+    deleted."""
+    transcript: Transcript | None = Field(default=None, exclude=True, repr=False)
+    """Writes out a history, instead of "The conversation so far: ..." in English: takes the
+    messages (`role`, `text`, `name`) that stand before the new ones, without the system text, and
+    returns a text. A function of a module can be pickled with the model, a lambda cannot."""
+    delete_conversation: bool = False
+    """Whether each answer's conversation is deleted after it, with `memory="none"`."""
     system_input: str | None = None
     """Variable of the app that takes the system text, on every turn."""
     content_blocks: bool = False
@@ -78,28 +89,53 @@ class Dify(DifyModel):
         """Name of the class."""
         return "Dify"
 
+    def detached(self, *, delete_conversation: bool = False) -> Self:
+        """The same app for side jobs: facts, titles, summaries, steps of an agent, rows of a batch.
+
+        A side job must not write into a user's conversation, and its own conversation is nobody's.
+        The copy continues no conversation, whatever the messages say: each call begins a new one
+        with everything written out, and nothing is continued from its answers.
+
+        Args:
+            delete_conversation: Whether the conversation is deleted on the server after each
+                answer, also one that failed or was left. Best effort: a failure is logged.
+
+        Example:
+            >>> side = llm.detached(delete_conversation=True)
+            >>> facts = FactExtractionMemoryBlock(llm=side)
+            >>> agent = ReActAgent(tools=tools, llm=side)
+        """
+        update = {"memory": "none", "delete_conversation": delete_conversation}
+        return self.model_copy(update=update)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        pickle.dumps(self.transcript)  # LlamaIndex drops in silence what cannot be pickled
+        return super().__getstate__()
+
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[Operation[Answer]]:
-        check_call_arguments(options, _CALL_ARGUMENTS, "Dify")
+    ) -> Flow[AppCall]:
+        check_call_arguments(options, _CALL_ARGUMENTS, type(self))
         return prepare_chat(
             input_messages(messages),
             ChatOptions(
-                app=self.app,
+                apps=self.app_names,
                 user=self._user(options),
                 conversation_id=options.get("conversation_id"),
                 inputs=self._merged_inputs(options),
                 system_input=self.system_input,
-                memory=self.memory,
-                on_fork=self.on_fork,
+                memory=options.get("memory") or self.memory,
+                on_fork=options.get("on_fork") or self.on_fork,
+                transcript=self.transcript,
+                delete_conversation=self.delete_conversation,
                 files=options.get("files") or (),
                 response_mode=self.response_mode,
                 auto_generate_name=self.auto_generate_name,
             ),
         )
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
-        return ChatResponses(self.reasoning, self._origin(options), self.content_blocks)
+        return ChatResponses(self._reasons(options), self.base_url, self.content_blocks)

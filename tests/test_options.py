@@ -61,6 +61,7 @@ WITHOUT_A_CONNECTION = {
 
 VALUES: dict[str, Any] = {
     "base_url": "http://dify.example/v1",
+    "app_id": "support-bot",
     "timeout": httpx.Timeout(7.0),
     "progress_timeout": 8.0,
     "max_retries": 9,

@@ -9,77 +9,47 @@ rule, the same for both:
 3. else a new conversation begins: a lone human message is the query as it stands, anything more
    is written out readably in front of it.
 
+System text and the offer of tools go along whenever they are not what the conversation was told
+last: the anchor has hashes of that.
+
 So any store of messages is a store of conversations, and no model object holds one.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from dify_api._calls.attachments import Attachment
+from dify_api._calls.input_message import (
+    Anchor,
+    InputMessage,
+    Marks,
+    marks,
+    text_hash,
+    user_fingerprint,
+)
+from dify_api._calls.transcript import Transcript, after_last_answer, system_text, write_out
 
-Memory = Literal["server", "client"]
-"""Who keeps the history: Dify ("server"), or the caller, who resends it ("client")."""
+Memory = Literal["server", "client", "none"]
+"""Who keeps the history: Dify ("server"), the caller, who resends it ("client"), or the caller, and
+the answer belongs to no conversation ("none")."""
 
 OnFork = Literal["ignore", "new", "error"]
-"""What to do when the conversation on the server went on without the caller's history."""
-
-Role = Literal["system", "user", "assistant", "tool"]
-"""Who speaks in a message."""
+"""What to do when the conversation on the server went on without the history given, or is gone."""
 
 
 @dataclass(frozen=True)
-class Anchor:
-    """Where an answer stands in Dify: kept with the message, so that a later call finds it.
+class Instructions:
+    """What an adapter asks of the app's model by prompt.
 
     Attributes:
-        conversation_id: The conversation.
-        message_id: The answer's message in it.
-        app: Fingerprint of the app (`client.fingerprint`).
-        user: Fingerprint of the end user (`user_fingerprint`).
+        tools: The offer of tools: a conversation is told it once, until it changes.
+        demand: What this answer must be: told every time.
     """
 
-    conversation_id: str
-    message_id: str | None
-    app: str
-    user: str
-
-    @classmethod
-    def read(cls, kept: Mapping[str, Any], message_id: object) -> Anchor | None:
-        """The anchor that was kept with a message; None where none was, or not a whole one.
-
-        Args:
-            kept: Holds `conversation_id`, `app` and `user`, as `Anchor` has them.
-            message_id: The answer's message, where it is known.
-        """
-        match kept:
-            case {"conversation_id": str(conversation_id), "app": str(app), "user": str(user)}:
-                known = message_id if isinstance(message_id, str) else None
-                return cls(conversation_id, known, app, user)
-        return None
-
-
-@dataclass(frozen=True)
-class InputMessage:
-    """A message of either framework, as far as the rule needs it.
-
-    Attributes:
-        role: Who speaks.
-        text: What is said.
-        anchor: Of an answer of Dify's.
-        name: Of the tool, for its results.
-        attachments: Reads the message's files; called only for what is sent. It raises a
-            `ValueError` where the message holds what cannot be sent.
-    """
-
-    role: Role
-    text: str
-    anchor: Anchor | None = None
-    name: str | None = None
-    attachments: Callable[[], Sequence[Attachment]] = field(default=tuple, repr=False)
+    tools: str = ""
+    demand: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +62,7 @@ class Request:
         system: The system text, where it travels in the app's inputs.
         first: Index of the first message that is sent: files of it and of later ones go along.
         message_id: Our last message in the conversation, to be compared for forks.
+        marks: What the answer is marked with.
     """
 
     query: str
@@ -99,31 +70,32 @@ class Request:
     system: str | None
     first: int
     message_id: str | None = None
-
-
-def user_fingerprint(user: str) -> str:
-    """A short hash that names an end user in stored messages without telling who it is."""
-    return hashlib.sha256(user.encode()).hexdigest()[:16]
+    marks: Marks = field(default_factory=dict, compare=False)
 
 
 def plan_request(
     messages: Sequence[InputMessage],
     *,
-    app: str,
+    apps: Sequence[str],
     user: str,
     conversation_id: str | None = None,
     memory: Memory = "server",
     system_as_input: bool = False,
+    instructions: Instructions = Instructions(),  # it is frozen
+    transcript: Transcript | None = None,
 ) -> Request:
     """Apply the rule.
 
     Args:
         messages: The whole input, oldest first.
-        app: Fingerprint of the app that is asked.
+        apps: Names of the app that is asked: the one it has now, and earlier ones.
         user: The end user who asks.
         conversation_id: Given for this call.
-        memory: "client" starts a new conversation on every call, with everything written out.
+        memory: "client" and "none" start a new conversation on every call, with everything
+            written out.
         system_as_input: Whether system text goes into an input of the app, on every turn.
+        instructions: What is asked of the app's model beside the messages.
+        transcript: Writes out a history. Default: `write_transcript`.
 
     Returns:
         What to send.
@@ -133,77 +105,69 @@ def plan_request(
     """
     if not messages:
         raise ValueError("there is no message to send: pass at least one human message")
-    system = None
-    if system_as_input:
-        system = "\n\n".join(m.text for m in messages if m.role == "system" and m.text) or None
-    first, anchor = _start(messages, app, user_fingerprint(user), conversation_id, memory)
-    new = messages[first:]
-    if system_as_input:
-        new = [message for message in new if message.role != "system"]
-    if all(message.role == "assistant" for message in new):
+    first, anchor = find_anchor(messages, apps, user, conversation_id, memory)
+    continued = conversation_id or (anchor.conversation_id if anchor else None)
+    tail = messages[first:]
+    new = [m for m in tail if m.role != "system"] if continued or system_as_input else tail
+    if all(message.role == "assistant" for message in (new if system_as_input else tail)):
         raise ValueError(
             "there is nothing new to send: the last message is an answer of the app; "
             "add a human message after it"
         )
+    told_system = anchor.system if anchor else None
+    told_tools = anchor.tools if anchor else None
+    system, tools = system_text(messages), instructions.tools
+    system_hash = text_hash(system) if system else told_system
+    tools_hash = text_hash(tools) if tools else told_tools
+    if system_as_input:
+        query = write_out(new, transcript=transcript)
+        in_input = _join(system, tools, instructions.demand) or None
+        system_hash, tools_hash = told_system, told_tools  # its queries were not told
+    else:
+        tools = "" if tools_hash == told_tools else tools
+        query = write_out(
+            new,
+            # A new conversation has it among its messages.
+            system=system if continued and system_hash != told_system else "",
+            instructions=_join(tools, instructions.demand),
+            transcript=transcript,
+        )
+        in_input = None
     return Request(
-        query=write_out(new),
-        conversation_id=conversation_id or (anchor.conversation_id if anchor else None),
-        system=system,
+        query=query,
+        conversation_id=continued,
+        system=in_input,
         first=first,
         message_id=anchor.message_id if anchor else None,
+        marks={} if memory == "none" else marks(apps[0], user, system_hash, tools_hash),
     )
 
 
-def _start(
+def find_anchor(
     messages: Sequence[InputMessage],
-    app: str,
+    apps: Sequence[str],
     user: str,
-    conversation_id: str | None,
-    memory: Memory,
+    conversation_id: str | None = None,
+    memory: Memory = "server",
 ) -> tuple[int, Anchor | None]:
-    """Index of the first message to send, and the anchor before it."""
-    if memory == "client" and conversation_id is None:
+    """Index of the first message to send, and the anchor before it; see `plan_request`."""
+    if memory != "server" and conversation_id is None:
         return 0, None
-    for index in range(len(messages), 0, -1):
-        message, anchor = messages[index - 1], messages[index - 1].anchor
-        if message.role != "assistant" or anchor is None:
-            continue
-        is_ours = (anchor.app, anchor.user) == (app, user)
-        if is_ours and conversation_id in (None, anchor.conversation_id):
-            return index, anchor
+    if memory != "none":
+        own = user_fingerprint(user)
+        for index in range(len(messages), 0, -1):
+            message, anchor = messages[index - 1], messages[index - 1].anchor
+            if message.role != "assistant" or anchor is None:
+                continue
+            is_ours = anchor.app in apps and anchor.user == own
+            if is_ours and conversation_id in (None, anchor.conversation_id):
+                return index, anchor
     # A conversation that was named holds what went before, whoever kept the messages.
     return after_last_answer(messages) if conversation_id else 0, None
 
 
-def write_out(messages: Sequence[InputMessage]) -> str:
-    r"""Messages as one text: the newest ones as they stand, below what went before.
-
-    Example:
-        >>> write_out([InputMessage("system", "Be brief."), InputMessage("user", "Hello")])
-        'Be brief.\n\nHello'
-    """
-    first = after_last_answer(messages)
-    before, new = messages[:first], messages[first:]
-    parts = [m.text for m in before if m.role == "system" and m.text]
-    transcript = [_line(m) for m in before if m.role != "system" and m.text]
-    if transcript:
-        parts.append("The conversation so far:\n" + "\n".join(transcript))
-    parts += [_line(m) if m.role == "tool" else m.text for m in new if m.text]
-    return "\n\n".join(parts)
-
-
-def after_last_answer(messages: Sequence[InputMessage]) -> int:
-    """Index of the first message after the last answer, whoever gave that."""
-    first = len(messages)
-    while first and messages[first - 1].role != "assistant":
-        first -= 1
-    return first
-
-
-def _line(message: InputMessage) -> str:
-    if message.role == "tool":
-        return f"Result of the tool{f' {message.name}' if message.name else ''}: {message.text}"
-    return f"{'User' if message.role == 'user' else 'Assistant'}: {message.text}"
+def _join(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
 
 
 class ConversationForkedError(ValueError):

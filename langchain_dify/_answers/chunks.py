@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import ToolCall, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, Generation, GenerationChunk
 
+from dify_api._calls.input_message import Marks
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import (
     AgentThoughtEvent,
@@ -46,15 +47,13 @@ class AnswerProgress:
 
     Args:
         source: The stream that is read.
-        app: Fingerprint of the app.
-        user: Fingerprint of the end user.
+        marks: What the answer is marked with.
         text_filter: What is done to the text.
     """
 
-    def __init__(self, source: AnswerSource, app: str, user: str, text_filter: TextFilter) -> None:
+    def __init__(self, source: AnswerSource, marks: Marks, text_filter: TextFilter) -> None:
         self._source = source
-        self._app = app
-        self._user = user
+        self._marks = marks
         self._filter = text_filter
         self._opened: dict[str, Any] | None = None
         self._message_id: str | None = None
@@ -72,14 +71,14 @@ class AnswerProgress:
         answer = self._source.answer
         if self._opened is not None or not (answer.task_id or answer.message_id):
             return None
-        self._opened = opening_metadata(answer, self._app, self._user)
+        self._opened = opening_metadata(answer, self._marks)
         self._message_id = answer.message_id
         self.is_plain = self._filter.is_plain
         return self._opened
 
     def _late(self, answer: Answer) -> dict[str, Any]:
         """What the first chunk could not say yet."""
-        opening = opening_metadata(answer, self._app, self._user)
+        opening = opening_metadata(answer, self._marks)
         opened = self._opened or {}
         return {name: value for name, value in opening.items() if name not in opened}
 
@@ -107,8 +106,8 @@ class AnswerProgress:
 class AnswerChunks(AnswerProgress):
     """Makes the chunks of a chat answer, in the order in which its events come."""
 
-    def __init__(self, source: AnswerSource, app: str, user: str, text_filter: TextFilter) -> None:
-        super().__init__(source, app, user, text_filter)
+    def __init__(self, source: AnswerSource, marks: Marks, text_filter: TextFilter) -> None:
+        super().__init__(source, marks, text_filter)
         self._template = ChatGenerationChunk(message=AIMessageChunk(content=""))
         self._server_tools = ServerTools()
         self._speech: list[str] = []
@@ -197,7 +196,7 @@ class AnswerChunks(AnswerProgress):
             content=text,
             additional_kwargs=kept,
             response_metadata={
-                **opening_metadata(answer, self._app, self._user),
+                **opening_metadata(answer, self._marks),
                 **self._closing(answer, calls),
             },
             usage_metadata=usage_metadata(answer),
@@ -280,7 +279,7 @@ class GenerationChunks(AnswerProgress):
         """The whole completion at once: what the merged chunks come to."""
         answer = self._source.answer
         self._message_id = answer.message_id
-        opening = opening_metadata(answer, self._app, self._user)
+        opening = opening_metadata(answer, self._marks)
         info = {**self._info(opening), **closing_metadata(answer), **self._finish_reason()}
         return Generation(text=self._filter.whole(answer.text)[0], generation_info=info)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from langchain_core.messages import BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 
+from dify_api._calls.input_message import MARK_NAMES, Marks
 from dify_api.answers.answer import Answer
 from dify_api.models import Model
 
@@ -14,24 +16,29 @@ MODEL_NAME = "dify"
 """Never the model behind the app: agents match model names to know what a model can do."""
 
 
-def opening_metadata(answer: Answer, app: str, user: str) -> dict[str, Any]:
+def opening_metadata(answer: Answer, marks: Marks) -> dict[str, Any]:
     """What is known when an answer begins: enough to stop it, and to continue from it.
 
     Args:
         answer: The answer so far.
-        app: Fingerprint of the app.
-        user: Fingerprint of the end user.
+        marks: What makes an anchor of its ids; none, where it is not to be continued.
     """
     facts = {
-        "conversation_id": answer.conversation_id,
+        "conversation_id": answer.conversation_id if marks else None,
         "task_id": answer.task_id,
-        "app": app,
-        "user": user,
+        **marks,
     }
     return {
         "model_provider": MODEL_PROVIDER,
         **{name: value for name, value in facts.items() if value},
     }
+
+
+def without_anchor(message: BaseMessage) -> BaseMessage:
+    """The same message, but no conversation is continued from it, and no run stopped by it."""
+    anchor = {"conversation_id", "task_id", *MARK_NAMES}
+    kept = {k: v for k, v in message.response_metadata.items() if k not in anchor}
+    return message.model_copy(update={"id": None, "response_metadata": kept})
 
 
 def closing_metadata(answer: Answer) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from dify_api._calls.chat_call import ChatOptions, prepare_chat
-from dify_api._calls.conversation import InputMessage, user_fingerprint
+from dify_api._calls.conversation import Instructions
 from dify_api._calls.flows import Flow
+from dify_api._calls.input_message import InputMessage, Marks
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
@@ -22,12 +23,17 @@ from langchain_dify._calls.structured_output import schema_of
 from langchain_dify._calls.tool_calling import (
     structure_instructions,
     tool_choice_of,
+    tool_demand,
     tool_instructions,
 )
 
 CALL_ARGUMENTS = frozenset(
     {
         "conversation_id",
+        "memory",
+        "on_fork",
+        "reasoning",
+        "workflow_id",
         "tools",
         "tool_choice",
         "parallel_tool_calls",
@@ -40,21 +46,31 @@ CALL_ARGUMENTS = frozenset(
 
 
 @dataclass(frozen=True)
+class ChatCall:
+    """A call that is ready: what to stream, and what becomes of its answer."""
+
+    operation: Operation[Answer]
+    marks: Marks
+    text_filter: TextFilter
+
+    def chunks(self, source: AnswerSource) -> AnswerChunks:
+        """What makes the chunks of the answer."""
+        return AnswerChunks(source, self.marks, self.text_filter)
+
+
+@dataclass(frozen=True)
 class ChatCallPlan:
     """One call."""
 
     messages: list[InputMessage]
     options: ChatOptions
+    instructions: Instructions
     text_filter: TextFilter
 
-    def prepare(self) -> Flow[Operation[Answer]]:
+    def prepare(self) -> Flow[ChatCall]:
         """The calls that stand before the message, and the message itself."""
-        return prepare_chat(self.messages, self.options)
-
-    def chunks(self, source: AnswerSource) -> AnswerChunks:
-        """What makes the chunks of the answer."""
-        user = user_fingerprint(self.options.user)
-        return AnswerChunks(source, self.options.app, user, self.text_filter)
+        call = yield from prepare_chat(self.messages, self.options, self.instructions)
+        return ChatCall(call.operation, call.marks, self.text_filter)
 
 
 def plan_call(
@@ -76,14 +92,16 @@ def plan_call(
     Raises:
         ValueError: If `tool_choice` names no tool, or the response format is none.
     """
-    instructions = []
+    offer, demands = "", []
     reader: Callable[[], ToolCallReader] | None = None
     tools = arguments.get("tools") or []
     choice = tool_choice_of(arguments.get("tool_choice"), tools)
     if tools and choice != "none":
-        instructions.append(tool_instructions(tools, choice))
+        offer = tool_instructions(tools)
+        demands.append(tool_demand(choice))
         reader = partial(ToolCallReader, [tool["function"]["name"] for tool in tools])
     if schema := schema_of(arguments.get("response_format")):
-        instructions.append(structure_instructions(schema))
-    read = input_messages(messages, "\n\n".join(instructions))
-    return ChatCallPlan(read, options, TextFilter(reasoning, stop, reader))
+        demands.append(structure_instructions(schema))
+    instructions = Instructions(offer, "\n\n".join(demand for demand in demands if demand))
+    text_filter = TextFilter(reasoning, stop, reader)
+    return ChatCallPlan(input_messages(messages), options, instructions, text_filter)

@@ -21,26 +21,16 @@ from langchain_core.messages import (
 )
 
 from dify_api._calls.attachments import Attachment
-from dify_api._calls.conversation import Anchor, InputMessage, Role, after_last_answer
+from dify_api._calls.input_message import Anchor, InputMessage, Role
 from dify_api.endpoints.files import FileType, type_of
 
 _FILE_BLOCKS: dict[str, FileType] = {"image": "image", "audio": "audio", "video": "video"}
 _SILENT_BLOCKS = ("text", "reasoning", "tool_call", "invalid_tool_call", "text-plain")
 
 
-def input_messages(
-    messages: Sequence[BaseMessage], instructions: str | None = None
-) -> list[InputMessage]:
-    """Read the messages of a call.
-
-    Args:
-        messages: Oldest first.
-        instructions: System text that goes along with what is new, such as that of tools.
-    """
-    read = [_input_message(message) for message in messages]
-    if instructions:
-        read.insert(after_last_answer(read), InputMessage("system", instructions))
-    return read
+def input_messages(messages: Sequence[BaseMessage]) -> list[InputMessage]:
+    """Read the messages of a call, oldest first."""
+    return [_input_message(message) for message in messages]
 
 
 def _input_message(message: BaseMessage) -> InputMessage:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
+from dify_api._calls.transcript import without_transcript
 from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.messages import Message
@@ -25,7 +26,9 @@ def chat_messages(
     """
     history: list[ChatMessage] = []
     for message in reversed(newest_first):
-        history.append(ChatMessage(role=MessageRole.USER, content=message.query))
+        history.append(
+            ChatMessage(role=MessageRole.USER, content=without_transcript(message.query))
+        )
         if message.answer:  # "" where the run failed or its client left
             answer = Answer(
                 text=message.answer,

@@ -23,7 +23,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.schema import NodeWithScore
 
-from dify_api._calls.conversation import Anchor, user_fingerprint
+from dify_api._calls.input_message import Anchor, Marks
 from dify_api.answers.answer import Answer
 from dify_api.models import RetrieverResource, decode
 from llama_index_dify.nodes import nodes_from_resources
@@ -36,13 +36,11 @@ class Origin:
     """Where an answer comes from.
 
     Attributes:
-        app: Fingerprint of the app.
-        user: The end user.
+        marks: What makes an anchor of its ids; none, where it is not to be continued.
         base_url: Address of the API, to which the addresses of files may be relative.
     """
 
-    app: str
-    user: str
+    marks: Marks
     base_url: str
 
 
@@ -68,12 +66,11 @@ class DifyChatMessage(ChatMessage):
 
 def record(answer: Answer, origin: Origin) -> dict[str, Any]:
     """What is kept of an answer, as JSON values, for `ThinkingBlock.additional_information`."""
+    ids = {"conversation_id": answer.conversation_id, "message_id": answer.message_id}
     return {
         _KEY: {
-            "conversation_id": answer.conversation_id,
-            "message_id": answer.message_id,
-            "app": origin.app,
-            "user": user_fingerprint(origin.user),
+            **(ids if origin.marks else {}),
+            **origin.marks,
             "retriever_resources": [
                 resource.model_dump(mode="json", exclude_none=True)
                 for resource in answer.retriever_resources

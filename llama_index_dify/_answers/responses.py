@@ -31,6 +31,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.instrumentation.span import active_span_id
 
+from dify_api._calls.input_message import Marks
 from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event, ReasoningChunkEvent
@@ -64,6 +65,8 @@ class Responses(ABC, Generic[ResponseT]):
         self._span_id = active_span_id.get()
         self._has_begun = False
         self._is_plain = False  # from the second response on, where text passes as it is
+        self.marks: Marks = {}
+        """What the answer is marked with; known once the call is prepared."""
 
     def take(self, event: Event, text: str) -> ResponseT | None:
         """The response to an event that adds `text` to the answer; None where nothing shows."""
@@ -128,15 +131,15 @@ class ChatResponses(Responses[ChatResponse]):
 
     Args:
         reasoning: Whether `<think>` text and reasoning events are kept out of the text.
-        origin: Where the answer comes from.
+        base_url: Address of the API.
         content_blocks: Whether citations, tool calls and files become blocks of the message.
     """
 
     _after = staticmethod(StreamedChatResponse.after)
 
-    def __init__(self, reasoning: bool, origin: Origin, content_blocks: bool = False) -> None:
+    def __init__(self, reasoning: bool, base_url: str, content_blocks: bool = False) -> None:
         super().__init__(reasoning)
-        self._origin = origin
+        self._base_url = base_url
         self._content_blocks = content_blocks
 
     def _whole(self, answer: Answer, text: str, thinking: str, delta: str | None) -> ChatResponse:
@@ -144,7 +147,7 @@ class ChatResponses(Responses[ChatResponse]):
             message=answer_message(
                 answer,
                 text,
-                self._origin,
+                Origin(self.marks, self._base_url),
                 thinking=thinking,
                 content_blocks=self._content_blocks,
             ),

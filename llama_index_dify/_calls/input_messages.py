@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from dify_api._calls.attachments import Attachment
-from dify_api._calls.conversation import InputMessage, Role
+from dify_api._calls.input_message import InputMessage, Role
 from dify_api.endpoints.files import FileType, is_url, type_of
 from llama_index_dify._answers.records import anchor
 
