@@ -34,7 +34,7 @@ class Planet(BaseModel):
 
 async def agent() -> None:
     # Agents resend everything at each step, so Dify need not keep their conversation.
-    llm = Dify(memory="client")
+    llm = Dify().detached(delete_conversation=True)
     run = AgentWorkflow.from_tools_or_functions([multiply], llm=llm).run(QUESTION)
     print(f"Q: {QUESTION}")
     async for event in run.stream_events():
