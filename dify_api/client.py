@@ -14,11 +14,12 @@ from pydantic import SecretStr
 from typing_extensions import Self, Unpack
 
 from dify_api._replies import error_from_reply, is_json, older_call, result_from_reply
+from dify_api._transport.deadlines import Due, due_in, limit, read_whole, within
 from dify_api._transport.failures import connection_errors
 from dify_api._transport.pools import shared_async_client, shared_client
 from dify_api._transport.requests import authorize, request_arguments
 from dify_api._transport.retry import async_retrying, retrying
-from dify_api._transport.streams import AsyncEventStream, EventStream
+from dify_api._transport.streams import AsyncEventStream, EventStream, Keep
 from dify_api.answers.answer import Answer
 from dify_api.connection import Connection, ConnectionOptions, DifyConnection, check_api_key
 from dify_api.endpoints.pages import Page, in_order, next_page
@@ -29,7 +30,7 @@ T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
 _log = logging.getLogger(__name__)
-_STOP_TIMEOUT = httpx.Timeout(3.0)  # seconds: a courtesy call
+_STOP_TIME = 3.0  # seconds: a courtesy call
 
 
 @contextlib.contextmanager
@@ -74,6 +75,10 @@ class _Client:
     def fingerprint(self) -> str:
         """Names the app without giving the key away: `app_id`, else a hash of URL and key."""
         return self.connection.app
+
+    def _time_for(self, operation: Operation[Any]) -> float | None:
+        """Seconds for an exchange as a whole; an upload lasts as long as it goes on."""
+        return None if operation.file else self.connection.progress_timeout
 
     def _stop_request(self, operation: Operation[Answer], task_id: str) -> Operation[None]:
         stop_path = cast("str", operation.stop_path).format(task_id=task_id)
@@ -129,8 +134,7 @@ class DifyClient(_Client):
         """
         return EventStream(
             operation,
-            self.fingerprint,
-            self.connection.progress_timeout,
+            self.connection,
             lambda: self._open(operation),
             lambda task_id: self._stop(operation, task_id),
             lambda conversation_id: self._delete(operation, conversation_id),
@@ -173,34 +177,40 @@ class DifyClient(_Client):
 
     def _fetch(self, operation: Operation[T]) -> T:
         """One attempt at a call, up to the end of its body."""
-        response = self._attempt(operation, self.connection.limits)
+        due = due_in(self._time_for(operation))
+        response = self._attempt(operation, self.connection.limits, due)
         try:
             with connection_errors(operation, self.connection):
-                return result_from_reply(
-                    operation, response.status_code, response.headers, response.read()
-                )
+                body = read_whole(response, due)
+                return result_from_reply(operation, response.status_code, response.headers, body)
         finally:
             response.close()
 
     def _open(self, operation: Operation[Any]) -> httpx.Response:
-        attempts = retrying(operation, self.connection.max_retries)
-        return attempts(self._attempt, operation, self.connection.limits)
+        return retrying(operation, self.connection.max_retries)(
+            lambda: self._attempt(
+                operation, self.connection.limits, due_in(self._time_for(operation))
+            )
+        )
 
-    def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout) -> httpx.Response:
+    def _attempt(
+        self, operation: Operation[Any], timeout: httpx.Timeout, due: Due
+    ) -> httpx.Response:
         connection = self.connection
         client = connection.http_client or shared_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
             arguments = request_arguments(connection, opened, timeout)
             request = authorize(client.build_request(**arguments), connection)
+            limit(request, due)
             response = client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300:
                 return response
             try:
-                body = response.read()
+                body = read_whole(response, due)
             finally:
                 response.close()
         if older := older_call(operation, response.status_code, response.headers):
-            return self._attempt(older, timeout)
+            return self._attempt(older, timeout, due)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )
@@ -208,7 +218,8 @@ class DifyClient(_Client):
     def _stop(self, operation: Operation[Answer], task_id: str) -> None:
         """Best effort: whatever goes wrong here is not what the caller left the stream for."""
         with contextlib.suppress(DifyError):
-            self._attempt(self._stop_request(operation, task_id), _STOP_TIMEOUT).close()
+            stop = self._stop_request(operation, task_id)
+            self._attempt(stop, httpx.Timeout(_STOP_TIME), due_in(_STOP_TIME)).close()
 
     def _delete(self, operation: Operation[Answer], conversation_id: str) -> None:
         """Best effort: the answer is what counts."""
@@ -244,8 +255,11 @@ class AsyncDifyClient(_Client):
             DifyError: If it does not succeed; see `dify_api.errors`.
         """
         if operation.generates:
-            async with self.stream(cast("Operation[Answer]", operation)) as stream:
-                async for _ in stream.steps():
+            async with (
+                self.stream(cast("Operation[Answer]", operation)) as stream,
+                contextlib.aclosing(stream.steps()) as steps,
+            ):
+                async for _ in steps:
                     pass
             return cast("T", stream.answer)
         attempts = async_retrying(operation, self.connection.max_retries)
@@ -258,9 +272,8 @@ class AsyncDifyClient(_Client):
         """
         return AsyncEventStream(
             operation,
-            self.fingerprint,
-            self.connection.progress_timeout,
-            lambda: self._open(operation),
+            self.connection,
+            lambda keep: self._open(operation, keep),
             lambda task_id: self._stop(operation, task_id),
             lambda conversation_id: self._delete(operation, conversation_id),
         )
@@ -299,34 +312,43 @@ class AsyncDifyClient(_Client):
 
     async def _fetch(self, operation: Operation[T]) -> T:
         """One attempt at a call, up to the end of its body."""
-        response = await self._attempt(operation, self.connection.limits)
-        try:
-            with connection_errors(operation, self.connection):
-                return result_from_reply(
-                    operation, response.status_code, response.headers, await response.aread()
-                )
-        finally:
-            await response.aclose()
+        time = self._time_for(operation)
+        with connection_errors(operation, self.connection):
+            async with within(time):
+                response = await self._attempt(operation, self.connection.limits, time)
+                try:
+                    body = await response.aread()
+                finally:
+                    await response.aclose()
+        return result_from_reply(operation, response.status_code, response.headers, body)
 
-    async def _open(self, operation: Operation[Any]) -> httpx.Response:
-        attempts = async_retrying(operation, self.connection.max_retries)
-        return await attempts(self._attempt, operation, self.connection.limits)
+    async def _open(self, operation: Operation[Any], keep: Keep | None = None) -> httpx.Response:
+        limits, time = self.connection.limits, self._time_for(operation)
 
-    async def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout) -> httpx.Response:
+        async def attempt() -> httpx.Response:
+            attempted = self._attempt(operation, limits, time)
+            return await (keep(attempted) if keep else attempted)
+
+        return await async_retrying(operation, self.connection.max_retries)(attempt)
+
+    async def _attempt(
+        self, operation: Operation[Any], timeout: httpx.Timeout, time: float | None
+    ) -> httpx.Response:
         connection = self.connection
         client = connection.http_async_client or shared_async_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
             arguments = request_arguments(connection, opened, timeout)
             request = authorize(client.build_request(**arguments), connection)
-            response = await client.send(request, stream=True, follow_redirects=False)
-            if response.status_code < 300:
-                return response
-            try:
-                body = await response.aread()
-            finally:
-                await response.aclose()
+            async with within(time):
+                response = await client.send(request, stream=True, follow_redirects=False)
+                if response.status_code < 300:
+                    return response
+                try:
+                    body = await response.aread()
+                finally:
+                    await response.aclose()
         if older := older_call(operation, response.status_code, response.headers):
-            return await self._attempt(older, timeout)
+            return await self._attempt(older, timeout, time)
         raise error_from_reply(
             response.status_code, response.headers, body, operation=operation.name
         )
@@ -334,7 +356,8 @@ class AsyncDifyClient(_Client):
     async def _stop(self, operation: Operation[Answer], task_id: str) -> None:
         """Best effort: whatever goes wrong here is not what the caller left the stream for."""
         with contextlib.suppress(DifyError):
-            response = await self._attempt(self._stop_request(operation, task_id), _STOP_TIMEOUT)
+            stop = self._stop_request(operation, task_id)
+            response = await self._attempt(stop, httpx.Timeout(_STOP_TIME), _STOP_TIME)
             await response.aclose()
 
     async def _delete(self, operation: Operation[Answer], conversation_id: str) -> None:

@@ -42,6 +42,7 @@ class ConnectionOptions(TypedDict, total=False):
     app_id: str | None
     timeout: httpx.Timeout | float | None
     progress_timeout: float | None
+    turn_timeout: float | None
     max_retries: int
     default_headers: Mapping[str, str] | None
     proxy: str | None
@@ -87,6 +88,8 @@ class DifyConnection(BaseModel):
     """Seconds for one network operation. Default: connect 10, read 60."""
     progress_timeout: float | None = 600.0
     """Seconds that an answer may bring nothing but pings; None for no limit."""
+    turn_timeout: float | None = 60.0
+    """Seconds to wait for an earlier turn of the same conversation to end; None for no limit."""
     max_retries: int = 2
     """Further attempts where repeating is safe."""
     default_headers: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)

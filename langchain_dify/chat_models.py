@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
 from langchain_dify._answers.tracing import anode_tracer, current_run, known_run, node_tracer
 from langchain_dify._arguments import check_call_arguments
 from langchain_dify._calls.chat_call import CALL_ARGUMENTS, ChatCallPlan, plan_call
+from langchain_dify._calls.ownership import owned, owning
 from langchain_dify._calls.structured_output import (
     METHODS,
     output_parser,
@@ -96,14 +97,18 @@ class ChatDify(ChatArguments):
                         break
                 yield from chunks.finish()
 
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        plan = self._call_of(messages, stop, kwargs)
+        return owned(self._achunks(self._call_of(messages, stop, kwargs), run_manager))
+
+    async def _achunks(
+        self, plan: ChatCallPlan, run_manager: AsyncCallbackManagerForLLMRun | None
+    ) -> AsyncGenerator[ChatGenerationChunk, None]:
         client = self.async_client
         with model_errors():
             call = await arun(client, plan.prepare())
@@ -204,7 +209,16 @@ class ChatDify(ChatArguments):
         if self._should_stream(async_api=True, **{**kwargs, "stream": True}):
             config, run = known_run(AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config)
             kwargs |= {"run_manager": run} if run else {}
-        return super().astream(input, config, stop=stop, **kwargs)
+        return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
+
+    def atransform(
+        self,
+        input: AsyncIterator[LanguageModelInput],  # noqa: A002  # langchain-core's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessage]:
+        """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
+        return owning(super().atransform(input, config, **kwargs))
 
     def _generate_with_cache(
         self,

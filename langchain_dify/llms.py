@@ -13,9 +13,10 @@ from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from pydantic import Field
 
@@ -29,6 +30,7 @@ from langchain_dify._answers.chunks import AnswerSource, GenerationChunks
 from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._arguments import DifyArguments, check_call_arguments
+from langchain_dify._calls.ownership import owned, owning
 from langchain_dify.errors import model_errors
 
 
@@ -122,13 +124,22 @@ class DifyLLM(DifyArguments, LLM):
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
-    async def _astream(
+    def _astream(
         self,
         prompt: str,
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
+        return owned(self._achunks(prompt, stop, run_manager, kwargs))
+
+    async def _achunks(
+        self,
+        prompt: str,
+        stop: Sequence[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
+    ) -> AsyncGenerator[GenerationChunk, None]:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
             async with (
@@ -139,6 +150,26 @@ class DifyLLM(DifyArguments, LLM):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+
+    def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # langchain-core's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[str]:
+        """Stream a text, for asyncio. See `BaseLLM.astream`."""
+        return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
+
+    def atransform(
+        self,
+        input: AsyncIterator[LanguageModelInput],  # noqa: A002  # langchain-core's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[str]:
+        """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
+        return owning(super().atransform(input, config, **kwargs))
 
     def _complete(
         self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import (
@@ -182,8 +183,8 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         client = self.async_client
         call = await arun(client, flow)
         responses.marks = call.marks
-        async with client.stream(call.operation) as stream:
-            async for event, text in stream.steps():
+        async with client.stream(call.operation) as stream, aclosing(stream.steps()) as steps:
+            async for event, text in steps:
                 if not text:
                     responses.note(event)
         return responses.only(stream.answer)
@@ -207,8 +208,8 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         client = self.async_client
         call = await arun(client, flow)
         responses.marks = call.marks
-        async with client.stream(call.operation) as stream:
-            async for event, text in stream.steps():
+        async with client.stream(call.operation) as stream, aclosing(stream.steps()) as steps:
+            async for event, text in steps:
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
                     yield response

@@ -64,6 +64,7 @@ VALUES: dict[str, Any] = {
     "app_id": "support-bot",
     "timeout": httpx.Timeout(7.0),
     "progress_timeout": 8.0,
+    "turn_timeout": 5.0,
     "max_retries": 9,
     "default_headers": {"X-Gateway": "x"},
     "proxy": "http://proxy.example:3128",

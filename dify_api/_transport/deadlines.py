@@ -1,87 +1,186 @@
-"""Ends blocking reads when their time has come.
+"""Limits over a whole exchange: an HTTP library limits each read alone, and a byte begins it anew.
 
-One thread watches them all, and only while there is something to watch: a `threading.Timer`
-for each answer would cost it 0.2 ms.
+Sync code has no way to end a read that is under way. So the time that is left is asked for at
+each read, by the connections of `backend`; nothing is shut from outside, where it might by then
+serve somebody else. Async code cancels the task that waits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import heapq
-import itertools
-import socket
+import contextvars
+import queue
+import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import httpx
+from typing_extensions import Self
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
+
+Due = Callable[[], float | None]
+"""Tells the moment (of `time.monotonic`) at which waiting ends; None for no limit."""
 
 
-class Deadline:
-    """Ends a blocking read of a response after some seconds, by shutting its socket.
+def due_in(seconds: float | None) -> Due:
+    """The moment so many seconds from now."""
+    due = None if seconds is None else time.monotonic() + seconds
+    return lambda: due
 
-    httpx fixes the read timeout when the request is made, and the server may keep the socket
-    open for minutes after an answer's end (1.14.2).
 
-    Args:
-        response: Whose body is read.
+_NO_TIMEOUT = 1e7  # seconds
+
+
+class Limit(float):
+    """A timeout in seconds that ends at a moment besides.
+
+    httpcore hands the timeout of a request on to each read of the connection as it was given.
+    The connections of `backend` look at the moment then; others see the number alone.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
-        stream = response.extensions.get("network_stream")
-        self._socket: socket.socket | None = stream.get_extra_info("socket") if stream else None
-        self._at: float | None = None
+    due: Due
 
-    def set(self, seconds: float) -> None:
-        """Let the reading end `seconds` from now."""
-        if self._socket is not None:
-            self._at = time.monotonic() + seconds
-            _watch.add(self._at, self)
+    def __new__(cls, seconds: float | None, due: Due) -> Self:
+        limit = super().__new__(cls, _NO_TIMEOUT if seconds is None else seconds)
+        limit.due = due
+        return limit
 
-    def cancel(self) -> None:
-        """Let the reading go on; the socket is not touched once this has returned."""
-        if self._at is not None:
-            with _watch.lock:
-                self._at = self._socket = None
-
-    def expire(self, at: float) -> None:
-        """Shut the socket, unless the deadline was moved or cancelled meanwhile."""
-        if self._at == at and self._socket is not None:
-            with contextlib.suppress(OSError):
-                # The plain socket's own: SSLSocket.shutdown would drop the TLS state of a read.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+    def left(self) -> float:
+        """Seconds that a step may last which begins now; not above zero if the time is up."""
+        due = self.due()
+        return float(self) if due is None else min(self, due - time.monotonic())
 
 
-class _Watch:
-    """The thread that waits for the next deadline."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Condition()
-        self._order = itertools.count()  # of entries at the same moment
-        self._entries: list[tuple[float, int, Deadline]] = []
-        self._thread: threading.Thread | None = None
-
-    def add(self, at: float, deadline: Deadline) -> None:
-        """Expire `deadline` at a moment of `time.monotonic`."""
-        with self.lock:
-            heapq.heappush(self._entries, (at, next(self._order), deadline))
-            if self._thread is None or not self._thread.is_alive():  # as after a fork
-                self._thread = threading.Thread(
-                    target=self._run, name="dify-deadlines", daemon=True
-                )
-                self._thread.start()
-            elif self._entries[0][2] is deadline:
-                self.lock.notify()
-
-    def _run(self) -> None:
-        with self.lock:
-            while self._entries:
-                at, _, deadline = self._entries[0]
-                if (seconds := at - time.monotonic()) > 0:
-                    self.lock.wait(seconds)
-                else:
-                    heapq.heappop(self._entries)
-                    deadline.expire(at)
-            self._thread = None
+def limit(request: httpx.Request, due: Due) -> None:
+    """Let the steps of a sync exchange that are still to come end at `due`."""
+    timeouts: dict[str, float | None] = request.extensions["timeout"]
+    limited = {name: Limit(timeouts.get(name), due) for name in ("connect", "write", "read")}
+    request.extensions["timeout"] = {**timeouts, **limited}
 
 
-_watch = _Watch()
+def is_limited(response: httpx.Response) -> bool:
+    """Whether a response comes over a connection that obeys `limit`: not from others' clients."""
+    stream = response.extensions.get("network_stream")
+    return stream is not None and bool(stream.get_extra_info("is_limited"))
+
+
+def read_whole(response: httpx.Response, due: Due) -> bytes:
+    """The body of a response.
+
+    Raises:
+        httpx.ReadTimeout: If it is not whole at `due`.
+    """
+    pieces: list[bytes] = []
+    for piece in response.iter_bytes():
+        pieces.append(piece)
+        if (until := due()) is not None and time.monotonic() > until:
+            raise httpx.ReadTimeout("the time is up")
+    return b"".join(pieces)
+
+
+def read_in_thread(response: httpx.Response, pieces: Iterator[bytes], due: Due) -> Iterator[bytes]:
+    """The pieces of a body that come until `due`, over a connection that obeys no limit.
+
+    A thread reads them, which closes the response when the body has ended at last: neither the
+    socket nor the streams that may share it (HTTP/2) are touched before.
+    """
+    done = object()
+    read: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def pump() -> None:
+        try:
+            for piece in pieces:
+                read.put(piece)
+            response.close()
+            read.put(done)
+        except Exception as error:  # noqa: BLE001 - raised again by whom it concerns
+            read.put(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(pump,), name="dify-end", daemon=True).start()
+    while True:
+        at = due()
+        try:
+            piece = read.get(timeout=None if at is None else max(0.0, at - time.monotonic()))
+        except queue.Empty:
+            raise httpx.ReadTimeout("the time is up") from None
+        if piece is done:
+            return
+        if isinstance(piece, Exception):
+            raise piece
+        yield piece
+
+
+@contextlib.asynccontextmanager
+async def within(seconds: float | None) -> AsyncIterator[None]:
+    """Limit what is awaited inside the block.
+
+    Raises:
+        httpx.ReadTimeout: When the time is up.
+    """
+    try:
+        async with timeout(seconds):
+            yield
+    except asyncio.TimeoutError as error:
+        raise httpx.ReadTimeout(f"no whole reply within {seconds:g} s") from error
+
+
+class Alarm:
+    """Ends a task's waiting at a moment that moves.
+
+    `asyncio.timeout` sets up a timer for each await; a stream waits for every token.
+    """
+
+    def __init__(self, due: Due) -> None:
+        self._due = due
+        self._task: asyncio.Task[Any] | None = None  # that waits
+        self._timer: asyncio.TimerHandle | None = None
+        self._rang = False
+
+    def listen(self) -> None:
+        """Begin to wait, in the running task."""
+        self._task = asyncio.current_task()
+        if self._timer is None:
+            self._set()
+
+    def ignore(self) -> None:
+        """Wait no more."""
+        self._task = None
+
+    def reset(self) -> None:
+        """Drop the timer: the moment is nearer now, or there is nothing to wait for."""
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def rang(self) -> bool:
+        """Whether a cancellation that was caught is the alarm's own, and nobody else's."""
+        task, self._task = self._task, None
+        if not self._rang or task is None:
+            return False
+        return sys.version_info < (3, 11) or task.uncancel() == 0
+
+    def _set(self) -> None:
+        due = self._due()
+        if due is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, due - time.monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        due = self._due()
+        if self._task is None or due is None:
+            return  # set again by whom listens next
+        if due > time.monotonic():
+            self._set()
+        else:
+            self._rang = True
+            self._task.cancel()

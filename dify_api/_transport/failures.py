@@ -48,7 +48,7 @@ def connection_failure(
 ) -> DifyError:
     """The error that a failed exchange means, before any reply was read."""
     reason = str(error) or type(error).__name__
-    if _timed_out(error):
+    if timed_out(error):
         failure: ConnectionFailedError = RequestTimeoutError(
             f"no reply within {connection.limits.read} s",
             operation=operation.name,
@@ -64,7 +64,7 @@ def connection_failure(
     return failure
 
 
-def _timed_out(error: Exception) -> bool:
+def timed_out(error: Exception) -> bool:
     """Whether the server took the request and did not answer in time."""
     if not isinstance(error, httpx.TimeoutException) or _never_sent(error):
         return False

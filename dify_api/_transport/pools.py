@@ -10,15 +10,16 @@ import asyncio
 import atexit
 import os
 import ssl
+import sys
 import threading
 import urllib.request
-from collections.abc import Iterable
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import httpx
 
+from dify_api._transport import open_streams
 from dify_api.connection import DifyConnection, Verify
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
@@ -41,24 +42,27 @@ def shared_client(connection: DifyConnection) -> httpx.Client:
     key = _key(connection)
     with _lock:
         if key not in _clients:
-            _clients[key] = httpx.Client(
-                transport=httpx.HTTPTransport(
-                    verify=_tls(connection.verify), limits=_LIMITS, proxy=_proxy(connection)
-                ),
-                follow_redirects=False,
-                cookies=_no_cookies(),
-            )
+            _clients[key] = _new_client(connection)
         return _clients[key]
+
+
+def _new_client(connection: DifyConnection) -> httpx.Client:
+    from dify_api._transport.backend import LimitedBackend
+
+    transport = httpx.HTTPTransport(
+        verify=_tls(connection.verify), limits=_LIMITS, proxy=_proxy(connection)
+    )
+    # httpcore takes a backend as an argument, httpx hands none on.
+    transport._pool._network_backend = LimitedBackend()
+    return httpx.Client(transport=transport, follow_redirects=False, cookies=_no_cookies())
 
 
 def shared_async_client(connection: DifyConnection) -> httpx.AsyncClient:
     """The running event loop's client for the server of `connection`."""
     loop = asyncio.get_running_loop()
     key = _key(connection)
+    watch(loop)
     with _lock:
-        if loop not in _async_clients:
-            _async_clients[loop] = {}
-            _close_clients_with(loop)
         clients = _async_clients[loop]
         if key not in clients:
             clients[key] = _new_async_client(connection)
@@ -69,7 +73,8 @@ def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
     # aiohttp's pool costs a fraction of httpx's own at hundreds of concurrent streams. It takes
     # 0.2 s to import, which sync users need not pay.
     import aiohttp
-    from httpx_aiohttp import AiohttpTransport
+
+    from dify_api._transport.aiohttp_body import WholeBodyTransport
 
     tls = _tls(connection.verify)
 
@@ -83,19 +88,23 @@ def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
         )
 
     proxy = _proxy(connection)
-    transport = AiohttpTransport(
+    transport = WholeBodyTransport(
         verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None
     )
     return httpx.AsyncClient(transport=transport, follow_redirects=False, cookies=_no_cookies())
 
 
-def _close_clients_with(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop's clients closed before the loop is.
+def watch(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a loop's streams left and its clients closed before the loop is.
 
-    Connections can be closed only while their loop runs, and the last moment that every loop
-    comes by is its own `close`: LlamaIndex makes loops to call async code from sync code, and
-    closes them without shutting anything down.
+    That can be done only while the loop runs, and the last moment that every loop comes by is
+    its own `close`: LlamaIndex makes loops to call async code from sync code, and closes them
+    without shutting anything down.
     """
+    with _lock:
+        if loop in _async_clients:
+            return
+        _async_clients[loop] = {}
     close = loop.close
 
     def close_clients_first() -> None:
@@ -108,19 +117,21 @@ def _close_clients_with(loop: asyncio.AbstractEventLoop) -> None:
 def _close_clients_of(loop: asyncio.AbstractEventLoop) -> None:
     if loop.is_running():
         return
+    if loop in _async_clients and not loop.is_closed():
+        closing = _aclose_clients_of(loop)
+        try:
+            loop.run_until_complete(closing)
+        except RuntimeError:  # another loop is running in this thread
+            closing.close()
     with _lock:
-        clients = _async_clients.pop(loop, {}).values()
-    if loop.is_closed() or not clients:
-        return
-    closing = _aclose(clients)
-    try:
-        loop.run_until_complete(closing)
-    except RuntimeError:  # another loop is running in this thread
-        closing.close()
+        _async_clients.pop(loop, None)
 
 
-async def _aclose(clients: Iterable[httpx.AsyncClient]) -> None:
-    for client in clients:
+async def _aclose_clients_of(loop: asyncio.AbstractEventLoop) -> None:
+    # A loop warns of generators that begin once it has shut down its own, even if they end.
+    sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
+    await open_streams.leave_with(loop)
+    for client in _async_clients.get(loop, {}).values():
         await client.aclose()
 
 
@@ -164,11 +175,30 @@ def _proxy_of_environment(base_url: str) -> str | None:
 def close_shared_clients() -> None:
     """Close the shared clients, except those of running loops.
 
-    Runs at exit; a later call opens new ones.
+    Runs at exit, after the streams that are still open were left; a later call opens new ones.
     """
-    with _lock:
-        for client in _clients.values():
-            client.close()
-        _clients.clear()
+    if open_streams.leave_at_exit():
+        with _lock:
+            for client in _clients.values():
+                client.close()
+            _clients.clear()
     for loop in list(_async_clients):
         _close_clients_of(loop)
+
+
+def _forget() -> None:
+    """Begin anew in a forked child, whose parent goes on using the sockets and may hold the lock.
+
+    What it had is kept out of reach and not closed, which would need locks of its own.
+    """
+    global _lock
+    _lock = threading.Lock()
+    _inherited.extend((_clients.copy(), _async_clients.copy()))
+    _clients.clear()
+    _async_clients.clear()
+
+
+_inherited: list[object] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -7,73 +7,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+)
 from types import TracebackType
+from typing import Any, cast
 
 import httpx
 from typing_extensions import Self
 
-from dify_api._transport.deadlines import Deadline
-from dify_api._transport.failures import broken_connection
+from dify_api._transport import open_streams
+from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
+from dify_api._transport.pieces import raw_async_pieces, raw_pieces
+from dify_api._transport.pools import watch
+from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
-from dify_api.answers._reader import AnswerReader, Step
+from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event
+from dify_api.connection import DifyConnection
+from dify_api.errors import DifyError
 from dify_api.operation import Operation
 
+Keep = Callable[[Coroutine[Any, Any, httpx.Response]], Awaitable[httpx.Response]]
 
-class _Stream:
-    """What both edges share: the reader, the conversation's turn, whether to stop the run."""
-
-    def __init__(
-        self, operation: Operation[Answer], app: str, progress_timeout: float | None
-    ) -> None:
-        self._operation = operation
-        self._app = app
-        self._limit = progress_timeout
-        self._turn = (app, operation.conversation_id) if operation.conversation_id else None
-        self._began = 0.0
-        self._reader = AnswerReader(operation.name, progress_timeout)
-        self._ended = False  # by the server
-        self._is_deleted = False  # the conversation
-        self._response: httpx.Response | None = None
-
-    @property
-    def answer(self) -> Answer:
-        """The answer as far as it has come: whole once the iteration has ended."""
-        return self._reader.builder.build()
-
-    @property
-    def task_id(self) -> str | None:
-        """The task to stop; known from the first event on."""
-        return self._reader.builder.task_id
-
-    def _entered(self) -> httpx.Response:
-        if self._response is None:
-            raise RuntimeError("enter the stream first: with client.stream(...) as stream: ...")
-        return self._response
-
-    def _note_first_turn(self) -> None:
-        """A new conversation has its id now: its next turn must not begin too soon."""
-        conversation_id = self._reader.builder.conversation_id
-        if self._turn is None and conversation_id and self._operation.generates:
-            TURNS.note((self._app, conversation_id), self._began)
-
-    def _task_to_stop(self) -> str | None:
-        """The task that goes on at the server if it is not stopped."""
-        left_early = not self._ended and not self._reader.is_settled
-        return self.task_id if left_early and self._operation.stop_path else None
-
-    def _conversation_to_delete(self) -> str | None:
-        """The conversation that is not to outlive its answer, once."""
-        if self._operation.delete_path is None or self._is_deleted:
-            return None
-        self._is_deleted = True
-        return self._reader.builder.conversation_id
+READ_ON = 10.0
+"""Seconds that a stream which is left before its first event is read on for, in the background:
+that event tells the task to stop."""
 
 
-class EventStream(_Stream):
+class EventStream(StreamState):
     """A streamed answer: a context manager that iterates events.
 
     Leaving it early (break, an exception) stops the run on the server, which would go on
@@ -93,24 +64,35 @@ class EventStream(_Stream):
     def __init__(
         self,
         operation: Operation[Answer],
-        app: str,
-        progress_timeout: float | None,
+        connection: DifyConnection,
         open_response: Callable[[], httpx.Response],
         stop: Callable[[str], None],
         delete: Callable[[str], None],
     ) -> None:
-        super().__init__(operation, app, progress_timeout)
+        super().__init__(operation, connection)
         self._open_response = open_response
         self._stop = stop
         self._delete = delete
-        self._exits = contextlib.ExitStack()
+        self._pieces: Iterator[bytes] = iter(())
+        self._is_limited = True
+        self._is_handed_over = False  # to a thread that closes the response
+        self.is_reading = False
+        """Whether some thread is waiting for the next event."""
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as exits:
-            exits.enter_context(TURNS.turn(self._turn, self._limit))
-            self._began = time.monotonic()
+        if key := self._key(self._operation.conversation_id):
+            self._turn = TURNS.take(key, self._connection.turn_timeout)
+        try:
             self._response = self._open_response()
-            self._exits = exits.pop_all()
+        except BaseException:
+            self._end_turn()
+            raise
+        self._note_begin()
+        open_streams.SYNC.add(self)
+        self._is_limited = is_limited(self._response)
+        self._reader.expect(self._response.headers.get("content-type", ""))
+        limit(self._response.request, self._reader.due)
+        self._pieces = raw_pieces(self._response)
         return self
 
     def __exit__(
@@ -123,17 +105,45 @@ class EventStream(_Stream):
 
     def close(self) -> None:
         """Leave the stream; the run is stopped if it was going on."""
-        task_id = self._task_to_stop()
-        self._ended = True
-        with self._exits:
-            self._note_first_turn()
-            if self._response is not None:
+        if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
+            return
+        self._is_leaving()
+        if self._is_unknown and self._response is not None:
+            thread = threading.Thread(target=self._leave, name="dify-leave", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the interpreter is about to end
+                thread.start()
+                return
+        self._leave()
+
+    def _leave(self) -> None:
+        try:
+            if self._is_unknown and self._response is not None:
+                self._read_on(self._response)
+            if self._response is not None and not self._is_handed_over:
                 with contextlib.suppress(httpx.HTTPError, OSError):
                     self._response.close()
-            if task_id is not None:
-                self._stop(task_id)
+            self.stop_run()
             if conversation_id := self._conversation_to_delete():
                 self._delete(conversation_id)
+        finally:
+            self._end_turn()
+            open_streams.SYNC.discard(self)
+
+    def _read_on(self, response: httpx.Response) -> None:
+        """Read until the task is known, which cannot be stopped before."""
+        until = time.monotonic() + READ_ON
+        limit(response.request, lambda: until)
+        with contextlib.suppress(httpx.HTTPError, OSError, DifyError):
+            for piece in self._pieces:
+                self._reader.feed(piece)
+                if self.task_id or time.monotonic() > until:
+                    break
+
+    def stop_run(self) -> None:
+        """Stop the run if it goes on and its task is known."""
+        if self._runs_on and self.task_id is not None:
+            self._stops = False
+            self._stop(self.task_id)
 
     def __iter__(self) -> Iterator[Event]:
         for event, _ in self.steps():
@@ -142,55 +152,79 @@ class EventStream(_Stream):
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
         reader, response, cause = self._reader, self._entered(), None
-        deadline = Deadline(response)
+        pieces = self._pieces
         try:
-            if is_event_stream(response):
-                for piece in raw_pieces(response):
-                    yield from reader.feed(piece)
-                    if reader.is_done:
-                        break
-                    if reader.grace is not None:
-                        deadline.set(reader.grace)
-                else:
-                    self._ended = True
-            else:
-                body = response.read()
-                self._ended = True
-                yield from reader.take_whole(body)
+            while not reader.is_done:
+                if reader.is_settled and not self._is_limited:
+                    pieces = read_in_thread(response, pieces, reader.due)
+                    self._is_limited = self._is_handed_over = True
+                reader.wait()
+                self.is_reading = True
+                piece = next(pieces, None)
+                self.is_reading = False
+                if piece is None:
+                    self._take_end()
+                    break
+                steps = reader.feed(piece)
+                self._hold_first_turn()
+                yield from steps
         except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
-            cause = broken_connection(error)
-            self._ended = True
-        finally:
-            deadline.cancel()
-        yield from reader.end()
+            cause = self._take_failure(error)
+        self._end_turn()
+        yield from reader.end(is_whole=self._is_whole)
         reader.finish(cause)
 
 
-class AsyncEventStream(_Stream):
+class AsyncEventStream(StreamState):
     """`EventStream` for asyncio: `async with`, `async for`."""
 
     def __init__(
         self,
         operation: Operation[Answer],
-        app: str,
-        progress_timeout: float | None,
-        open_response: Callable[[], Awaitable[httpx.Response]],
+        connection: DifyConnection,
+        open_response: Callable[[Keep], Awaitable[httpx.Response]],
         stop: Callable[[str], Awaitable[None]],
         delete: Callable[[str], Awaitable[None]],
     ) -> None:
-        super().__init__(operation, app, progress_timeout)
+        super().__init__(operation, connection)
         self._open_response = open_response
         self._stop = stop
         self._delete = delete
-        self._exits = contextlib.AsyncExitStack()
+        self._pieces: AsyncIterator[bytes]
+        self._opening: asyncio.Future[httpx.Response] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as exits:
-            await exits.enter_async_context(TURNS.aturn(self._turn, self._limit))
-            self._began = time.monotonic()
-            self._response = await self._open_response()
-            self._exits = exits.pop_all()
+        if key := self._key(self._operation.conversation_id):
+            self._turn = await TURNS.atake(key, self._connection.turn_timeout)
+        try:
+            self._take_response(await self._open_response(self._keep))
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        except BaseException:
+            self._take_end()
+            await self.aclose()
+            raise
         return self
+
+    async def _keep(self, attempt: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
+        """Await an attempt in a task of its own, which outlives a cancellation.
+
+        A request that was sent is not taken back by cancelling: the server goes on generating,
+        and what came of the reply is needed to stop it.
+        """
+        self._opening = asyncio.ensure_future(attempt)
+        return await asyncio.shield(self._opening)
+
+    def _take_response(self, response: httpx.Response) -> None:
+        self._response = response
+        self._note_begin()
+        self._reader.expect(response.headers.get("content-type", ""))
+        self._pieces = raw_async_pieces(response)
+        self.loop = asyncio.get_running_loop()
+        watch(self.loop)
+        open_streams.ASYNC.add(self)
 
     async def __aexit__(
         self,
@@ -202,82 +236,85 @@ class AsyncEventStream(_Stream):
 
     async def aclose(self) -> None:
         """Leave the stream; the run is stopped if it was going on."""
-        task_id = self._task_to_stop()
-        self._ended = True
+        if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
+            return
+        self._is_leaving()
         # In a task of its own, so that a second cancellation does not cut it short.
-        leaving = asyncio.ensure_future(self._leave(task_id))
-        _leaving.add(leaving)
-        leaving.add_done_callback(_leaving.discard)
-        await asyncio.shield(leaving)
+        leaving = asyncio.ensure_future(self._leave())
+        open_streams.LEAVING.add(leaving)
+        leaving.add_done_callback(open_streams.LEAVING.discard)
+        if not self._is_unknown:
+            await asyncio.shield(leaving)
 
-    async def _leave(self, task_id: str | None) -> None:
-        async with self._exits:
-            self._note_first_turn()
+    async def _leave(self) -> None:
+        try:
+            with contextlib.suppress(DifyError, httpx.HTTPError, OSError, asyncio.CancelledError):
+                await self._read_on()
             if self._response is not None:
                 with contextlib.suppress(httpx.HTTPError, OSError):
                     await self._response.aclose()
-            if task_id is not None:
-                await self._stop(task_id)
+            await self._stop_run()
             if conversation_id := self._conversation_to_delete():
                 await self._delete(conversation_id)
+        finally:
+            self._end_turn()
+            open_streams.ASYNC.discard(self)
+
+    async def _read_on(self) -> None:
+        """Read until the task is known, which cannot be stopped before."""
+        if not self._is_unknown:
+            return
+        async with within(READ_ON):
+            if self._response is None and self._opening is not None:
+                self._take_response(await self._opening)
+            # Begun anew: a reading that was cancelled is over, the body is not (over aiohttp).
+            async for piece in cast("httpx.AsyncByteStream", self._entered().stream):
+                self._reader.feed(piece)
+                if self.task_id is not None:
+                    return
+
+    async def _stop_run(self) -> None:
+        if self._runs_on and self.task_id is not None:
+            self._stops = False
+            try:
+                await self._stop(self.task_id)
+            except asyncio.CancelledError:
+                # At its end asyncio.run cancels whatever it finds, and waits for it.
+                await self._stop(self.task_id)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        async for event, _ in self.steps():
-            yield event
+        async with contextlib.aclosing(self.steps()) as steps:
+            async for event, _ in steps:
+                yield event
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
-        reader, response, cause = self._reader, self._entered(), None
+        self._entered()
+        reader, next_piece, cause = self._reader, self._pieces.__anext__, None
+        alarm = Alarm(reader.due)
         try:
-            if is_event_stream(response):
-                pieces = raw_async_pieces(response)
-                async for piece in pieces:
-                    for step in reader.feed(piece):
-                        yield step
-                    if reader.is_settled or reader.is_done:
-                        break
-                else:
-                    self._ended = True
-                while not (self._ended or reader.is_done):
-                    for step in reader.feed(await self._next(pieces, reader.grace)):
-                        yield step
-            else:
-                body = await response.aread()
-                self._ended = True
-                for step in reader.take_whole(body):
+            while not reader.is_done:
+                if reader.is_settled:
+                    alarm.reset()
+                reader.wait()
+                alarm.listen()
+                piece = await next_piece()
+                alarm.ignore()
+                steps = reader.feed(piece)
+                self._hold_first_turn()
+                for step in steps:
                     yield step
+        except StopAsyncIteration:
+            self._take_end()
+        except asyncio.CancelledError:
+            if not alarm.rang():
+                raise
+            reader.look_at_clock()
         except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
-            cause = broken_connection(error)
-            self._ended = True
-        for step in reader.end():
+            cause = self._take_failure(error)
+        finally:
+            alarm.reset()
+        self._end_turn()
+        for step in reader.end(is_whole=self._is_whole):
             yield step
         reader.finish(cause)
-
-    async def _next(self, pieces: AsyncIterator[bytes], limit: float | None) -> bytes:
-        """The next piece, or b"" and the end where none comes in time."""
-        try:
-            return await asyncio.wait_for(pieces.__anext__(), limit)
-        except (StopAsyncIteration, asyncio.TimeoutError):
-            self._ended = True
-            return b""
-
-
-_leaving: set[asyncio.Future[None]] = set()  # asyncio itself keeps only weak references
-
-
-def is_event_stream(response: httpx.Response) -> bool:
-    """Whether the reply is a stream. Servers do not always send what was asked for."""
-    content_type: str = response.headers.get("content-type", "")
-    return content_type.lower().startswith("text/event-stream")
-
-
-def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
-    """The body's bytes as they come; through httpx's decoder only if they are compressed."""
-    encoded = response.headers.get("content-encoding", "identity") != "identity"
-    return response.iter_bytes() if encoded else response.iter_raw()
-
-
-def raw_async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body's bytes as they come; through httpx's decoder only if they are compressed."""
-    encoded = response.headers.get("content-encoding", "identity") != "identity"
-    return response.aiter_bytes() if encoded else response.aiter_raw()

@@ -3,134 +3,274 @@
 Dify orders a conversation by the second in which each message was created (all releases, 0.15.3
 to 1.16.0): two turns at once, or within one second, come back scrambled from its own history,
 to the user and to the model. So turns of one conversation wait for each other, within this
-process, and begin at least a second apart.
+process. A message is created after its request has left and before its response begins: a
+request that leaves a second after the response before it began is a message of another second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
 
+from dify_api._transport.takers import Taker
 from dify_api.errors import ConversationBusyError
 
+logger = logging.getLogger("dify_api")
+
 INTERVAL = 1.0
-"""Seconds between the beginnings of two turns: the resolution of the server's clock."""
+"""Seconds from the beginning of a response to the next request: the server's clock ticks so."""
+PATIENCE = 5.0
+"""Seconds after which a wait is logged."""
+
+_PASSES = 10
+"""Passes of an event loop until an async generator that was dropped begins to close."""
 
 Key = tuple[str, str]
 """App fingerprint and conversation id."""
 
 
-class Turns:
-    """Queues for the turns of all conversations, for threads and event loops together."""
+@dataclass(eq=False)
+class Turn:
+    """A place in the queue of a conversation, to be left by whoever comes to its end first.
 
-    def __init__(self, interval: float = INTERVAL) -> None:
-        self._interval = interval
+    Attributes:
+        turns: The queues.
+        key: The conversation.
+        taker: Who takes it.
+        place: Done when the turn has come.
+        is_ending: Whether its stream is being closed.
+    """
+
+    turns: Turns
+    key: Key
+    taker: Taker = field(default_factory=Taker.current)
+    place: Future[None] = field(default_factory=Future)
+    is_ending: bool = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the turn has come, and is not over."""
+        return self.place.done() and not self.place.cancelled()
+
+    def begin(self) -> None:
+        """Say that the response begins: the next request may leave an interval later."""
+        self.turns.note(self.key)
+
+    def leave(self) -> None:
+        """Let the next one on. From any thread, any number of times."""
+        self.turns._leave(self)
+
+
+class Turns:
+    """Queues for the turns of all conversations, for threads and event loops together.
+
+    Args:
+        interval: Seconds from the beginning of a turn's response to the next request.
+        what: What errors call a conversation. Default: by its id.
+    """
+
+    def __init__(self, interval: float = INTERVAL, what: str | None = None) -> None:
+        self._what = what
+        self.interval = interval
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a forked child, whose parent ends the turns that it had begun."""
         self._lock = threading.Lock()
-        self._waiting: dict[Key, deque[Future[None]]] = {}
+        self._queues: dict[Key, deque[Turn]] = {}
         self._began: dict[Key, float] = {}
 
     @contextmanager
     def turn(self, key: Key | None, limit: float | None = None) -> Iterator[None]:
-        """Hold the conversation's turn.
+        """Hold the conversation's turn for a block; None, for a new conversation, is no wait.
+
+        Raises:
+            ConversationBusyError: See `take`.
+        """
+        turn = self.take(key, limit) if key is not None else None
+        if turn is not None:
+            turn.begin()
+        try:
+            yield
+        finally:
+            if turn is not None:
+                turn.leave()
+
+    def aturn(self, key: Key | None, limit: float | None = None) -> AsyncTurn:
+        """`turn` for asyncio."""
+        return AsyncTurn(self, key, limit)
+
+    def take(self, key: Key, limit: float | None = None) -> Turn:
+        """Wait for the conversation's turn and take it.
 
         Args:
-            key: The conversation; None for a new one, which does not wait.
+            key: The conversation.
             limit: Seconds to wait for the turn at most; None for no limit.
 
         Raises:
-            ConversationBusyError: If the turn before goes on for longer.
+            ConversationBusyError: If the turn before goes on for longer; at once, if it never
+                ends because the thread or task that must go on with it is the one that waits.
         """
-        if key is None:
-            yield
-            return
-        place = self._queue_up(key)
+        turn = self._queue_up(Turn(self, key))
         try:
-            try:
-                place.result(limit)
-            except FutureTimeoutError:
-                raise _busy(key, limit) from None
-            time.sleep(self._pause(key))
-            self.note(key)
-            yield
-        finally:
-            self._leave(key, place)
-
-    @asynccontextmanager
-    async def aturn(self, key: Key | None, limit: float | None = None) -> AsyncIterator[None]:
-        """`turn` for asyncio."""
-        if key is None:
-            yield
-            return
-        place = self._queue_up(key)
-        try:
-            if not place.done():
+            if self._never_comes(turn, blocking=True):
+                raise self._busy(key, "is kept here, and would be waited for without end")
+            for seconds in self._waits(key, limit):
                 try:
-                    await asyncio.wait_for(asyncio.wrap_future(place), limit)
+                    turn.place.result(seconds)
+                    break
+                except FutureTimeoutError:
+                    continue
+            else:
+                raise self._busy(key, f"is still going on after {limit:g} s")
+            time.sleep(self._pause(key))
+        except BaseException:
+            turn.leave()
+            raise
+        return turn
+
+    async def atake(self, key: Key, limit: float | None = None) -> Turn:
+        """`take` for asyncio."""
+        turn = self._queue_up(Turn(self, key))
+        try:
+            for _ in range(_PASSES):
+                if turn.place.done() or not self._never_comes(turn, blocking=False):
+                    break
+                await asyncio.sleep(0)
+            else:
+                raise self._busy(key, "is kept here, and would be waited for without end")
+            for seconds in self._waits(key, limit):
+                waiting = asyncio.shield(asyncio.wrap_future(turn.place))
+                try:
+                    await asyncio.wait_for(waiting, seconds)
+                    break
                 except asyncio.TimeoutError:
-                    raise _busy(key, limit) from None
+                    continue
+            else:
+                raise self._busy(key, f"is still going on after {limit:g} s")
             if pause := self._pause(key):
                 await asyncio.sleep(pause)
-            self.note(key)
-            yield
-        finally:
-            self._leave(key, place)
+        except BaseException:
+            turn.leave()
+            raise
+        return turn
+
+    def hold(self, key: Key) -> Turn:
+        """The turn of whoever has just begun a conversation, which nobody else can have had."""
+        turn = Turn(self, key)
+        turn.place.set_result(None)
+        with self._lock:
+            self._queues.setdefault(key, deque()).appendleft(turn)
+        return turn
 
     def note(self, key: Key, began: float | None = None) -> None:
-        """Remember when a turn began: `time.monotonic()` of then, or now.
-
-        The first turn of a conversation is noted when its id has become known.
-        """
+        """Remember when a turn's response began: `time.monotonic()` of then, or now."""
         now = time.monotonic()
         with self._lock:
-            if len(self._began) > 1_000:  # forget what can no longer make anyone wait
-                recent = {k: t for k, t in self._began.items() if now - t < self._interval}
-                self._began = recent
+            self._began.pop(key, None)  # to the end: the dict is in the order of noting
             self._began[key] = now if began is None else began
+            while now - self._began[oldest := next(iter(self._began))] > self.interval:
+                del self._began[oldest]  # it can no longer make anyone wait
+                if not self._began:
+                    break
 
-    def _queue_up(self, key: Key) -> Future[None]:
-        place: Future[None] = Future()
+    def _queue_up(self, turn: Turn) -> Turn:
         with self._lock:
-            queue = self._waiting.setdefault(key, deque())
-            queue.append(place)
+            queue = self._queues.setdefault(turn.key, deque())
+            queue.append(turn)
             if len(queue) == 1:
-                place.set_result(None)
-        return place
+                turn.place.set_result(None)
+        return turn
 
-    def _leave(self, key: Key, place: Future[None]) -> None:
+    def _never_comes(self, turn: Turn, *, blocking: bool) -> bool:
+        """Whether a turn before is kept by the thread or task that waits for it."""
         with self._lock:
-            queue = self._waiting[key]
-            held = place.done() and not place.cancelled()
-            queue.remove(place)
+            queue = self._queues.get(turn.key, deque())
+            before = itertools.takewhile(lambda other: other is not turn, queue)
+            return any(
+                other.taker.is_held_up(turn.taker, blocking=blocking) and not other.is_ending
+                for other in before
+            )
+
+    def _leave(self, turn: Turn) -> None:
+        with self._lock:
+            queue = self._queues.get(turn.key, deque())
+            if turn not in queue:  # left already, or the parent's, before a fork
+                return
+            queue.remove(turn)
             if not queue:
-                del self._waiting[key]
-            elif held:
+                del self._queues[turn.key]
+            elif not any(other.is_held for other in queue):
                 _grant_next(queue)
 
     def _pause(self, key: Key) -> float:
         with self._lock:
-            return max(0.0, self._began.get(key, 0.0) + self._interval - time.monotonic())
+            return max(0.0, self._began.get(key, 0.0) + self.interval - time.monotonic())
 
-
-def _grant_next(queue: deque[Future[None]]) -> None:
-    """Let the first go on that still waits; one that was cancelled leaves the queue by itself."""
-    for place in queue:
-        if place.set_running_or_notify_cancel():
-            place.set_result(None)
+    def _waits(self, key: Key, limit: float | None) -> Iterator[float | None]:
+        """Seconds to wait: at first with patience, then, once that is logged, for the rest."""
+        if limit is not None and limit <= PATIENCE:
+            yield limit
             return
+        yield PATIENCE
+        logger.warning("waiting for an earlier turn of %s to end", self._name(key))
+        yield None if limit is None else limit - PATIENCE
+
+    def _busy(self, key: Key, how: str) -> ConversationBusyError:
+        return ConversationBusyError(
+            f"an earlier turn of {self._name(key)} {how}",
+            hint="Read its stream to the end, or close it.",
+        )
+
+    def _name(self, key: Key) -> str:
+        return self._what or f"conversation {key[1]}"
 
 
-def _busy(key: Key, limit: float | None) -> ConversationBusyError:
-    return ConversationBusyError(
-        f"an earlier turn of conversation {key[1]} is still going on after {limit:g} s",
-        hint="Read its stream to the end, or close it.",
-    )
+class AsyncTurn:
+    """A turn for asyncio: a class, for a generator may be closed before it at its loop's end."""
+
+    def __init__(self, turns: Turns, key: Key | None, limit: float | None) -> None:
+        self._turns = turns
+        self._key = key
+        self._limit = limit
+        self._turn: Turn | None = None
+
+    async def __aenter__(self) -> None:
+        if self._key is not None:
+            self._turn = await self._turns.atake(self._key, self._limit)
+            self._turn.begin()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._turn is not None:
+            self._turn.leave()
+
+
+def _grant_next(queue: deque[Turn]) -> None:
+    """Let the first go on that still waits; one that was cancelled leaves the queue by itself."""
+    for turn in queue:
+        if not turn.place.cancelled() and turn.place.set_running_or_notify_cancel():
+            turn.place.set_result(None)
+            return
 
 
 TURNS = Turns()
 """The queues of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=TURNS.forget)

@@ -12,7 +12,7 @@ from typing import Any
 
 from dify_api import errors
 from dify_api._replies import error_from_code
-from dify_api.answers._sse import SSEDecoder
+from dify_api.answers._sse import SSEDecoder, begins_like_stream
 from dify_api.answers.answer import Answer, AnswerBuilder
 from dify_api.answers.events import (
     AgentMessageEvent,
@@ -26,6 +26,7 @@ from dify_api.answers.events import (
     PingEvent,
     TTSMessageEndEvent,
     TTSMessageEvent,
+    UnreadableEventError,
     WorkflowFinishedEvent,
     WorkflowPausedEvent,
     parse_event,
@@ -45,8 +46,10 @@ Step = tuple[Event, str]
 
 COMPANION_GRACE = 1.0
 """Seconds that an ended answer waits for its other terminal event, or for the body's end."""
+MESSAGE_END_GRACE = 10.0
+"""Seconds that a chatflow's `message_end` may come after `workflow_finished` (up to 1.12.1)."""
 SPEECH_GRACE = 5.0
-"""Seconds that it waits for more speech once speech has begun."""
+"""Seconds that an ended answer waits for more speech once speech has begun."""
 
 
 class AnswerReader:
@@ -63,36 +66,56 @@ class AnswerReader:
         self._operation = operation
         self._progress_timeout = progress_timeout
         self._decoder = SSEDecoder()
-        self._progress_at = time.monotonic()
-        self._stalled = False
+        self._whole: bytearray | None = None  # a body that is not known to be a stream
+        self._since = time.monotonic()  # when the wait for the next event that counts began
+        self._progress = False  # whether such an event has come meanwhile
+        self._late = False
         self._speaking = False
         self._speech_ended = False
         self._pinged = False
+        self._unreadable = False  # whether a frame came that is an event, but which?
         self.is_settled = False
         """Whether a terminal event has come, so that the run need not be stopped."""
 
+    def expect(self, content_type: str) -> None:
+        """Take note of what the reply calls itself: proxies change that, so it is not believed.
+
+        What calls itself no stream is a blocking answer or an error, unless it begins like one.
+        """
+        if not content_type.lower().startswith("text/event-stream"):
+            self._whole = bytearray()
+
     def feed(self, piece: bytes) -> list[Step]:
-        """Take the next bytes of an event stream; return the events that they complete."""
+        """Take the next bytes of the body; return the events that they complete."""
+        if self._whole is not None:
+            self._whole += piece
+            if not begins_like_stream(self._whole):
+                return self._take([])
+            piece, self._whole = bytes(self._whole), None
         return self._take(self._decoder.feed(piece))
 
-    def end(self) -> list[Step]:
-        """Take the end of the body; return the event that was left open by it, if any."""
-        return [] if self.is_done else self._take(self._decoder.flush())
+    def end(self, is_whole: bool = True) -> list[Step]:
+        """Take the end of the body; return the events that were left open by it.
 
-    def take_whole(self, body: bytes) -> list[Step]:
-        """Take a reply that does not call itself a stream; return it as a stream's events.
-
-        It is a blocking answer or an error; or a stream after all, whose type a proxy changed.
+        Args:
+            is_whole: Whether the server ended it; else the connection broke, or time was up.
 
         Raises:
             UnexpectedReplyError: If it is not an answer of Dify's.
         """
+        if self._whole is not None:
+            body, self._whole = bytes(self._whole), None
+            return self._take_whole(body, is_whole)
+        return [] if self.is_done else self._take(self._decoder.flush())
+
+    def _take_whole(self, body: bytes, is_whole: bool) -> list[Step]:
         try:
             reply = json.loads(body)
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
-            if steps := [*self.feed(body), *self.end()]:
+            # Lines of JSON, or a frame unfinished?
+            if (steps := [*self.feed(body), *self.end()]) or not is_whole:
                 return steps
             raise errors.UnexpectedReplyError(
                 "the reply is no answer",
@@ -107,7 +130,11 @@ class AnswerReader:
         steps: list[Step] = []
         progress = False
         for name, data in frames:
-            event = parse_event(name, data)
+            try:
+                event = parse_event(name, data)
+            except UnreadableEventError:
+                self._unreadable = progress = True
+                continue
             if event is None:
                 continue
             steps.append((event, self.builder.add(event)))
@@ -121,9 +148,9 @@ class AnswerReader:
                 if self.is_done:
                     break  # what follows counts no more, however the bytes were cut
         if progress:
-            self._progress_at = time.monotonic()
-        elif self._progress_timeout is not None:
-            self._stalled = time.monotonic() - self._progress_at > self._progress_timeout
+            self._progress = True
+        else:
+            self.look_at_clock()
         return steps
 
     def _note(self, event: Event) -> None:
@@ -134,11 +161,27 @@ class AnswerReader:
         elif isinstance(event, TTSMessageEndEvent):
             self._speech_ended = True
 
+    def wait(self) -> None:
+        """Begin to wait for more: the time that the consumer took is not the server's."""
+        if self._progress:
+            self._progress = False
+            self._since = time.monotonic()
+
+    def look_at_clock(self) -> None:
+        """Take note of it if no more is to be waited for."""
+        due = self.due()
+        self._late = due is not None and time.monotonic() >= due
+
+    def due(self) -> float | None:
+        """The moment (of `time.monotonic`) until which more is waited for; None for no limit."""
+        seconds = self._grace() if self.is_settled else self._progress_timeout
+        return None if seconds is None else self._since + seconds
+
     @property
     def is_done(self) -> bool:
         """Whether nothing more is to be read."""
         builder = self.builder
-        if self._stalled:
+        if self._late:
             return True
         if not self.is_settled:
             return False
@@ -150,13 +193,17 @@ class AnswerReader:
             return self._speech_ended and builder.message_end is not None
         return not builder.is_chatflow or builder.message_end is not None
 
-    @property
-    def grace(self) -> float | None:
-        """Seconds to wait for what may follow; None while the answer is going on."""
-        if not self.is_settled:
-            return None
+    def _grace(self) -> float:
+        """Seconds to wait for what may follow the end."""
+        builder = self.builder
         # Chatflows close without their last speech; completion and chat apps send it after.
-        return SPEECH_GRACE if self._speaking and not self.builder.workflow else COMPANION_GRACE
+        if self._speaking and builder.workflow is None:
+            return SPEECH_GRACE
+        return MESSAGE_END_GRACE if builder.lacks_message_end else COMPANION_GRACE
+
+    @property
+    def _stalled(self) -> bool:
+        return self._late and not self.is_settled
 
     def finish(self, cause: Exception | None = None) -> Answer:
         """Judge how the answer ended, once nothing more is read.
@@ -187,20 +234,20 @@ class AnswerReader:
             return self._pause()
         if builder.is_failed:
             return self._workflow_failure()
-        if builder.message_end is not None:
-            return None
-        if builder.error is not None:
+        if builder.message_end is None and builder.error is not None:
             event = builder.error
             return error_from_code(
                 event.code, event.status, event.message or "", operation=self._operation
             )
         closed = cause is None and not self._stalled
-        if builder.workflow is not None and (self.is_settled or closed):
-            return None  # a datasource closes the body after the last of its results
-        text_of_2023 = builder.message_id is not None and not builder.has_message_ids
-        if text_of_2023 and closed:
-            return None  # 0.3.0 just closes the body
-        return self._interruption(cause)
+        # A datasource closes the body after the last of its results.
+        ran = builder.workflow is not None and (self.is_settled or closed)
+        # 0.3.0 just closes the body.
+        of_2023 = builder.message_id is not None and not builder.has_message_ids and closed
+        ended = builder.message_end is not None or ran or of_2023
+        if not ended or (self._unreadable and not builder.is_streamed_text_replaced):
+            return self._interruption(cause)
+        return None
 
     def _pause(self) -> errors.WorkflowPausedError:
         titles = ", ".join(form.node_title or "?" for form in self.builder.forms)
@@ -233,14 +280,17 @@ class AnswerReader:
             text = f"no progress for {self._progress_timeout:g} s, {known}"
         elif cause is not None:
             text = f"the stream broke {known}: {cause or type(cause).__name__}"
+        elif self._unreadable:
+            text = "an event of the stream cannot be read, so that a part of the answer may be lost"
         else:
             text = f"the stream ended {known}, without its terminal event"
-        if not self.builder.task_id and self._pinged:
+        generates = self._operation.startswith("POST")
+        if generates and not self.builder.task_id and self._pinged:
             hint = (
                 "Servers of 1.13 and 1.14 refuse missing inputs, unknown conversations and "
                 'foreign files this way: response_mode="blocking" tells which.'
             )
-        elif self.builder.workflow_run_id:
+        elif self.builder.workflow_run_id and not self.is_settled:
             hint = f"The run may be going on: workflow_run_id {self.builder.workflow_run_id}."
         return errors.StreamInterruptedError(text, operation=self._operation, hint=hint)
 

@@ -82,6 +82,14 @@ class SSEDecoder:
         return frames
 
 
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+def begins_like_stream(body: bytes | bytearray) -> bool:
+    """Whether the first bytes of a body are those of an event stream, and of nothing else."""
+    return body[:100].lstrip(_NEWLINES + b" " + _BYTE_ORDER_MARK).startswith(_FIELDS)
+
+
 def _is_single_frame(piece: bytes) -> bool:
     return (
         piece.startswith(b"data: ")

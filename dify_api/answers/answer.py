@@ -70,6 +70,8 @@ class Answer(Model):
     """How the run ended: status, steps, tokens, seconds."""
     finish_reason: str | None = None
     """"stop"; "stopped" after a stop; None while unfinished."""
+    lacks_message_end: bool = False
+    """Whether the server left out a chatflow's `message_end`: usage and citations are unknown."""
 
 
 class AnswerBuilder:
@@ -126,6 +128,20 @@ class AnswerBuilder:
         failed = self.workflow is not None and self.workflow.status == "failed"
         return failed and self.message_end is None
 
+    @property
+    def lacks_message_end(self) -> bool:
+        """Whether a chatflow's run has ended, but not its message, with usage and citations."""
+        ended = self.workflow is not None and self.workflow.status != "failed"
+        return ended and self.is_chatflow and self.message_end is None
+
+    @property
+    def is_streamed_text_replaced(self) -> bool:
+        """Whether the answer does not depend on what was streamed: the run told it as a whole."""
+        if self.is_chatflow or self.workflow is None:
+            whole = self._replacement is not None and self._kept == len(self._parts)
+            return bool(self._closing) or self._own_text() is not None or whole
+        return self.workflow.outputs is not None
+
     def build(self) -> Answer:
         """The answer as far as it has come."""
         streamed = "".join(self._parts)
@@ -150,6 +166,7 @@ class AnswerBuilder:
             outputs=self.workflow.outputs if self.workflow else None,
             workflow=self.workflow,
             finish_reason=self._finish_reason(),
+            lacks_message_end=self.lacks_message_end,
         )
 
     def _text(self, streamed: str) -> str:

@@ -19,7 +19,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from dify_api._class_tree import class_tree
 from dify_api.answers.datasource_events import *  # noqa: F403 - public here under its own name
 from dify_api.answers.message_events import *  # noqa: F403 - public here under its own name
-from dify_api.answers.message_events import Event, PingEvent, UnknownEvent
+from dify_api.answers.message_events import (
+    Event,
+    PingEvent,
+    TextChunkEvent,
+    TextReplaceEvent,
+    UnknownEvent,
+)
 from dify_api.answers.workflow_events import *  # noqa: F403 - and loaded, for the class tree
 from dify_api.models import decode
 
@@ -34,6 +40,10 @@ _known: TypeAdapter[Event] = TypeAdapter(
 _validate_json = _known.validator.validate_json
 
 
+class UnreadableEventError(ValueError):
+    """A frame that is an event, but cannot be read: what it said is lost."""
+
+
 def parse_event(name: str, data: bytes) -> Event | None:
     """Read one frame of a stream.
 
@@ -42,7 +52,10 @@ def parse_event(name: str, data: bytes) -> Event | None:
         data: The frame's data, JSON text.
 
     Returns:
-        The event; None for a frame that holds no JSON object (a proxy's debris).
+        The event; None for a frame that is none (a proxy's debris).
+
+    Raises:
+        UnreadableEventError: If it is an event that was torn, or whose text is no text.
     """
     try:
         return _validate_json(data)  # type: ignore[no-any-return]  # typed Any by pydantic-core
@@ -55,13 +68,34 @@ def _parse_leniently(name: str, data: bytes) -> Event | None:
     if not data.strip():
         return PingEvent() if name == "ping" else None
     try:
-        frame = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+        frame = json.loads(data.decode("utf-8", "replace"), strict=False, parse_int=_number)
+    except (ValueError, RecursionError) as error:
+        if data.lstrip().startswith(b"{") or b'"event"' in data:
+            raise UnreadableEventError from error
         return None
     if not isinstance(frame, dict):
         return None
     kind = str(frame.get("event") or name or _kind_of(frame))
-    return decode(_classes.get(kind, UnknownEvent), {**frame, "event": kind})
+    known = _classes.get(kind, UnknownEvent)
+    if not _has_text(known, frame):
+        raise UnreadableEventError
+    return decode(known, {**frame, "event": kind})
+
+
+def _number(digits: str) -> int | float:
+    """An integer; one beyond what Python reads (4,300 digits) as infinity."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
+def _has_text(kind: type[Event], frame: Mapping[str, Any]) -> bool:
+    """Whether what should be a piece of the answer's text is one, or is not given."""
+    if kind in (TextChunkEvent, TextReplaceEvent):
+        data = frame.get("data") or {}
+        return isinstance(data, dict) and isinstance(data.get("text"), str | None)
+    return "answer" not in kind.model_fields or isinstance(frame.get("answer"), str | None)
 
 
 def _kind_of(frame: Mapping[str, Any]) -> str:

@@ -6,9 +6,10 @@ they return, awaited where they must be.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -252,16 +253,27 @@ def node_tracer(run_manager: BaseRunManager | None) -> Iterator[NodeTracer]:
     tracer.close()
 
 
-@asynccontextmanager
-async def anode_tracer(run_manager: BaseRunManager | None) -> AsyncIterator[NodeTracer]:
-    """`node_tracer` for asyncio."""
-    tracer = NodeTracer(_runs_below(run_manager or CURRENT_RUN.get(), AsyncCallbackManager))
-    try:
-        yield tracer
-    except BaseException as error:
-        await tracer.aclose(error)
-        raise
-    await tracer.aclose()
+class anode_tracer:  # noqa: N801 - used like `node_tracer`
+    """`node_tracer` for asyncio.
+
+    A class, for asyncio may close a generator in it before the one that uses it at a loop's end.
+    """
+
+    def __init__(self, run_manager: BaseRunManager | None) -> None:
+        self._tracer = NodeTracer(
+            _runs_below(run_manager or CURRENT_RUN.get(), AsyncCallbackManager)
+        )
+
+    async def __aenter__(self) -> NodeTracer:
+        return self._tracer
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self._tracer.aclose(error)
 
 
 def _make(calls: _Calls) -> None:

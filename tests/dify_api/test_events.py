@@ -85,9 +85,38 @@ def test_a_name_on_the_event_line_counts() -> None:
     assert isinstance(parse_event("ping", b""), events.PingEvent)
 
 
-@pytest.mark.parametrize("debris", [b"", b"[DONE]", b"[1]", b"null", b"{broken", b"\xff"])
+@pytest.mark.parametrize("debris", [b"", b"[DONE]", b"[1]", b"null", b"<html>", b"\xff"])
 def test_debris_is_no_event(debris: bytes) -> None:
     assert parse_event("", debris) is None
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'{"event": "message", "answer": "hal',
+        b'{"event": "message", "answer": 7}',
+        b'{"event": "agent_message", "answer": {"a": "b"}}',
+        b'{"event": "text_chunk", "data": {"text": ["a"]}}',
+        b'{"event": "text_chunk", "data": "a"}',
+        b'"event": "message", "answer": "a"}',
+    ],
+)
+def test_an_event_that_cannot_be_read_is_an_error(torn: bytes) -> None:
+    with pytest.raises(events.UnreadableEventError):
+        parse_event("", torn)
+
+
+@pytest.mark.parametrize("odd", ["\t", "\x00", "\x1f"])
+def test_control_characters_inside_text_are_read(odd: str) -> None:
+    event = parse('{"event": "message", "answer": "a' + odd + 'b"}')
+    assert isinstance(event, events.MessageEvent)
+    assert event.answer == f"a{odd}b"
+
+
+def test_a_number_longer_than_python_reads_costs_its_field_alone() -> None:
+    event = parse('{"event": "message", "answer": "a", "created_at": ' + "9" * 5_000 + "}")
+    assert isinstance(event, events.MessageEvent)
+    assert (event.answer, event.created_at) == ("a", None)
 
 
 def test_fields_of_unexpected_types_fall_back_to_their_defaults() -> None:

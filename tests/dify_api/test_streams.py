@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from dify_api import AsyncDifyClient, DifyClient, chat, errors, workflows
-from dify_api._transport import streams
-from dify_api._transport.turns import Turns
+from dify_api._transport.turns import TURNS
 from dify_api.answers import _reader as reader
 from dify_api.operation import Operation
 from tests.support.cassettes import exchange
@@ -356,7 +355,7 @@ def test_iterating_without_entering_is_a_clear_error() -> None:
 async def test_turns_of_one_conversation_go_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "TURNS", Turns(interval=0.3))
+    monkeypatch.setattr(TURNS, "interval", 0.3)
     began: list[float] = []
     busy = threading.Lock()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -73,16 +74,18 @@ async def test_a_cancelled_waiter_leaves_the_queue() -> None:
     assert await waiting == "done"
 
 
-async def test_turns_begin_an_interval_apart() -> None:
+async def test_requests_leave_an_interval_after_the_response_before_began() -> None:
     turns = Turns(interval=0.2)
-    began = []
-    for _ in range(2):
-        async with turns.aturn(KEY):
-            began.append(time.monotonic())
-    with turns.turn(KEY):
+    came, began = [], []
+    for take in (turns.atake, turns.atake, lambda key: asyncio.to_thread(turns.take, key)):
+        turn = await take(KEY)
+        came.append(time.monotonic())
+        await asyncio.sleep(0.05)  # the time that the request takes to get there
+        turn.begin()
         began.append(time.monotonic())
-    assert began[1] - began[0] >= 0.2
-    assert began[2] - began[1] >= 0.2
+        turn.leave()
+    assert came[1] - began[0] >= 0.199
+    assert came[2] - began[1] >= 0.199
 
 
 def test_an_error_in_a_turn_frees_it() -> None:
@@ -95,17 +98,110 @@ def test_an_error_in_a_turn_frees_it() -> None:
 
 def test_a_turn_that_never_ends_is_told() -> None:
     turns = Turns(interval=0)
-    with turns.turn(KEY), pytest.raises(ConversationBusyError, match="c1"), turns.turn(KEY, 0.01):
-        pass
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(turns.take, KEY).result()
+        with pytest.raises(ConversationBusyError, match="c1"), turns.turn(KEY, 0.01):
+            pass
+        kept.leave()
     with turns.turn(KEY):  # the queue is in order again
         pass
 
 
 async def test_a_turn_that_never_ends_is_told_async() -> None:
     turns = Turns(interval=0)
-    async with turns.aturn(KEY):
-        with pytest.raises(ConversationBusyError, match="c1"):
-            async with turns.aturn(KEY, 0.01):
-                pass
+
+    async def keep(until: asyncio.Event) -> None:
+        async with turns.aturn(KEY):
+            await until.wait()
+
+    until = asyncio.Event()
+    keeping = asyncio.create_task(keep(until))
+    await asyncio.sleep(0)
+    with pytest.raises(ConversationBusyError, match="c1"):
+        async with turns.aturn(KEY, 0.01):
+            pass
+    until.set()
+    await keeping
     async with turns.aturn(KEY):
         pass
+
+
+def test_who_keeps_a_turn_is_told_at_once() -> None:
+    turns = Turns(interval=0)
+    kept = turns.take(KEY)
+    with pytest.raises(ConversationBusyError, match="kept here"):
+        turns.take(KEY)
+    with pytest.raises(ConversationBusyError, match="kept here"):
+        asyncio.run(turns.atake(KEY))
+    kept.leave()
+    turns.take(KEY).leave()
+
+
+async def test_a_task_that_keeps_a_turn_is_told_at_once() -> None:
+    turns = Turns(interval=0)
+    kept = await turns.atake(KEY)
+    with pytest.raises(ConversationBusyError, match="kept here"):
+        await turns.atake(KEY)
+    with pytest.raises(ConversationBusyError, match="kept here"):
+        turns.take(KEY)  # the loop would stand still
+    waiting = asyncio.create_task(turns.atake(KEY))  # another task may wait
+    await asyncio.sleep(0)
+    kept.leave()
+    (await waiting).leave()
+
+
+def test_a_worker_of_a_pool_waits_for_another_worker() -> None:
+    """Web servers read a stream in whichever worker is free."""
+    turns = Turns(interval=0)
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(turns.take, KEY).result()
+        waiting = pool.submit(turns.take, KEY, 5)
+        kept.leave()
+        waiting.result().leave()
+
+
+def test_a_wait_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dify_api._transport.turns.PATIENCE", 0.01)
+    turns = Turns(interval=0)
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(turns.take, KEY).result()
+        with pytest.raises(ConversationBusyError, match=r"still going on after 0\.05 s"):
+            turns.take(KEY, 0.05)
+        with pytest.raises(ConversationBusyError, match=r"still going on after 0\.05 s"):
+            asyncio.run(turns.atake(KEY, 0.05))
+        kept.leave()
+    assert caplog.messages == ["waiting for an earlier turn of conversation c1 to end"] * 2
+
+
+async def test_many_waiters_that_give_up_break_nothing() -> None:
+    """Each turn that ends while waiters are cancelled passes over those that were told so."""
+    turns = Turns(interval=0)
+    for _ in range(20):
+        kept = await turns.atake(KEY)
+        waiting = [asyncio.create_task(turns.atake(KEY)) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in waiting[::2]:
+            task.cancel()
+        kept.leave()
+        done = 0
+        for task in waiting:
+            try:
+                (await task).leave()
+                done += 1
+            except asyncio.CancelledError:
+                pass
+        assert done == 5
+    assert turns._queues == {}
+
+
+def test_who_began_a_conversation_holds_its_first_turn() -> None:
+    turns = Turns(interval=0)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(turns.hold, KEY).result()
+        with pytest.raises(ConversationBusyError):
+            turns.take(KEY, 0.01)
+        first.leave()
+        first.leave()
+        turns.take(KEY).leave()

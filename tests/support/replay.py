@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+Piece = bytes | Callable[[], None]
+
 
 @dataclass
 class Received:
@@ -42,14 +44,14 @@ class Reply:
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    pieces: list[bytes | Callable[[], None]] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     ending: str = "end"
 
 
-def in_pieces(body: bytes, seed: int, longest: int = 40) -> list[bytes | Callable[[], None]]:
+def in_pieces(body: bytes, seed: int, longest: int = 40) -> list[Piece]:
     """Cut a body into random pieces of 1 to `longest` bytes; `longest=1` is byte by byte."""
     chance = random.Random(seed)
-    pieces: list[bytes | Callable[[], None]] = []
+    pieces: list[Piece] = []
     at = 0
     while at < len(body):
         size = chance.randint(1, longest)

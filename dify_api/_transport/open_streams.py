@@ -1,0 +1,92 @@
+"""The streams of this process that are open, for the moments at which nobody leaves them.
+
+The interpreter ends, an event loop is closed, a process forks: what runs at the server is to be
+stopped then, once, and by whom it belongs to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from typing import Any, Protocol
+
+EXIT_LIMIT = 10.0
+"""Seconds that the interpreter's end waits for stops at most."""
+
+
+class SyncStream(Protocol):
+    """What is needed of a sync stream."""
+
+    is_reading: bool
+
+    def close(self) -> None:
+        """Leave it."""
+
+    def stop_run(self) -> None:
+        """Stop its run."""
+
+
+class AsyncStream(Protocol):
+    """What is needed of an async stream."""
+
+    loop: asyncio.AbstractEventLoop | None
+
+    async def aclose(self) -> None:
+        """Leave it."""
+
+
+SYNC: set[SyncStream] = set()
+ASYNC: set[AsyncStream] = set()
+LEAVING: set[asyncio.Future[None]] = set()
+"""Tasks that leave streams; asyncio itself keeps only weak references."""
+
+_inherited: list[Any] = []  # by a forked child: never closed, for the parent goes on with them
+
+
+def leave_at_exit() -> bool:
+    """Stop the runs of the sync streams that are open.
+
+    Returns:
+        Whether all were left. A daemon thread may still be reading: its connection is its own.
+    """
+    until = time.monotonic() + EXIT_LIMIT
+    for stream in list(SYNC):
+        if time.monotonic() < until:
+            if stream.is_reading:
+                stream.stop_run()
+            else:
+                stream.close()
+    for thread in threading.enumerate():
+        if thread.name == "dify-leave":
+            thread.join(max(0.0, until - time.monotonic()))
+    return not SYNC
+
+
+async def leave_with(loop: asyncio.AbstractEventLoop) -> None:
+    """Leave the async streams of a loop that is about to be closed."""
+    await asyncio.sleep(0)  # generators that nobody refers to are about to be closed by tasks
+    closing = [task for task in asyncio.all_tasks() if _closes_generator(task)]
+    if closing:
+        await asyncio.wait(closing, timeout=EXIT_LIMIT)
+    for stream in [stream for stream in ASYNC if stream.loop is loop]:
+        await stream.aclose()
+    leaving = [task for task in LEAVING if task.get_loop() is loop]
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*leaving, return_exceptions=True)
+
+
+def _closes_generator(task: asyncio.Task[Any]) -> bool:
+    return type(task.get_coro()).__name__ == "async_generator_athrow"
+
+
+def _forget() -> None:
+    _inherited.extend((*SYNC, *ASYNC, *LEAVING))
+    for streams in (SYNC, ASYNC, LEAVING):
+        streams.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

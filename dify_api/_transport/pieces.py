@@ -1,0 +1,19 @@
+"""The bytes of a response's body, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+
+
+def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
+    """The body's bytes as they come; through httpx's decoder only if they are compressed."""
+    encoded = response.headers.get("content-encoding", "identity") != "identity"
+    return response.iter_bytes() if encoded else response.iter_raw()
+
+
+def raw_async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body's bytes as they come; through httpx's decoder only if they are compressed."""
+    encoded = response.headers.get("content-encoding", "identity") != "identity"
+    return response.aiter_bytes() if encoded else response.aiter_raw()

@@ -1,0 +1,106 @@
+"""What both edges of a streamed answer share: the reader, the turn, whether to stop the run."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import httpx
+
+from dify_api._transport.failures import broken_connection, timed_out
+from dify_api._transport.turns import TURNS, Key, Turn
+from dify_api.answers._reader import AnswerReader
+from dify_api.answers.answer import Answer
+from dify_api.connection import DifyConnection
+from dify_api.operation import Operation
+
+
+class StreamState:
+    """A streamed answer, without the reading of its bytes."""
+
+    def __init__(self, operation: Operation[Answer], connection: DifyConnection) -> None:
+        self._operation = operation
+        self._connection = connection
+        self._turn: Turn | None = None
+        self._began = 0.0
+        self._reader = AnswerReader(operation.name, connection.progress_timeout)
+        self._is_deleted = False  # the conversation
+        self._response: httpx.Response | None = None
+        self._ended = False  # by the server, or broken: nothing more can be read
+        self._is_whole = False  # ended by the server
+        self._stops = operation.stop_path is not None
+        self._closed = False
+        self._process = os.getpid()
+
+    @property
+    def answer(self) -> Answer:
+        """The answer as far as it has come: whole once the iteration has ended."""
+        return self._reader.builder.build()
+
+    @property
+    def task_id(self) -> str | None:
+        """The task to stop; known from the first event on."""
+        return self._reader.builder.task_id
+
+    def _entered(self) -> httpx.Response:
+        if self._response is None:
+            raise RuntimeError("enter the stream first: with client.stream(...) as stream: ...")
+        return self._response
+
+    def _take_failure(self, error: Exception) -> Exception:
+        """What broke the connection; anything else is raised again."""
+        cause = broken_connection(error)
+        self._reader.look_at_clock()
+        self._ended = True
+        # A server that fell silent may go on generating; one that hung up has ended, or a run
+        # goes on that can be attached to again.
+        self._stops = self._stops and timed_out(error)
+        return cause
+
+    def _take_end(self) -> None:
+        self._ended = self._is_whole = True
+        self._stops = False
+
+    def _key(self, conversation_id: str | None) -> Key | None:
+        return (self._connection.app, conversation_id) if conversation_id else None
+
+    def _note_begin(self) -> None:
+        """The message has been created by now, however long the way there was."""
+        self._began = time.monotonic()
+        if self._turn is not None:
+            self._turn.begin()
+
+    def _hold_first_turn(self) -> None:
+        """A new conversation has its id now: its next turn waits for this one."""
+        if self._turn is not None or self._operation.stop_path is None:
+            return
+        if key := self._key(self._reader.builder.conversation_id):
+            self._turn = TURNS.hold(key)
+            TURNS.note(key, self._began)
+
+    def _end_turn(self) -> None:
+        """The answer is complete, or left: the next turn may come."""
+        if self._turn is not None:
+            self._turn.leave()
+
+    def _is_leaving(self) -> None:
+        self._closed = True
+        if self._turn is not None:
+            self._turn.is_ending = True
+
+    @property
+    def _runs_on(self) -> bool:
+        """Whether the server goes on if it is not stopped."""
+        return self._stops and not self._reader.is_settled
+
+    @property
+    def _is_unknown(self) -> bool:
+        """Whether what runs on could be stopped if more of the stream were read."""
+        return self._runs_on and self.task_id is None and not self._ended
+
+    def _conversation_to_delete(self) -> str | None:
+        """The conversation that is not to outlive its answer, once."""
+        if self._operation.delete_path is None or self._is_deleted:
+            return None
+        self._is_deleted = True
+        return self._reader.builder.conversation_id

@@ -1,0 +1,48 @@
+"""Streams that are closed with those that langchain-core makes of them.
+
+Core leaves the generator of `_astream` to garbage collection, which closes it some turns of the
+event loop later, or never where the loop ends first: the app would go on, unheard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextvars import ContextVar
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+_OWNED: ContextVar[list[AsyncGenerator[Any, None]] | None] = ContextVar("dify_owned", default=None)
+
+
+def owned(chunks: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """A generator that core is about to wrap, made known to the `owning` around it, if any."""
+    owner = _OWNED.get()
+    if owner is not None:
+        owner.append(chunks)
+    return chunks
+
+
+async def owning(stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """The stream that core made, closed together with the one of ours below it.
+
+    Args:
+        stream: What `super().astream(...)` or `super().atransform(...)` returned.
+    """
+    chunks = cast("AsyncGenerator[T, None]", stream)
+    below: list[AsyncGenerator[Any, None]] = []
+    try:
+        token = _OWNED.set(below)  # core makes it on the way to the first chunk
+        try:
+            first = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        finally:
+            _OWNED.reset(token)
+        yield first
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        for generator in (chunks, *below):
+            if not getattr(generator, "ag_running", False):  # else its closing is under way
+                await generator.aclose()

@@ -1,0 +1,220 @@
+"""Leaving a stream in every way and at every stage: the run is stopped, and nothing is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from dify_api import errors
+from dify_api._transport import pools
+from dify_api._transport.turns import TURNS
+from tests.dify_api.test_streams import ASK, END, SSE, async_client_of, client_of, serve, token
+from tests.support.replay import ReplayServer, Reply
+from tests.support.scripts import run_script
+
+HEAD = """
+    import asyncio, os, sys, threading, time
+    from dify_api import AsyncDifyClient, DifyClient, chat
+    ASK = chat.send_message("Hello", user="ann")
+    url = sys.argv[1]
+"""
+
+
+AT_EXIT = {
+    "suspended": """
+        stream = DifyClient(base_url=url).stream(ASK).__enter__()
+        steps = stream.steps()
+        next(steps)
+        """,
+    "a generator that holds it": """
+        def tokens():
+            with DifyClient(base_url=url).stream(ASK) as stream:
+                yield from stream
+        held = tokens()
+        next(held)
+        """,
+    "a daemon thread": """
+        began = threading.Event()
+        def read():
+            with DifyClient(base_url=url).stream(ASK) as stream:
+                for _ in stream:
+                    began.set()
+        threading.Thread(target=read, daemon=True).start()
+        began.wait(10)
+        """,
+    "before the first event": """
+        stream = DifyClient(base_url=url).stream(ASK).__enter__()
+        """,
+    "a loop that is closed at once": """
+        async def read():
+            stream = await AsyncDifyClient(base_url=url).stream(ASK).__aenter__()
+            async for _ in stream:
+                return stream
+        loop = asyncio.new_event_loop()
+        stream = loop.run_until_complete(read())
+        loop.close()
+        """,
+    "a generator on a loop that is closed at once": """
+        async def tokens():
+            async with AsyncDifyClient(base_url=url).stream(ASK) as stream:
+                async for event in stream:
+                    yield event
+        async def read():
+            async for _ in tokens():
+                break
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(read())
+        loop.close()
+        """,
+    "a break, and the end of asyncio.run": """
+        async def tokens():
+            async with AsyncDifyClient(base_url=url).stream(ASK) as stream:
+                async for event in stream:
+                    yield event
+        async def read():
+            async for _ in tokens():
+                break
+        asyncio.run(read())
+        """,
+}
+
+
+@pytest.mark.parametrize("how", AT_EXIT)
+def test_the_end_of_the_process_stops_the_run_in_silence(how: str) -> None:
+    with serve(token("a"), token("b"), ending="open") as server:
+        done = run_script(HEAD, AT_EXIT[how], server.base_url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert server.stopped == ["t1"]
+
+
+async def test_a_read_timeout_stops_the_run() -> None:
+    timeout = httpx.Timeout(5, read=0.1)
+    with serve(token("a"), ending="open") as server:
+        with pytest.raises(errors.StreamInterruptedError):
+            client_of(server, timeout=timeout).send(ASK)
+        assert server.stopped == ["t1"]
+        with pytest.raises(errors.StreamInterruptedError):
+            await async_client_of(server, timeout=timeout).send(ASK)
+        assert server.stopped == ["t1", "t1"]
+
+
+def test_leaving_before_the_first_event_stops_the_run() -> None:
+    release = threading.Event()
+    with serve(lambda: release.wait(5) and None, token("a"), ending="open") as server:
+        began = time.monotonic()
+        with client_of(server).stream(ASK):
+            pass
+        assert time.monotonic() - began < 2  # it is read on in the background
+        release.set()
+        assert server.wait_for_stop() == "t1"
+
+
+@pytest.mark.parametrize("headers_first", [True, False])
+async def test_cancelling_before_the_first_event_stops_the_run(headers_first: bool) -> None:
+    """Completion, chat and agent apps send their headers with the first event."""
+    release, arrived = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        arrived.set()
+        release.wait(5)
+
+    def reply(_: object) -> Reply:
+        if not headers_first:
+            wait()
+        return Reply(200, SSE, [wait, token("a")], ending="open")
+
+    with ReplayServer(reply) as server:
+        task = asyncio.create_task(async_client_of(server).send(ASK))
+        await asyncio.to_thread(arrived.wait)
+        if headers_first:
+            await asyncio.sleep(0.1)  # the headers are read, too
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        release.set()
+        assert await asyncio.to_thread(server.wait_for_stop) == "t1"
+
+
+async def test_a_cancelled_call_is_not_tried_again() -> None:
+    answers = [Reply(429, {"retry-after": "0.3"}), Reply(200, SSE, [token("a"), END])]
+    with ReplayServer(lambda _: answers.pop(0)) as server:
+        task = asyncio.create_task(async_client_of(server).send(ASK))
+        while not server.requests:  # noqa: ASYNC110 - another thread's list
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.5)
+        assert len(server.requests) == 1
+
+
+# Fork ---------------------------------------------------------------------------------------------
+
+
+def in_child(task: Callable[[], None]) -> None:
+    """Run a task in a forked child, which must end by itself soon."""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            task()
+            os._exit(0)
+        os._exit(1)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert status == 0
+            return
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    pytest.fail("the child hangs")
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+@needs_fork
+def test_a_child_that_drops_an_inherited_stream_leaves_the_run_alone() -> None:
+    proceed = threading.Event()
+    with serve(token("a"), lambda: proceed.wait(10) and None, token("b"), END) as server:
+        stream = client_of(server).stream(ASK)
+
+        def texts() -> list[str]:
+            return [text for _, text in steps if text]
+
+        def drop() -> None:
+            steps.close()  # type: ignore[attr-defined]  # a generator
+            stream.close()
+
+        with stream:
+            steps = stream.steps()
+            next(steps)
+            in_child(drop)
+            assert server.stopped == []
+            proceed.set()
+            assert texts() == ["b"]
+        assert stream.answer.text == "ab"
+        assert server.stopped == []
+
+
+@needs_fork
+def test_a_child_waits_for_no_lock_and_no_turn_of_its_parent() -> None:
+    with serve(token("a"), END) as server:
+        client = client_of(server)
+        client.send(ASK)
+
+        def ask() -> None:
+            with TURNS.turn(("app", "held"), 5):
+                assert client.send(ASK).text == "a"
+
+        with TURNS.turn(("app", "held")), pools._lock:
+            in_child(ask)

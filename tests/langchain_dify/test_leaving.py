@@ -1,0 +1,97 @@
+"""Leaving an async stream by every way that LangChain offers: the app is stopped, in silence."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dify_api.test_streams import SSE, frame, serve, token
+from tests.support.replay import Received, ReplayServer, Reply
+from tests.support.scripts import run_script
+
+HEAD = """
+    import asyncio, sys, warnings
+    from contextlib import aclosing
+    from langchain_core.callbacks import AsyncCallbackHandler
+    from langchain_core.prompts import ChatPromptTemplate
+    from langchain_dify import ChatDify, DifyLLM, DifyWorkflow
+    class Listening(AsyncCallbackHandler):
+        pass
+    url = sys.argv[1]
+    model = ChatDify(base_url=url)
+    traced = ChatDify(base_url=url, callbacks=[Listening()])
+    llm = DifyLLM(base_url=url)
+    async def leave(stream):
+        async for _ in stream:
+            break
+    async def close(stream):
+        async with aclosing(stream):
+            async for _ in stream:
+                break
+"""
+
+WAYS = {
+    "break": "asyncio.run(leave(model.astream('Hello')))",
+    "break, traced": """
+        asyncio.run(leave(model.astream('Hello', config={'callbacks': [Listening()]})))
+        """,
+    "aclosing": "asyncio.run(close(model.astream('Hello')))",
+    "aclosing, traced": """
+        asyncio.run(close(model.astream('Hello', config={'callbacks': [Listening()]})))
+        """,
+    "break, LLM": "asyncio.run(leave(llm.astream('Hello')))",
+    "aclosing, LLM": "asyncio.run(close(llm.astream('Hello')))",
+    "events": """
+        async def main():
+            async with aclosing(model.astream_events('Hello', version='v2')) as events:
+                async for event in events:
+                    if event['event'] == 'on_chat_model_stream':
+                        break
+        asyncio.run(main())
+        """,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_leaving_stops_the_app_in_silence(way: str) -> None:
+    with serve(token("a"), token("b"), ending="open") as server:
+        done = run_script(HEAD, WAYS[way], server.base_url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert server.stopped == ["t1"]
+
+
+IN_CHAINS = {
+    "break in a chain": """
+        chain = ChatPromptTemplate.from_template('{question}') | model
+        asyncio.run(leave(chain.astream({'question': 'Hello'})))
+        """,
+    "aclosing a chain": """
+        chain = ChatPromptTemplate.from_template('{question}') | model
+        asyncio.run(close(chain.astream({'question': 'Hello'})))
+        """,
+}
+
+
+@pytest.mark.parametrize("way", IN_CHAINS)
+def test_leaving_a_chain_stops_the_app(way: str) -> None:
+    """Not in silence always: core closes nothing inside a chain, and asyncio then all at once."""
+    with serve(token("a"), token("b"), ending="open") as server:
+        assert run_script(HEAD, IN_CHAINS[way], server.base_url).returncode == 0
+        assert server.stopped == ["t1"]
+
+
+@pytest.mark.parametrize("how", ["leave", "close"])
+def test_leaving_stops_the_workflow_in_silence(how: str) -> None:
+    version = "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10"
+    code = f"""
+        asyncio.run({how}(DifyWorkflow(base_url=url, workflow_id='{version}').astream({{}})))
+        """
+
+    def reply(request: Received) -> Reply:
+        if request.method == "GET":
+            return Reply(200, {"content-type": "application/json"}, [b'{"user_input_form": []}'])
+        return Reply(200, SSE, [frame("text_chunk", data={"text": "a"})], ending="open")
+
+    with ReplayServer(reply) as server:
+        done = run_script(HEAD, code, server.base_url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert server.stopped == ["t1"]
