@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from importlib.util import find_spec
 from types import NoneType
 from typing import Any, TypeVar, cast
 
@@ -63,6 +64,22 @@ def result_from_reply(
     raise errors.UnexpectedReplyError(problem, status=status, operation=operation.name, hint=hint)
 
 
+_DECODERS = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}
+
+
+def is_readable(headers: Mapping[str, str]) -> bool:
+    """Whether a body can be decompressed here; none is asked for, but proxies do as they like."""
+    return _unknown_coding(headers) is None
+
+
+def _unknown_coding(headers: Mapping[str, str]) -> str | None:
+    for coding in headers.get("content-encoding", "").lower().split(","):
+        packages = _DECODERS.get(coding.strip())
+        if packages and not any(find_spec(name) for name in packages):
+            return coding.strip()
+    return None
+
+
 def is_json(headers: Mapping[str, str]) -> bool:
     """Whether a body is JSON by its headers."""
     return headers.get("content-type", "").startswith("application/json")
@@ -88,7 +105,7 @@ def older_call(
 def error_from_reply(
     status: int, headers: Mapping[str, str], body: bytes, *, operation: str
 ) -> DifyError:
-    """The error that an HTTP reply of 300 or above means.
+    """The error that an HTTP reply of 300 or above means, or one that is not readable.
 
     Args:
         status: HTTP status.
@@ -96,6 +113,15 @@ def error_from_reply(
         body: The body as sent, of any shape.
         operation: Method and path, for the message.
     """
+    if coding := _unknown_coding(headers):
+        if status < 300:
+            return errors.UnexpectedReplyError(
+                f"the body is compressed as {coding!r}, which was not asked for",
+                status=status,
+                operation=operation,
+                hint=f"Switch that off in the proxy, or install {_DECODERS[coding][0]}.",
+            )
+        body = b""
     if status < 400:
         return errors.UnexpectedReplyError(
             f"the server redirects to {headers.get('location', 'elsewhere')}",
@@ -126,7 +152,8 @@ def error_from_code(
     kind = _BY_CODE.get(code or "") or _BY_STATUS.get(status)
     if kind is None:
         kind = errors.ServerError if (status or 0) >= 500 else StatusError
-    if message.startswith("Too many requests"):
+    turned_away = status == 429 or (status == 400 and code == "invalid_param")
+    if turned_away and message.startswith("Too many requests"):
         kind = errors.TooManyRequestsError
     elif kind is errors.NotFoundError and message.startswith("Conversation Not Exists"):
         kind = errors.ConversationNotFoundError

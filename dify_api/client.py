@@ -13,10 +13,15 @@ import httpx
 from pydantic import SecretStr
 from typing_extensions import Self, Unpack
 
-from dify_api._replies import error_from_reply, is_json, older_call, result_from_reply
+from dify_api._replies import error_from_reply, is_json, is_readable, older_call, result_from_reply
 from dify_api._transport.deadlines import Due, due_in, limit, read_whole, within
 from dify_api._transport.failures import connection_errors
-from dify_api._transport.pools import shared_async_client, shared_client
+from dify_api._transport.pools import (
+    notice_closed_connections,
+    require_asyncio,
+    shared_async_client,
+    shared_client,
+)
 from dify_api._transport.requests import authorize, request_arguments
 from dify_api._transport.retry import async_retrying, retrying
 from dify_api._transport.streams import AsyncEventStream, EventStream, Keep
@@ -125,7 +130,7 @@ class DifyClient(_Client):
                 for _ in stream.steps():
                     pass
             return cast("T", stream.answer)
-        return retrying(operation, self.connection.max_retries)(lambda: self._fetch(operation))
+        return retrying(operation, self.connection)(lambda: self._fetch(operation))
 
     def stream(self, operation: Operation[Answer]) -> EventStream:
         """Make a call that answers, to iterate its events as they come.
@@ -187,7 +192,7 @@ class DifyClient(_Client):
             response.close()
 
     def _open(self, operation: Operation[Any]) -> httpx.Response:
-        return retrying(operation, self.connection.max_retries)(
+        return retrying(operation, self.connection)(
             lambda: self._attempt(
                 operation, self.connection.limits, due_in(self._time_for(operation))
             )
@@ -203,7 +208,7 @@ class DifyClient(_Client):
             request = authorize(client.build_request(**arguments), connection)
             limit(request, due)
             response = client.send(request, stream=True, follow_redirects=False)
-            if response.status_code < 300:
+            if response.status_code < 300 and is_readable(response.headers):
                 return response
             try:
                 body = read_whole(response, due)
@@ -254,6 +259,7 @@ class AsyncDifyClient(_Client):
         Raises:
             DifyError: If it does not succeed; see `dify_api.errors`.
         """
+        require_asyncio()
         if operation.generates:
             async with (
                 self.stream(cast("Operation[Answer]", operation)) as stream,
@@ -262,7 +268,7 @@ class AsyncDifyClient(_Client):
                 async for _ in steps:
                     pass
             return cast("T", stream.answer)
-        attempts = async_retrying(operation, self.connection.max_retries)
+        attempts = async_retrying(operation, self.connection)
         return await attempts(self._fetch, operation)
 
     def stream(self, operation: Operation[Answer]) -> AsyncEventStream:
@@ -329,19 +335,20 @@ class AsyncDifyClient(_Client):
             attempted = self._attempt(operation, limits, time)
             return await (keep(attempted) if keep else attempted)
 
-        return await async_retrying(operation, self.connection.max_retries)(attempt)
+        return await async_retrying(operation, self.connection)(attempt)
 
     async def _attempt(
         self, operation: Operation[Any], timeout: httpx.Timeout, time: float | None
     ) -> httpx.Response:
         connection = self.connection
+        await notice_closed_connections()
         client = connection.http_async_client or shared_async_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
             arguments = request_arguments(connection, opened, timeout)
             request = authorize(client.build_request(**arguments), connection)
             async with within(time):
                 response = await client.send(request, stream=True, follow_redirects=False)
-                if response.status_code < 300:
+                if response.status_code < 300 and is_readable(response.headers):
                     return response
                 try:
                     body = await response.aread()

@@ -4,7 +4,8 @@ One class for each `code` of Dify's reference, under the class of its HTTP statu
 caller catches as widely or as narrowly as needed:
 
     DifyError
-    ├── ConnectionFailedError, RequestTimeoutError      no answer from the server
+    ├── ConnectionFailedError                           no answer from the server
+    │   ├── RequestTimeoutError, TLSFailedError
     ├── UnexpectedReplyError                            an answer that is not Dify's
     ├── ConversationBusyError                           another turn is still going on
     ├── AnswerError                                     a failure after the answer began
@@ -96,6 +97,12 @@ class ConnectionFailedError(DifyError):
 
 class RequestTimeoutError(ConnectionFailedError):
     """The server did not answer in time."""
+
+
+class TLSFailedError(ConnectionFailedError):
+    """The server's certificate was not accepted, or it speaks no TLS: no use in trying again."""
+
+    always_retryable = False
 
 
 class ConversationBusyError(DifyError):

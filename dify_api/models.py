@@ -159,6 +159,28 @@ class AnswerFile(Model):
     upload_file_id: str | None = None
 
 
+def as_json(
+    model: BaseModel, *, exclude: set[str] | None = None, exclude_none: bool = False
+) -> dict[str, Any]:
+    """A record as plain JSON values.
+
+    Args:
+        model: The record.
+        exclude: Fields to leave out.
+        exclude_none: Whether to leave out what is None.
+    """
+    try:
+        return model.model_dump(mode="json", exclude=exclude, exclude_none=exclude_none)
+    except ValueError:  # pydantic writes 255 levels; the outputs of a workflow may have more
+        plain = model.model_dump(exclude=exclude, exclude_none=exclude_none)
+        written: dict[str, Any] = json.loads(json.dumps(plain, default=_as_text))
+        return written
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 @lru_cache(maxsize=256)
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)

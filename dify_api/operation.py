@@ -189,7 +189,10 @@ def path(template: str, *parts: str) -> str:
     """
     for part in parts:
         require(part, "the id", f"{template} needs one")
-    return template.format(*(quote(part, safe="") for part in parts))
+    try:
+        return template.format(*(quote(part, safe="") for part in parts))
+    except UnicodeEncodeError:
+        raise ValueError(f"an id of {template} holds half of a surrogate pair") from None
 
 
 def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from dify_api.answers.events import (
     WorkflowPausedEvent,
     WorkflowStartedEvent,
 )
+from dify_api.models import as_json
 from dify_api.operation import Operation
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import default_user
@@ -247,7 +248,7 @@ def node_progress(event: Event) -> dict[str, Any] | None:
     data: BaseModel | None = getattr(event, "data", None)
     if data is None:
         return None
-    return {"event": event.event, **data.model_dump(mode="json", exclude_none=True)}
+    return {"event": event.event, **as_json(data, exclude_none=True)}
 
 
 _WHOLE_RUN = (WorkflowStartedEvent, WorkflowFinishedEvent, WorkflowPausedEvent)

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpcore
 
-from dify_api._transport.deadlines import Limit
+from dify_api._transport.deadlines import TIME_IS_UP, Limit
 
 
 class LimitedBackend(httpcore.SyncBackend):
@@ -62,5 +62,5 @@ def _seconds(timeout: float | None, error: type[httpcore.TimeoutException]) -> f
         return timeout
     seconds = timeout.left()
     if seconds <= 0:
-        raise error("the time is up")
+        raise error(TIME_IS_UP)
     return seconds

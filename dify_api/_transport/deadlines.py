@@ -35,6 +35,9 @@ def due_in(seconds: float | None) -> Due:
     return lambda: due
 
 
+TIME_IS_UP = "the time is up"
+"""What errors say when it was not a single read that lasted too long."""
+
 _NO_TIMEOUT = 1e7  # seconds
 
 
@@ -81,7 +84,7 @@ def read_whole(response: httpx.Response, due: Due) -> bytes:
     for piece in response.iter_bytes():
         pieces.append(piece)
         if (until := due()) is not None and time.monotonic() > until:
-            raise httpx.ReadTimeout("the time is up")
+            raise httpx.ReadTimeout(TIME_IS_UP)
     return b"".join(pieces)
 
 
@@ -110,7 +113,7 @@ def read_in_thread(response: httpx.Response, pieces: Iterator[bytes], due: Due) 
         try:
             piece = read.get(timeout=None if at is None else max(0.0, at - time.monotonic()))
         except queue.Empty:
-            raise httpx.ReadTimeout("the time is up") from None
+            raise httpx.ReadTimeout(TIME_IS_UP) from None
         if piece is done:
             return
         if isinstance(piece, Exception):
@@ -129,7 +132,7 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
         async with timeout(seconds):
             yield
     except asyncio.TimeoutError as error:
-        raise httpx.ReadTimeout(f"no whole reply within {seconds:g} s") from error
+        raise httpx.ReadTimeout(TIME_IS_UP) from error
 
 
 class Alarm:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 
+from dify_api._transport.deadlines import TIME_IS_UP
 from dify_api.connection import DifyConnection
-from dify_api.errors import ConnectionFailedError, DifyError, RequestTimeoutError
+from dify_api.errors import (
+    ConnectionFailedError,
+    DifyError,
+    RequestTimeoutError,
+    TLSFailedError,
+)
 from dify_api.operation import Operation
 
 
@@ -48,20 +55,55 @@ def connection_failure(
 ) -> DifyError:
     """The error that a failed exchange means, before any reply was read."""
     reason = str(error) or type(error).__name__
-    if timed_out(error):
-        failure: ConnectionFailedError = RequestTimeoutError(
-            f"no reply within {connection.limits.read} s",
-            operation=operation.name,
-            hint="Raise timeout, or stream: a streaming server sends a ping every 10 s.",
+    failure: ConnectionFailedError
+    if TIME_IS_UP in reason:
+        failure = RequestTimeoutError(
+            f"no whole reply within {connection.progress_timeout} s",
+            hint="progress_timeout says how long it may take.",
+        )
+    elif timed_out(error):
+        failure = RequestTimeoutError(
+            f"no reply within {connection.limits.read} s", hint=_hint_on_silence(operation)
+        )
+    elif _is_of_tls(error):
+        failure = TLSFailedError(
+            f"no TLS connection to {connection.base_url}: {reason}",
+            hint="Give the server's certificate authority in verify (a file, a folder or an "
+            "ssl.SSLContext), and check that base_url has the right scheme and port.",
+        )
+    elif _never_sent(error):
+        failure = ConnectionFailedError(
+            f"cannot reach {connection.base_url}: {reason}",
+            hint="Check base_url (DIFY_BASE_URL), the network and that the server is up.",
         )
     else:
         failure = ConnectionFailedError(
-            f"cannot reach {connection.base_url}: {reason}",
-            operation=operation.name,
-            hint="Check base_url (DIFY_BASE_URL), the network and that the server is up.",
+            f"the connection to {connection.base_url} broke before the whole reply: {reason}",
+            hint="The server may have taken the request, and go on with it."
+            if operation.generates
+            else None,
         )
+    failure.operation = operation.name
     failure.sent = not _never_sent(error)
     return failure
+
+
+def _hint_on_silence(operation: Operation[object]) -> str:
+    if not operation.generates:
+        return "Raise timeout."
+    if (operation.json or {}).get("response_mode") == "blocking":
+        return "Raise timeout, or stream: a streaming server sends a ping every 10 s."
+    return "Raise timeout: some servers send nothing before the first token."
+
+
+def _is_of_tls(error: BaseException) -> bool:
+    """Whether a connection failed by its certificate, or because the other side speaks no TLS."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, ssl.SSLError | ssl.CertificateError):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def timed_out(error: Exception) -> bool:

@@ -57,6 +57,31 @@ def _new_client(connection: DifyConnection) -> httpx.Client:
     return httpx.Client(transport=transport, follow_redirects=False, cookies=_no_cookies())
 
 
+async def notice_closed_connections() -> None:
+    """Let the loop hear of connections that servers closed while it was kept from running.
+
+    Such a one would be taken for the next request, and fail. The loop takes one turn to read the
+    end of a connection and one to drop it.
+    """
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def require_asyncio() -> None:
+    """Refuse to run under anything else.
+
+    Raises:
+        RuntimeError: If asyncio is not what runs this.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "AsyncDifyClient runs on asyncio; under trio use DifyClient in a thread "
+            "(trio.to_thread.run_sync)"
+        ) from None
+
+
 def shared_async_client(connection: DifyConnection) -> httpx.AsyncClient:
     """The running event loop's client for the server of `connection`."""
     loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,7 @@ class RequestArguments(TypedDict, total=False):
     headers: httpx.Headers
     timeout: httpx.Timeout
     params: dict[str, str | list[str]]
-    json: Mapping[str, Any]
+    content: bytes
     data: Mapping[str, str]
     files: dict[str, tuple[str, bytes | IO[bytes], str]]
 
@@ -45,6 +46,8 @@ def request_arguments(
         "headers": headers,
         "timeout": timeout,
     }
+    for name, text in {**operation.query, **(operation.form or {})}.items():
+        _check_text(name, text)
     if operation.query:
         arguments["params"] = {
             name: _query_value(value)
@@ -52,7 +55,8 @@ def request_arguments(
             if value is not None
         }
     if operation.json is not None:
-        arguments["json"] = operation.json
+        headers["Content-Type"] = "application/json"
+        arguments["content"] = _json(operation.json)
     if operation.form is not None:
         arguments["data"] = operation.form
     if operation.file is not None:
@@ -67,6 +71,30 @@ def authorize(request: httpx.Request, connection: DifyConnection) -> httpx.Reque
     """Give a request the key: last, so that no variable but the request's headers holds it."""
     request.headers["Authorization"] = f"Bearer {connection.key.get_secret_value()}"
     return request
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    """JSON as httpx writes it; escaped where the text has halves of surrogate pairs."""
+    try:
+        return _dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _dumps(body, ensure_ascii=True).encode()
+
+
+def _dumps(body: Mapping[str, Any], *, ensure_ascii: bool) -> str:
+    return json.dumps(body, ensure_ascii=ensure_ascii, separators=(",", ":"), allow_nan=False)
+
+
+def _check_text(name: str, text: object) -> None:
+    """Refuse what a URL or a form cannot hold.
+
+    Raises:
+        ValueError: If it is half of a surrogate pair; the message names the field.
+    """
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds half of a surrogate pair, which is no text") from None
 
 
 def _query_value(value: str | int | bool | Sequence[str]) -> str | list[str]:

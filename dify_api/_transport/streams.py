@@ -27,7 +27,7 @@ from typing_extensions import Self
 from dify_api._transport import open_streams
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
 from dify_api._transport.pieces import raw_async_pieces, raw_pieces
-from dify_api._transport.pools import watch
+from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
 from dify_api.answers._reader import Step
@@ -195,6 +195,7 @@ class AsyncEventStream(StreamState):
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
+        require_asyncio()
         if key := self._key(self._operation.conversation_id):
             self._turn = await TURNS.atake(key, self._connection.turn_timeout)
         try:

@@ -9,7 +9,7 @@ from langchain_core.messages.ai import UsageMetadata
 
 from dify_api._calls.input_message import MARK_NAMES, Marks
 from dify_api.answers.answer import Answer
-from dify_api.models import Model
+from dify_api.models import as_json
 
 MODEL_PROVIDER = "dify"
 MODEL_NAME = "dify"
@@ -51,14 +51,18 @@ def closing_metadata(answer: Answer) -> dict[str, Any]:
         "created_at": answer.created_at.isoformat() if answer.created_at else None,
     }
     if answer.usage is not None:
-        usage = as_json(answer.usage)
+        usage = as_json(answer.usage, exclude_none=True)
         facts["usage"] = usage
         facts["total_price"] = usage.get("total_price")
         facts["currency"] = usage.get("currency")
     if answer.retriever_resources:
-        facts["retriever_resources"] = [as_json(r) for r in answer.retriever_resources]
+        facts["retriever_resources"] = [
+            as_json(r, exclude_none=True) for r in answer.retriever_resources
+        ]
+    if answer.lacks_message_end:
+        facts["lacks_message_end"] = True
     if answer.files:
-        facts["files"] = [as_json(file) for file in answer.files]
+        facts["files"] = [as_json(file, exclude_none=True) for file in answer.files]
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -71,8 +75,3 @@ def usage_metadata(answer: Answer) -> UsageMetadata | None:
         output_tokens=answer.usage.completion_tokens,
         total_tokens=answer.usage.total_tokens,
     )
-
-
-def as_json(model: Model) -> dict[str, Any]:
-    """A record as plain JSON values, without what it lacks."""
-    return model.model_dump(mode="json", exclude_none=True)

@@ -40,6 +40,7 @@ from dify_api.answers.events import (
     WorkflowFinishedEvent,
     WorkflowStartedEvent,
 )
+from dify_api.models import as_json
 from langchain_dify._answers.content_blocks import ServerTools
 
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
@@ -72,7 +73,7 @@ class NodeRuns:
             yield from self._take_thought(event)
         elif isinstance(event, WorkflowEvent):
             data = getattr(event, "data", None)
-            facts = data.model_dump(mode="json", exclude_none=True) if data is not None else {}
+            facts = as_json(data, exclude_none=True) if data is not None else {}
             yield self._manager.on_custom_event(event.event, facts, run_id=self._run_id)
             yield from self._take_workflow_event(event)
 

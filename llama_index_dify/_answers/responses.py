@@ -35,7 +35,7 @@ from dify_api._calls.input_message import Marks
 from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event, ReasoningChunkEvent
-from dify_api.models import AnswerFile, RetrieverResource
+from dify_api.models import AnswerFile, RetrieverResource, as_json
 from llama_index_dify import events
 from llama_index_dify._answers.records import DifyChatMessage, Origin, record
 from llama_index_dify._answers.streamed import (
@@ -172,7 +172,7 @@ class CompletionResponses(Responses[CompletionResponse]):
 
 def raw(answer: Answer) -> dict[str, Any]:
     """What Dify said beside the text, as JSON values."""
-    return answer.model_dump(mode="json", exclude=_NOT_RAW)
+    return as_json(answer, exclude=_NOT_RAW)
 
 
 def _additional_kwargs(answer: Answer) -> dict[str, Any]:

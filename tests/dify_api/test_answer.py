@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from dify_api.answers._reader import AnswerReader
 from dify_api.answers.answer import Answer, AnswerBuilder
 from dify_api.answers.events import parse_event
+from dify_api.models import as_json
 from tests.support.cassettes import exchange
 
 
@@ -124,3 +126,14 @@ def test_recorded_oddities(name: str, text: str) -> None:
     reader = AnswerReader("POST /chat-messages", None)
     reader.feed(exchange(name).body)
     assert reader.finish().text == text
+
+
+def test_outputs_nested_deeper_than_pydantic_writes_are_plain_json() -> None:
+    nested: object = "deep"
+    for _ in range(400):
+        nested = {"a": nested}
+    answer = Answer(outputs={"x": nested}, created_at=datetime(2026, 1, 1, tzinfo=timezone.utc))
+    written = as_json(answer, exclude={"text"}, exclude_none=True)
+    assert written["outputs"] == {"x": nested}
+    assert written["created_at"] == "2026-01-01T00:00:00+00:00"
+    assert "text" not in written

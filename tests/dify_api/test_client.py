@@ -57,7 +57,7 @@ def send(request: pytest.FixtureRequest) -> Send:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_module, "wait_seconds", lambda state: 0.0)
+    monkeypatch.setattr(retry_module, "wait_seconds", lambda state, longest: 0.0)
 
 
 # Retries -------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ async def test_a_refused_connection_is_tried_again(
         port = int(gone.base_url.split(":")[2].split("/")[0])
     late = []
 
-    def come_up(state: RetryCallState) -> float:
+    def come_up(state: RetryCallState, longest: float) -> float:
         if not late:
             late.append(ReplayServer(lambda _: reply(ANSWER), port=port).__enter__())
         return 0.0

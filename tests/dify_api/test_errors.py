@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -51,6 +52,17 @@ def test_too_many_requests_is_told_by_its_text() -> None:
     error = read(400, '{"code":"invalid_param","message":"Too many requests. Please try again"}')
     assert isinstance(error, errors.TooManyRequestsError)
     assert (error.code, error.status, error.retryable) == ("invalid_param", 400, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(500, "internal_server_error"), (400, "completion_request_error"), (400, "bad_request")],
+)
+def test_too_many_requests_of_somebody_else_is_no_reason_to_generate_again(
+    status: int, code: str
+) -> None:
+    error = read(status, json.dumps({"code": code, "message": "Too many requests to the model"}))
+    assert not isinstance(error, errors.RateLimitError)
 
 
 def test_retry_after() -> None:

@@ -17,6 +17,7 @@ class Dribble:
         self._slow = slow
         self._at_once = at_once
         self._first: list[bytes] = []
+        self.connections = 0
         self._closing = threading.Event()
 
     def answer_first(self, reply: bytes) -> None:
@@ -41,6 +42,7 @@ class Dribble:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
