@@ -12,8 +12,8 @@ from langchain_core.messages.tool import ToolCall
 from dify_api._calls.input_message import Marks
 from dify_api._calls.transcript import read_results, without_transcript
 from dify_api.endpoints.messages import Message
-from dify_api.models import RetrieverResource
-from langchain_dify._answers.metadata import MODEL_PROVIDER, as_json
+from dify_api.models import RetrieverResource, as_json
+from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tool_calls import ToolCallReader
 from langchain_dify._calls.tool_calling import read_instructions
