@@ -1,13 +1,16 @@
-"""The recorded generations, and a server that replays one of them."""
+"""The recorded generations, and a server that replays them one after the other."""
 
 from __future__ import annotations
 
+import random
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
 
 from tests.support.cassettes import Exchange, all_exchanges
-from tests.support.replay import ReplayServer
+from tests.support.replay import Received, ReplayServer, Reply
 
 
 def generations(path: str) -> list[Exchange]:
@@ -17,9 +20,27 @@ def generations(path: str) -> list[Exchange]:
 
 @contextmanager
 def replayed(exchange: Exchange) -> Iterator[str]:
-    """Base URL of a server that answers everything with `exchange`, in random pieces."""
-    seed = zlib.crc32(exchange.name.encode())
-    # Byte by byte for one in eight: it is slow, and the decoder has its own property test.
-    longest = 1 if seed % 8 == 0 else 40
-    with ReplayServer(lambda _: exchange.reply(seed, longest)) as server:
-        yield server.base_url
+    """Base URL of a server that answers everything with `exchange`, each time cut anew."""
+    seeds = count(zlib.crc32(exchange.name.encode()))
+
+    def reply(_: Received) -> Reply:
+        seed = next(seeds)
+        return exchange.reply(seed, _longest_piece(seed))
+
+    server = _server()
+    server.reply = reply
+    yield server.base_url
+
+
+def _longest_piece(seed: int) -> int:
+    """Byte by byte, in parts of an event, or in several events at once.
+
+    Byte by byte is slow, hence rare; the decoder has its own property test.
+    """
+    return random.Random(seed).choices([1, 40, 400, 4000], [1, 16, 24, 23])[0]
+
+
+@lru_cache(maxsize=1)
+def _server() -> ReplayServer:
+    """One for all tests of this process, whose connections are used again."""
+    return ReplayServer(lambda _: Reply(500)).__enter__()

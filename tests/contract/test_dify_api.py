@@ -10,6 +10,8 @@ from tests.contract.exchanges import generations, replayed
 from tests.contract.expected import Expected, expected
 from tests.support.cassettes import Exchange
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 GENERATIONS = generations("/chat-messages") + generations("/completion-messages")
 
 

@@ -16,6 +16,8 @@ from tests.contract.exchanges import generations, replayed
 from tests.contract.expected import Expected, expected
 from tests.support.cassettes import Exchange
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 def check_failure(error: DifyError, wanted: Expected) -> None:
     assert wanted.failed, error

@@ -14,6 +14,8 @@ from tests.contract.exchanges import generations, replayed
 from tests.contract.expected import Expected, expected
 from tests.support.cassettes import Exchange
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 Response = ChatResponse | CompletionResponse
 HELLO = [ChatMessage(role="user", content="Hello")]
 

@@ -13,6 +13,8 @@ from dify_api.errors import WorkflowPausedError
 from tests.contract.exchanges import replayed
 from tests.support.cassettes import Exchange, all_exchanges
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 RUNS = [
     exchange
     for exchange in all_exchanges()

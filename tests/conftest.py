@@ -1,0 +1,13 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from dify_api._transport.turns import TURNS
+
+
+@pytest.fixture(autouse=True)
+def turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns wait for each other, but no second apart: that rule has tests of its own."""
+    monkeypatch.setattr(TURNS, "interval", 0.0)
