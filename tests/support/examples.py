@@ -1,14 +1,27 @@
-"""Runs the examples as a user does: as scripts, in a process of their own."""
+"""Runs the examples as a user does: as scripts, in a process of their own.
+
+The frameworks take seconds to import. So a process for each has it imported, `tests.support.forking`,
+and a fork of it runs the example; what the project itself is made of is imported anew each time.
+"""
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import subprocess
 import sys
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+
+_FRAMEWORKS = {
+    "langchain": ["langchain.agents", "langgraph.checkpoint.sqlite"],
+    "llama": ["llama_index.core"],
+}
 
 
 def output_of(name: str, *arguments: str, **variables: str) -> str:
@@ -19,14 +32,35 @@ def output_of(name: str, *arguments: str, **variables: str) -> str:
         arguments: Of the command line.
         variables: Of the environment, which otherwise names no app.
     """
+    forking = _forking(name.split("_")[0])
+    assert forking.stdin is not None
+    assert forking.stdout is not None
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        request = {
+            "script": str(EXAMPLES / f"{name}.py"),
+            "arguments": arguments,
+            "variables": variables,
+            "output": str(output),
+            "errors": str(errors),
+        }
+        print(json.dumps(request), file=forking.stdin, flush=True)
+        code = int(forking.stdout.readline())
+        assert (code, errors.read_text()) == (0, "")
+        return output.read_text()
+
+
+@lru_cache(maxsize=None)
+def _forking(framework: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if "DIFY" not in name}
-    done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", EXAMPLES / f"{name}.py", *arguments],
-        env={**environment, **variables, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+    options = ["-W", "error::ResourceWarning", "-m", "tests.support.forking"]
+    process = subprocess.Popen(
+        [sys.executable, *options, *_FRAMEWORKS[framework], "starlette.applications", "uvicorn"],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    atexit.register(process.communicate)  # closes its input, which ends it
+    return process
