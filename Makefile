@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# On all cores; the tests of a file stay together, as they share servers.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 .PHONY: demo test check format bench record clean
 
@@ -11,7 +13,7 @@ demo: $(VENV)/.demo
 
 ## Run the tests.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 ## Everything a commit must pass: format, lint, types, import contracts, tests.
 check: $(VENV)/.dev
@@ -20,7 +22,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,7 +1,7 @@
 """Runs the examples as a user does: as scripts, in a process of their own.
 
-The frameworks take seconds to import. So a process for each has it imported, `tests.support.forking`,
-and a fork of it runs the example; what the project itself is made of is imported anew each time.
+The frameworks take seconds to import. So a process for each, `tests.support.forking`, has imported
+it, and a fork of that runs the example; what the project is made of is imported anew each time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def output_of(name: str, *arguments: str, **variables: str) -> str:
         return output.read_text()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _forking(framework: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if "DIFY" not in name}
     options = ["-W", "error::ResourceWarning", "-m", "tests.support.forking"]
