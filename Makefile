@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests start many processes: none is to compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
