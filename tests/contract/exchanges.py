@@ -6,7 +6,7 @@ import random
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from itertools import count
 
 from tests.support.cassettes import Exchange, all_exchanges
@@ -40,7 +40,7 @@ def _longest_piece(seed: int) -> int:
     return random.Random(seed).choices([1, 40, 400, 4000], [1, 16, 24, 23])[0]
 
 
-@lru_cache(maxsize=1)
+@cache
 def _server() -> ReplayServer:
     """One for all tests of this process, whose connections are used again."""
     return ReplayServer(lambda _: Reply(500)).__enter__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,11 +79,12 @@ class Exchange:
         return Reply(self.status, self.headers, in_pieces(self.body, seed, longest))
 
 
-@lru_cache(maxsize=1)
+@cache
 def all_exchanges() -> list[Exchange]:
     return [Exchange(file) for file in sorted(ROOT.glob("dify-*/*.yaml"))]
 
 
+@cache
 def exchange(name: str) -> Exchange:
     """The exchange named "dify-RELEASE/NAME"."""
     return Exchange(ROOT / f"{name}.yaml")
