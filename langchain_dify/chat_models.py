@@ -92,10 +92,14 @@ class ChatDify(ChatArguments):
                         yield token(text)
                         continue
                     tracer.take(event)
-                    yield from chunks.take(event, text)
+                    for chunk in chunks.take(event, text):
+                        tracer.tell(chunk)
+                        yield chunk
                     if chunks.is_cut:
                         break
-                yield from chunks.finish()
+                for chunk in chunks.finish():
+                    tracer.tell(chunk)
+                    yield chunk
 
     def _astream(
         self,
@@ -125,10 +129,12 @@ class ChatDify(ChatArguments):
                         continue
                     await tracer.atake(event)
                     for chunk in chunks.take(event, text):
+                        await tracer.atell(chunk)
                         yield chunk
                     if chunks.is_cut:
                         break
                 for chunk in chunks.finish():
+                    await tracer.atell(chunk)
                     yield chunk
 
     def _generate(

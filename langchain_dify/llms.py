@@ -29,6 +29,7 @@ from dify_api.operation import Operation
 from langchain_dify._answers.chunks import AnswerSource, GenerationChunks
 from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
+from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import DifyArguments, check_call_arguments
 from langchain_dify._calls.ownership import owned, owning
 from langchain_dify.errors import model_errors
@@ -118,8 +119,13 @@ class DifyLLM(DifyArguments, LLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
-        with model_errors(), self.client.stream(operation) as stream:
+        with (
+            model_errors(),
+            node_tracer(run_manager) as tracer,
+            self.client.stream(operation) as stream,
+        ):
             for chunk in _chunks_of(stream.steps(), make_chunks(stream)):
+                tracer.tell(chunk)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -143,10 +149,12 @@ class DifyLLM(DifyArguments, LLM):
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
             async with (
+                anode_tracer(run_manager) as tracer,
                 self.async_client.stream(operation) as stream,
                 aclosing(_achunks_of(stream.steps(), make_chunks(stream))) as chunks,
             ):
                 async for chunk in chunks:
+                    await tracer.atell(chunk)
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import ToolCall, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, Generation, GenerationChunk
 
@@ -30,7 +30,13 @@ from langchain_dify._answers.metadata import (
     opening_metadata,
     usage_metadata,
 )
-from langchain_dify._answers.text import StreamedText, TextFilter, remainder
+from langchain_dify._answers.replacement import (
+    MESSAGE_REPLACE,
+    DifyGenerationChunk,
+    DifyMessageChunk,
+    replacement,
+)
+from langchain_dify._answers.text import TextFilter, is_scrambled, unseen
 
 
 class AnswerSource(Protocol):
@@ -57,7 +63,8 @@ class AnswerProgress:
         self._filter = text_filter
         self._opened: dict[str, Any] | None = None
         self._message_id: str | None = None
-        self._replacement: tuple[str, int] | None = None
+        self._said: list[str] = []
+        """Pieces of what the chunks so far add up to."""
         self.is_plain = False
         """Whether text goes straight to `token`: the answer has begun and nothing changes it."""
 
@@ -67,7 +74,11 @@ class AnswerProgress:
         return self._filter.is_cut
 
     def _open(self) -> dict[str, Any] | None:
-        """What the first chunk says, as soon as the answer can be named."""
+        """What the first chunk says, once the answer can be named.
+
+        The first chunk is the first that has content: until then a failure leaves fallbacks and
+        retries free to act.
+        """
         answer = self._source.answer
         if self._opened is not None or not (answer.task_id or answer.message_id):
             return None
@@ -82,20 +93,22 @@ class AnswerProgress:
         opened = self._opened or {}
         return {name: value for name, value in opening.items() if name not in opened}
 
-    def _replace(self, text: str) -> str:
-        """The moderator takes back what was shown; return what is shown instead."""
-        shown, _, _ = self._filter.whole(text)
-        self._replacement = (shown, len(self._source.answer.streamed_text))
-        return shown
+    def _replace(self, text: str) -> tuple[str, str | None]:
+        """The moderator rewrites what was said; return a piece and what it replaces all by."""
+        self._filter = self._filter.fresh()  # what it held back is taken back too
+        return self._catch_up(self._filter.feed(text)[0])
 
-    def _missing(self, answer: Answer) -> str | None:
-        """What must follow the chunks so far so that they come to the answer's text."""
-        if self._replacement is None:
-            shown = self._filter.whole(answer.streamed_text)[0]
-        else:
-            replacement, kept = self._replacement
-            shown = replacement + answer.streamed_text[kept:]
-        return remainder(shown, self._filter.whole(answer.text)[0])
+    def _complete(self, answer: Answer) -> tuple[str, str | None]:
+        """The piece after which the chunks come to the answer, and what it replaces all by."""
+        return self._catch_up(self._filter.whole(answer.text)[0], by_server=True)
+
+    def _catch_up(self, text: str, *, by_server: bool = False) -> tuple[str, str | None]:
+        said = "".join(self._said)
+        if text.startswith(said):
+            return text[len(said) :], None
+        self._said = [text]
+        shown = "" if by_server and is_scrambled(said, text) else unseen(said, text)
+        return shown, text
 
     def _finish_reason(self, calls: Sequence[ToolCall] = ()) -> dict[str, str]:
         if calls:
@@ -108,7 +121,7 @@ class AnswerChunks(AnswerProgress):
 
     def __init__(self, source: AnswerSource, marks: Marks, text_filter: TextFilter) -> None:
         super().__init__(source, marks, text_filter)
-        self._template = ChatGenerationChunk(message=AIMessageChunk(content=""))
+        self._template = ChatGenerationChunk(message=DifyMessageChunk(content=""))
         self._server_tools = ServerTools()
         self._speech: list[str] = []
 
@@ -118,6 +131,7 @@ class AnswerChunks(AnswerProgress):
         Copying a template costs a third of building and validating two models, and this is what
         every token pays. What a consumer may change is fresh in each copy.
         """
+        self._said.append(text)
         chunk = self._template.__copy__()
         message = chunk.__dict__["message"].__copy__()
         fields = message.__dict__
@@ -136,15 +150,7 @@ class AnswerChunks(AnswerProgress):
         """The chunks of any event."""
         if isinstance(event, PingEvent):
             return []
-        chunks = []
-        if self._opened is None and (opening := self._open()):
-            self._template = self._chunk()
-            first = self._chunk(response_metadata=opening)
-            if text and self.is_plain:
-                first.message.content = first.text = text
-                return [first]
-            chunks.append(first)
-        return chunks + (self._text_chunks(text) if text else self._event_chunks(event))
+        return self._begun(self._text_chunks(text) if text else self._event_chunks(event))
 
     def watch(self, event: Event, text: str) -> None:
         """Take an event whose chunk nobody wants, for `message`."""
@@ -161,10 +167,7 @@ class AnswerChunks(AnswerProgress):
         chunks = [self.token(rest)] if rest else []
         if reasoning:
             chunks.append(self._chunk(additional_kwargs={"reasoning_content": reasoning}))
-        missing = self._missing(answer)
-        if missing is not None and not isinstance(missing, StreamedText):
-            chunks.append(self.token(missing))
-            missing = None
+        chunks += self._pieces(*self._complete(answer))
         _, _, calls = self._filter.whole(answer.text)
         last = self._chunk(
             response_metadata={**self._late(answer), **self._closing(answer, calls)},
@@ -173,9 +176,7 @@ class AnswerChunks(AnswerProgress):
             id=self._message_id or answer.message_id,
             chunk_position="last",
         )
-        if missing is not None:
-            last.message.content = missing  # set, not passed: validation would make it a str
-        return [*chunks, last]
+        return self._begun([*chunks, last])
 
     def message(self) -> AIMessage:
         """The whole answer at once: what the merged chunks come to."""
@@ -222,21 +223,39 @@ class AnswerChunks(AnswerProgress):
         elif isinstance(event, TTSMessageEvent) and event.audio:
             kept["speech"] = [{"base64": event.audio}]
         elif isinstance(event, MessageReplaceEvent):
-            chunk = self._chunk()
-            chunk.message.content = StreamedText(self._replace(event.answer), replaces=True)
-            return [chunk]
+            return self._pieces(*self._replace(event.answer), event.reason)
         return [self._chunk(additional_kwargs=kept)] if kept else []
+
+    def _pieces(
+        self, shown: str, text: str | None, reason: str | None = None
+    ) -> list[ChatGenerationChunk]:
+        if text is None:
+            return [self.token(shown)] if shown else []
+        mark = {MESSAGE_REPLACE: replacement(text, reason)}
+        return [self._chunk(response_metadata=mark, content=shown)]
+
+    def _begun(self, chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
+        """The chunks, the first of an answer with what it says."""
+        if chunks and (opening := self._open()):
+            self._template = self._chunk()
+            chunks[0].message.response_metadata |= opening
+            for chunk in chunks:
+                chunk.message.id = self._message_id
+        return chunks
 
     def _closing(self, answer: Answer, calls: Sequence[ToolCall]) -> dict[str, Any]:
         return {**closing_metadata(answer), **self._finish_reason(calls)}
 
     def _chunk(
-        self, response_metadata: Mapping[str, Any] | None = None, **fields: Any
+        self,
+        response_metadata: Mapping[str, Any] | None = None,
+        content: str = "",
+        **fields: Any,
     ) -> ChatGenerationChunk:
         # Each with the provider, by which its content blocks are found; it merges with itself.
         metadata = {"model_provider": MODEL_PROVIDER, **(response_metadata or {})}
         fields.setdefault("id", self._message_id)
-        message = AIMessageChunk(content="", response_metadata=metadata, **fields)
+        message = DifyMessageChunk(content=content, response_metadata=metadata, **fields)
         return ChatGenerationChunk(message=message)
 
 
@@ -245,16 +264,9 @@ class GenerationChunks(AnswerProgress):
 
     def take(self, event: Event, text: str) -> list[GenerationChunk]:
         """The chunks of any event."""
-        chunks = []
-        if self._opened is None and (opening := self._open()):
-            chunks.append(GenerationChunk(text="", generation_info=self._info(opening)))
         if isinstance(event, MessageReplaceEvent):
-            chunks.append(self._replacing(self._replace(event.answer)))
-        elif text:
-            shown, _ = self._filter.feed(text)
-            if shown:
-                chunks.append(GenerationChunk(text=shown))
-        return chunks
+            return self._pieces(*self._replace(event.answer), event.reason)
+        return self._pieces(self._filter.feed(text)[0] if text else "")
 
     def watch(self, _event: Event, text: str) -> None:
         """Take an event whose chunk nobody wants, for `generation`."""
@@ -264,16 +276,11 @@ class GenerationChunks(AnswerProgress):
     def finish(self) -> list[GenerationChunk]:
         """The chunks that end the completion."""
         answer = self._source.answer
-        rest, _ = self._filter.end()
-        chunks = [GenerationChunk(text=rest)] if rest else []
-        missing = self._missing(answer)
-        if isinstance(missing, StreamedText):
-            chunks.append(self._replacing(str(missing)))
-        elif missing is not None:
-            chunks.append(GenerationChunk(text=missing))
+        chunks = self._pieces(self._filter.end()[0])
+        chunks += self._pieces(*self._complete(answer))
+        opening = self._opening()
         info = {**self._late(answer), **closing_metadata(answer), **self._finish_reason()}
-        chunks.append(GenerationChunk(text="", generation_info=info))
-        return chunks
+        return [*chunks, DifyGenerationChunk.of("", {**opening, **info})]
 
     def generation(self) -> Generation:
         """The whole completion at once: what the merged chunks come to."""
@@ -286,11 +293,21 @@ class GenerationChunks(AnswerProgress):
     def _info(self, opening: dict[str, Any]) -> dict[str, Any]:
         return {**opening, "message_id": self._message_id}
 
-    def _replacing(self, text: str) -> GenerationChunk:
-        """A chunk that replaces when it is merged; those who only print see nothing of it."""
-        chunk = GenerationChunk(text="")
-        chunk.text = StreamedText(text, replaces=True, shown="")
-        return chunk
+    def _pieces(
+        self, shown: str, text: str | None = None, reason: str | None = None
+    ) -> list[GenerationChunk]:
+        if text is not None:
+            mark = {MESSAGE_REPLACE: replacement(text, reason)}
+            return [DifyGenerationChunk.of(shown, {**self._opening(), **mark})]
+        if not shown:
+            return []
+        self._said.append(shown)
+        return [DifyGenerationChunk.of(shown, self._opening() or None)]
+
+    def _opening(self) -> dict[str, Any]:
+        """What the first chunk says; nothing for those after it."""
+        opening = self._open()
+        return self._info(opening) if opening else {}
 
 
 def _call_chunks(calls: Sequence[ToolCall]) -> list[Any]:

@@ -21,7 +21,7 @@ from langchain_core.messages.content import Citation, ContentBlock
 from dify_api.answers.events import AgentThoughtEvent
 from dify_api.models import RetrieverResource
 from langchain_dify._answers.metadata import MODEL_PROVIDER
-from langchain_dify._answers.text import StreamedText
+from langchain_dify._answers.replacement import TEXT_INDEX, replacement_of, streamed_text
 from langchain_dify.documents import resources
 
 
@@ -73,20 +73,18 @@ def answer_blocks(message: AIMessage) -> list[ContentBlock]:
         blocks.append(_indexed("reasoning", "reasoning", reasoning=kept["reasoning_content"]))
     blocks += [dict(block) for block in kept.get("server_tools") or []]
     cited = [_citation(resource) for resource in resources(message)]
-    if message.content or cited:
+    replaces = isinstance(message, AIMessageChunk) and replacement_of(message)
+    if message.content or cited or replaces:
         text: dict[str, Any] = {"type": "text", "text": message.content}
         if isinstance(message, AIMessageChunk):  # all text of a stream merges into one block
-            text = _indexed("text", "answer", text=_streamed(message.content))
+            text["text"] = streamed_text(message, message.content)
+            text["index"] = TEXT_INDEX
         blocks.append({**text, "annotations": cited} if cited else text)
     blocks += _call_blocks(message)
     blocks += [_file_block(file) for file in message.response_metadata.get("files") or []]
     if kept.get("speech"):
         blocks.append(_speech_block(kept["speech"]))
     return cast("list[ContentBlock]", blocks)
-
-
-def _streamed(text: str) -> StreamedText:
-    return text if isinstance(text, StreamedText) else StreamedText(text)
 
 
 def _call_blocks(message: AIMessage) -> list[dict[str, Any]]:

@@ -6,8 +6,12 @@ Pure, and indifferent to where the pieces of the text are cut.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
+from langchain_core.messages.base import TextAccessor
 from langchain_core.messages.tool import ToolCall
 from typing_extensions import Self
 
@@ -15,17 +19,16 @@ from dify_api.answers._thinking import ThinkSplitter, beginning_at_end
 from langchain_dify._answers.tool_calls import ToolCallReader
 
 
-class StreamedText(str):
+class StreamedText(TextAccessor):
     """A piece of a streamed text, which may take the place of all that came before it.
 
-    Chunks of a message are merged by `+`. The last one carries a replacement where the answer
-    turned out not to be what was streamed (moderation, a server that lost or doubled pieces), so
-    that merged chunks, in LangChain's own merging too, end at the answer.
+    Whoever joins the pieces sees what each shows; whoever adds them up ends at the answer, in
+    whatever order they are added.
 
     Args:
         text: The piece, or what replaces all before it.
         replaces: Whether it does.
-        shown: What those see who do not merge but print. Default: `text`.
+        shown: What those see who do not add but print. Default: `text`.
 
     Example:
         >>> "bad wor" + StreamedText("I cannot say that.", replaces=True)
@@ -40,14 +43,19 @@ class StreamedText(str):
         piece.replacement = text if replaces else None
         return piece
 
-    def __radd__(self, before: str) -> str:
-        return before + str(self) if self.replacement is None else self.replacement
+    # The sums are of this class again: LangChain merges blocks only where the types are the same.
 
-    def __add__(self, other: str) -> StreamedText:
-        # Of this class again: LangChain merges blocks only where the types are the same.
-        if isinstance(other, StreamedText) and other.replacement is not None:
-            return StreamedText(other.replacement)
-        return StreamedText(str(self) + str(other))
+    def __radd__(self, before: str) -> StreamedText:
+        if self.replacement is None:
+            return StreamedText(before + str(self))
+        return StreamedText(self.replacement, replaces=True)
+
+    def __add__(self, after: str) -> StreamedText:
+        if isinstance(after, StreamedText) and after.replacement is not None:
+            return StreamedText(after.replacement, replaces=True)
+        if self.replacement is None:
+            return StreamedText(str(self) + str(after))
+        return StreamedText(self.replacement + str(after), replaces=True)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_restore, (self.replacement, str(self)))
@@ -59,20 +67,50 @@ def _restore(replacement: str | None, shown: str) -> StreamedText:
     return StreamedText(replacement, replaces=True, shown=shown)
 
 
-def remainder(shown: str, answer: str) -> str | None:
-    """What must follow `shown` so that the whole is `answer`; None if nothing must.
+def unseen(shown: str, answer: str) -> str:
+    """What of an answer is not shown yet; all of it where another text was shown.
 
     Example:
-        >>> remainder("Saturn has", "Saturn has 146 moons.")
+        >>> unseen("Saturn has", "Saturn has 146 moons.")
         ' 146 moons.'
-        >>> remainder("Jupiter", "Saturn")  # replaces what it is added to
+        >>> unseen("Saturn. ", "Saturn.")
+        ''
+        >>> unseen("Jupiter", "Saturn")
         'Saturn'
     """
-    if answer == shown:
-        return None
-    if answer.startswith(shown):
-        return answer[len(shown) :]
-    return StreamedText(answer, replaces=True)
+    if _unsigned(shown) == _unsigned(answer):
+        return ""
+    begun = _LAST_MARKS.sub("", shown)
+    if begun and answer.startswith(begun):
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(shown, answer, strict=False))
+        return answer[sum(1 for _ in same) :]
+    return answer
+
+
+def is_scrambled(shown: str, answer: str) -> bool:
+    """Whether all of an answer was shown, among other words or with its pieces mixed up.
+
+    Servers mix up what runs side by side, and an agent's last message repeats the end of what it
+    wrote before.
+
+    Example:
+        >>> is_scrambled("Let me see. It is noon.", "It is noon.")
+        True
+    """
+    seen, said = _unsigned(shown), _unsigned(answer)
+    words, seen_words = Counter(said), Counter(seen)
+    return seen[len(seen) - len(said) :] == said or (
+        words <= seen_words and 2 * words.total() >= seen_words.total()
+    )
+
+
+def _unsigned(text: str) -> list[str]:
+    """The words of a text, the signatures of its files' addresses aside."""
+    return _SIGNATURE.sub("", text).split()
+
+
+_LAST_MARKS = re.compile(r"\W+$")
+_SIGNATURE = re.compile(r"(?<=\?)(?:(?:timestamp|nonce|sign)=[^&\s)\]\"'<>]*&?)+")
 
 
 class StopSequences:
@@ -152,11 +190,15 @@ class TextFilter:
             text = self._reader.feed(text) + self._reader.end()
         return text, reasoning
 
+    def fresh(self) -> TextFilter:
+        """One that does the same to another text."""
+        return TextFilter(*self._arguments)
+
     def whole(self, text: str) -> tuple[str, str, list[ToolCall]]:
         """Shown text, reasoning and tool calls of a whole text."""
         if self.is_plain:
             return text, "", []
-        fresh = TextFilter(*self._arguments)
+        fresh = self.fresh()
         shown, reasoning = fresh.feed(text)
         rest, more = fresh.end()
         return shown + rest, reasoning + more, fresh._reader.calls if fresh._reader else []

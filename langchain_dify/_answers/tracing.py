@@ -6,7 +6,8 @@ they return, awaited where they must be.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
@@ -21,7 +22,13 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
 )
 from langchain_core.documents import Document
-from langchain_core.outputs import Generation, LLMResult
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import (
+    ChatGenerationChunk,
+    Generation,
+    GenerationChunk,
+    LLMResult,
+)
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
@@ -42,6 +49,7 @@ from dify_api.answers.events import (
 )
 from dify_api.models import as_json
 from langchain_dify._answers.content_blocks import ServerTools
+from langchain_dify._answers.replacement import MESSAGE_REPLACE, replacement_of
 
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 _Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)
@@ -76,6 +84,10 @@ class NodeRuns:
             facts = as_json(data, exclude_none=True) if data is not None else {}
             yield self._manager.on_custom_event(event.event, facts, run_id=self._run_id)
             yield from self._take_workflow_event(event)
+
+    def replace(self, mark: Mapping[str, Any]) -> _Calls:
+        """The call that tells of a chunk that replaces those before it."""
+        yield self._manager.on_custom_event(MESSAGE_REPLACE, dict(mark), run_id=self._run_id)
 
     def close(self, error: BaseException | None) -> _Calls:
         """End what is still open, innermost first."""
@@ -231,6 +243,16 @@ class NodeTracer:
         if self._runs is not None:
             await _amake(self._runs.take(event))
 
+    def tell(self, chunk: GenerationChunk | ChatGenerationChunk) -> None:
+        """Tell listeners of a chunk that replaces those before it."""
+        if (mark := _announced(chunk)) and self._runs is not None:
+            _make(self._runs.replace(mark))
+
+    async def atell(self, chunk: GenerationChunk | ChatGenerationChunk) -> None:
+        """`tell` for asyncio."""
+        if (mark := _announced(chunk)) and self._runs is not None:
+            await _amake(self._runs.replace(mark))
+
     def close(self, error: BaseException | None = None) -> None:
         """End the runs that are open."""
         if self._runs is not None:
@@ -240,6 +262,19 @@ class NodeTracer:
         """End the runs that are open, for asyncio."""
         if self._runs is not None:
             await _amake(self._runs.close(error))
+
+
+def _announced(chunk: GenerationChunk | ChatGenerationChunk) -> Mapping[str, Any] | None:
+    """The mark of a chunk that replaces; it is written into LangGraph's "custom" stream first."""
+    message = chunk.message if isinstance(chunk, ChatGenerationChunk) else chunk
+    mark = (
+        replacement_of(message) if isinstance(message, AIMessageChunk | GenerationChunk) else None
+    )
+    graph = sys.modules.get("langgraph.config")
+    if mark and graph is not None:
+        with suppress(RuntimeError, LookupError):  # outside of a graph
+            graph.get_stream_writer()({"event": MESSAGE_REPLACE, **mark})
+    return mark
 
 
 @contextmanager
