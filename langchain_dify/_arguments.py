@@ -19,15 +19,29 @@ _SET_IN_THE_APP = frozenset(
         "temperature",
         "top_p",
         "top_k",
+        "min_p",
         "max_tokens",
         "max_completion_tokens",
+        "max_output_tokens",
+        "num_predict",
         "presence_penalty",
         "frequency_penalty",
+        "repetition_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "reasoning_effort",
+        "thinking",
+        "verbosity",
         "seed",
         "n",
+        "service_tier",
+        "stream_options",
+        "stream_usage",
     }
 )
-"""What other chat models take, and what in Dify the app decides."""
+"""What other models take, and what in Dify the app decides. Given to a model of ours, which may be
+the fallback of one of them, it is ignored with a warning."""
 
 _OF_A_CALL = frozenset({"user", "inputs", "files", "stop", "stream"})
 _OF_CONVERSATIONS = frozenset({"conversation_id", "memory", "on_fork"})
@@ -60,10 +74,7 @@ class DifyArguments(LangChainConnection):
         known = set(cls.model_fields)
         known.update(field.alias for field in cls.model_fields.values() if field.alias)
         unknown = {name for name in values if name not in known and not name.startswith("_")}
-        for name in sorted(unknown & _SET_IN_THE_APP):
-            warnings.warn(
-                f"{name} is ignored: the Dify app decides it, not its caller", stacklevel=4
-            )
+        _warn_of_ignored(unknown, stacklevel=5)
         if unknown := unknown - _SET_IN_THE_APP:
             raise ValueError(f"{cls.__name__} knows no argument {', '.join(sorted(unknown))}")
         return values
@@ -83,17 +94,17 @@ class DifyArguments(LangChainConnection):
 def check_call_arguments(
     arguments: Mapping[str, object], kind: type, also: Collection[str] = ()
 ) -> None:
-    """Refuse what a call cannot be made with.
+    """Refuse what a call cannot be made with; warn of what the app decides.
 
     Raises:
-        TypeError: For an argument that would otherwise be ignored in silence.
+        TypeError: For an argument that no model knows.
     """
-    unknown = sorted(set(arguments) - _OF_A_CALL - _OF_LANGCHAIN - set(also))
+    unknown = set(arguments) - _OF_A_CALL - _OF_LANGCHAIN - set(also)
+    _warn_of_ignored(unknown, stacklevel=6)
+    unknown -= _SET_IN_THE_APP
     if not unknown:
         return
-    name = unknown[0]
-    if name in _SET_IN_THE_APP:
-        raise TypeError(f"{name} cannot be set for a call: the Dify app decides it")
+    name = min(unknown)
     if name in _OF_CONVERSATIONS:
         raise TypeError(f"{kind.__name__} takes no {name}: a completion app keeps no conversation")
     if name in getattr(kind, "model_fields", {}):
@@ -105,3 +116,10 @@ def check_call_arguments(
         f"{kind.__name__} knows no call argument {name!r}; it knows "
         f"{', '.join(sorted({*_OF_A_CALL, *also}))}"
     )
+
+
+def _warn_of_ignored(names: Collection[str], stacklevel: int) -> None:
+    for name in sorted(_SET_IN_THE_APP.intersection(names)):
+        warnings.warn(
+            f"{name} is ignored: the Dify app decides it, not its caller", stacklevel=stacklevel
+        )

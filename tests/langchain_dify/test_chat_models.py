@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -21,9 +21,10 @@ from langchain_core.callbacks import (
     BaseCallbackHandler,
     UsageMetadataCallbackHandler,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
-from langchain_core.runnables import ConfigurableField
+from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import ValidationError
 
 from dify_api.errors import DifyError
@@ -240,18 +241,49 @@ def test_configurable_fields(chat: Models, server: LocalDify) -> None:
     assert len(chunks) > 2  # the rebuilt model still streams
 
 
+async def test_call_arguments_that_nobody_knows_are_refused(chat: Models) -> None:
+    for way in ways(chat(), "hi", temperature=0, conversaton_id="x"):
+        with (
+            pytest.warns(UserWarning, match="temperature is ignored"),
+            pytest.raises(TypeError, match="knows no call argument 'conversaton_id'"),
+        ):
+            await way()
+
+
 @pytest.mark.parametrize(
-    ("argument", "says"),
-    [
-        ({"temperature": 0.5}, "the Dify app decides"),
-        ({"conversaton_id": "x"}, "knows no call argument 'conversaton_id'"),
-    ],
+    "argument",
+    [{"temperature": 0.5}, {"max_tokens": 9}, {"model": "gpt"}, {"top_p": 1, "seed": 7}],
+    ids=str,
 )
-def test_call_arguments_that_would_be_ignored_are_refused(
-    argument: dict[str, Any], says: str, chat: Models
+async def test_what_the_app_decides_is_ignored_with_a_warning(
+    argument: dict[str, Any], chat: Models, server: LocalDify
 ) -> None:
-    with pytest.raises(TypeError, match=says):
-        chat().invoke("hi", **argument)
+    says = "is ignored: the Dify app decides it"
+    with pytest.warns(UserWarning, match=says):
+        chat(**argument)
+    for way in ways(chat().bind(**argument), "/echo hi"):
+        with pytest.warns(UserWarning, match=says):
+            assert (await way()).content == "hi"
+    assert not any(argument.keys() & request.json.keys() for request in server.requests)
+
+
+async def test_a_fallback_of_a_model_with_arguments_of_its_own(chat: Models) -> None:
+    class Broken(BaseChatModel):
+        """Fails as a provider that is down."""
+
+        _llm_type: ClassVar[str] = "broken"
+
+        def _generate(self, *_: Any, **__: Any) -> Any:
+            raise ConnectionError("down")
+
+        def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[Any, Any]:
+            return self.bind(tools=tools, **kwargs)
+
+    safe: Any = Broken().with_fallbacks([chat()])
+    for bound in (safe.bind_tools([], strict=True), safe.bind(max_tokens=5), safe):
+        for way in ways(bound, "/echo hi", temperature=0):
+            with pytest.warns(UserWarning, match="temperature is ignored"):
+                assert (await way()).content == "hi"
 
 
 def test_unknown_fields(chat: Models) -> None:

@@ -139,8 +139,10 @@ def test_failures(llm: Models, server: LocalDify) -> None:
     assert caught.value.answer
     with pytest.raises(ValueError, match="prompt must not be empty"):
         llm().invoke(" ")
-    with pytest.raises(TypeError, match="the Dify app decides"):
-        llm().invoke("hi", temperature=1)
+    with pytest.raises(TypeError, match="knows no call argument 'temprature'"):
+        llm().invoke("hi", temprature=1)
+    with pytest.warns(UserWarning, match="temperature is ignored: the Dify app decides"):
+        assert llm().invoke("/echo hi", temperature=1) == "hi"
     wrong = llm(api_key=server.keys["chat"])
     with pytest.raises(DifyError, match="ChatDify"):
         wrong.invoke("hi")
