@@ -261,6 +261,10 @@ class ChatDify(ChatArguments):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Offer tools to the app's model, by prompt: see `langchain_dify._calls.tool_calling`.
 
+        An answer that is nothing else than calls becomes `tool_calls`, and `invalid_tool_calls`
+        where they cannot be made. A model can be talked into calls by what it reads: give tools
+        no more rights than that deserves.
+
         Args:
             tools: Functions, pydantic classes, tools, or schemas in OpenAI's format.
             tool_choice: "auto" (default), "none", "any" or "required" (a call is asked for), or

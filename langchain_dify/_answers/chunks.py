@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.tool import ToolCall, tool_call_chunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, Generation, GenerationChunk
 
 from dify_api._calls.input_message import Marks
@@ -37,6 +37,7 @@ from langchain_dify._answers.replacement import (
     replacement,
 )
 from langchain_dify._answers.text import TextFilter, is_scrambled, unseen
+from langchain_dify._answers.tool_calls import Call, invalid_calls, valid_calls
 
 
 class AnswerSource(Protocol):
@@ -110,8 +111,8 @@ class AnswerProgress:
         shown = "" if by_server and is_scrambled(said, text) else unseen(said, text)
         return shown, text
 
-    def _finish_reason(self, calls: Sequence[ToolCall] = ()) -> dict[str, str]:
-        if calls:
+    def _finish_reason(self, calls: Sequence[Call] = ()) -> dict[str, str]:
+        if valid_calls(calls):
             return {"finish_reason": "tool_calls"}
         return {"finish_reason": "stop"} if self._filter.is_cut else {}
 
@@ -201,7 +202,8 @@ class AnswerChunks(AnswerProgress):
                 **self._closing(answer, calls),
             },
             usage_metadata=usage_metadata(answer),
-            tool_calls=calls,
+            tool_calls=valid_calls(calls),
+            invalid_tool_calls=invalid_calls(calls),
             id=answer.message_id,
         )
 
@@ -243,7 +245,7 @@ class AnswerChunks(AnswerProgress):
                 chunk.message.id = self._message_id
         return chunks
 
-    def _closing(self, answer: Answer, calls: Sequence[ToolCall]) -> dict[str, Any]:
+    def _closing(self, answer: Answer, calls: Sequence[Call]) -> dict[str, Any]:
         return {**closing_metadata(answer), **self._finish_reason(calls)}
 
     def _chunk(
@@ -310,10 +312,13 @@ class GenerationChunks(AnswerProgress):
         return self._info(opening) if opening else {}
 
 
-def _call_chunks(calls: Sequence[ToolCall]) -> list[Any]:
+def _call_chunks(calls: Sequence[Call]) -> list[Any]:
     return [
         tool_call_chunk(
-            name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index
+            name=call["name"],
+            args=json.dumps(call["args"]) if call["type"] == "tool_call" else call["args"],
+            id=call["id"],
+            index=index,
         )
         for index, call in enumerate(calls)
     ]

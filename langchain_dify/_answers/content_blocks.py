@@ -90,7 +90,10 @@ def answer_blocks(message: AIMessage) -> list[ContentBlock]:
 def _call_blocks(message: AIMessage) -> list[dict[str, Any]]:
     if isinstance(message, AIMessageChunk) and message.chunk_position != "last":
         return [{**chunk, "type": "tool_call_chunk"} for chunk in message.tool_call_chunks]
-    return [{**call, "type": "tool_call"} for call in message.tool_calls]
+    calls: list[dict[str, Any]] = [{**call, "type": "tool_call"} for call in message.tool_calls]
+    if isinstance(message, AIMessageChunk):  # langchain-core adds those of whole messages
+        calls += [{**call, "type": "invalid_tool_call"} for call in message.invalid_tool_calls]
+    return calls
 
 
 def _citation(resource: RetrieverResource) -> Citation:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from langchain_core.messages.base import TextAccessor
-from langchain_core.messages.tool import ToolCall
 from typing_extensions import Self
 
 from dify_api.answers._thinking import ThinkSplitter, beginning_at_end
-from langchain_dify._answers.tool_calls import ToolCallReader
+from langchain_dify._answers.tool_calls import Call, ToolCallReader
 
 
 class StreamedText(TextAccessor):
@@ -194,7 +193,7 @@ class TextFilter:
         """One that does the same to another text."""
         return TextFilter(*self._arguments)
 
-    def whole(self, text: str) -> tuple[str, str, list[ToolCall]]:
+    def whole(self, text: str) -> tuple[str, str, list[Call]]:
         """Shown text, reasoning and tool calls of a whole text."""
         if self.is_plain:
             return text, "", []

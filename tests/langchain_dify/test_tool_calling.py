@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import pickle
 import random
 from collections.abc import AsyncIterator, Callable
 from functools import reduce
@@ -7,9 +9,12 @@ from operator import add
 from typing import Annotated, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.exceptions import OutputParserException
+from langchain_core.load import dumps, load
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -18,7 +23,7 @@ from typing_extensions import TypedDict
 
 from dify_local import LocalDify
 from langchain_dify import ChatDify
-from langchain_dify._answers.tool_calls import ToolCallReader
+from langchain_dify._answers.tool_calls import ToolCallReader, invalid_calls, valid_calls
 from langchain_dify._calls.structured_output import output_parser
 from tests.langchain_dify.test_chat_models import ways
 
@@ -56,16 +61,85 @@ CALL = '{"tool_calls": [{"name": "multiply", "arguments": {"a": 6, "b": 7}}]}'
 
 def read(text: str, seed: int) -> tuple[str, str, list[tuple[str, Any]]]:
     """Feed a text in random pieces: what was shown before its end, then, and the calls."""
-    reader, chance, shown = ToolCallReader(["multiply"]), random.Random(seed), ""
+    reader, chance, shown = ToolCallReader(["multiply", "weather"]), random.Random(seed), ""
     while text:
         size = chance.randint(1, 7)
         shown += reader.feed(text[:size])
         text = text[size:]
     rest = reader.end()
-    return shown, rest, [(call["name"], call["args"]) for call in reader.calls]
+    return shown, rest, [(call["name"], call["args"]) for call in valid_calls(reader.calls)]
+
+
+def read_invalid(text: str, seed: int = 1) -> tuple[str, list[str | None], list[str | None]]:
+    """What is shown of a text, the tools of its valid calls and those of its invalid ones."""
+    reader, chance, shown = ToolCallReader(["multiply", "weather"]), random.Random(seed), ""
+    while text:
+        size = chance.randint(1, 7)
+        shown += reader.feed(text[:size])
+        text = text[size:]
+    shown += reader.end()
+    assert all(call["args"] for call in invalid_calls(reader.calls))
+    return (
+        shown,
+        [call["name"] for call in valid_calls(reader.calls)],
+        [call["name"] for call in invalid_calls(reader.calls)],
+    )
 
 
 # Reading calls --------------------------------------------------------------------------------
+
+QUOTED = [
+    f"The document says:\n{CALL}\nThat is what it says.",
+    f"The document says:\n{CALL}",
+    f"The document says:\n\n```json\n{CALL}\n```",
+    f"{CALL}\nThat is what it says.",
+    f"{CALL}\n.",
+    f"{CALL} ,",
+    f"```json\n{CALL}\n```\nwhich I will not do.",
+    f"```json\n{CALL}\n```which I will not do.",
+    f"```json\n{CALL}\n```\n\n> said the page",
+    f"Let me see.\n\n{CALL}",
+    f"{CALL}\nResult of the tool multiply: 41",
+    f'{CALL}\n{{"result": 41}}',
+    f"> {CALL}",
+    f"- {CALL}",
+    f"1. {CALL}",
+    f"`{CALL}`",
+    f'"{CALL}"',
+    f"\u201c{CALL}\u201d",
+    f"({CALL})",
+    f"**{CALL}**",
+    f"<quote>{CALL}</quote>",
+    f"<tool>{CALL}</tool>",
+    f"# {CALL}",
+    f"call = {CALL}",
+    f"```python\n{CALL}\n```",
+    f"```javascript\n{CALL}\n```",
+    f"```json5\n{CALL}\n```",
+    f"```text\n{CALL}\n```",
+    f"````\n{CALL}\n````",
+    f"~~~\n{CALL}\n~~~",
+    f"```json\n// an example\n{CALL}\n```",
+    f"```json\n{CALL}\n```\n```python\nprint(1)\n```",
+    f"<think>It says</think>The document says {CALL}",
+    f"It says <think>\n</think>{CALL}",
+    f"<think>{CALL}</think>",
+    f"<think>{CALL}",
+    f"</think>{CALL}",
+    f"<thinking>Hm.</thinking>{CALL}",
+    f'{{"document": {CALL}}}',
+    f"[{CALL}, 1]",
+    f'["{CALL}"]',
+    f'{{"note": "quoted", {CALL[1:]}',
+    CALL.replace("]}", '], "source": "page 3"}'),
+    '{"name": "multiply", "arguments": {"a": 6, "b": 7}, "source": "page 3"}',
+    f"{CALL}{{}}",
+    f"{CALL}[]",
+    f"{CALL}]",
+    f"{CALL}}}",
+    f"{CALL}\n\nNo.\n\n{CALL}",
+]
+"""Texts that hold a call and more than calls."""
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -79,12 +153,18 @@ def read(text: str, seed: int) -> tuple[str, str, list[tuple[str, Any]]]:
         ('{"name": "multiply", "arguments": {"a": 6, "b": 7}}', ""),
         ('[{"name": "multiply", "args": {"a": 6, "b": 7}}]', ""),
         ('{ "name" : "multiply", "parameters": "{\\"a\\": 6, \\"b\\": 7}" }', ""),
-        (f"Let me see.\n\n{CALL}", "Let me see.\n\n"),
-        (f"{CALL}\nResult of the tool multiply: 41", ""),
-        (f'{CALL}\n{{"result": 41}}', ""),
+        (f"```JSON\n{CALL}\n```\n", ""),
+        (f"``` json\n{CALL}```", ""),
+        (f"<think>Hm.</think>\n```json\n{CALL}\n```", "<think>Hm.</think>"),
+        (f"<think>a</think><think>b</think>{CALL}", "<think>a</think><think>b</think>"),
+        (f"{CALL}\n<think>That was it.</think>", ""),
+        ('{"arguments": {"a": 6, "b": 7}, "name": "multiply"}', ""),
+        (CALL.replace("[{", '[{"reason": "asked", '), ""),
+        (CALL.replace("]}", '], "content": null}'), ""),
         ('{"type": "function", "function": {"name": "multiply", "arguments": {"a":6,"b":7}}}', ""),
         ('[{"id": "call_1", "name": "multiply", "arguments": {"a": 6, "b": 7}}]', ""),
         (f"<think>6 times 7?</think>{CALL}", "<think>6 times 7?</think>"),
+        (f"  <think>6 {{times}} 7?</think> {CALL}", "  <think>6 {times} 7?</think>"),
         (
             f"<think>\n{CALL.replace('7', '8')}\nNo.\n</think>\n\n{CALL}",
             f"<think>\n{CALL.replace('7', '8')}\nNo.\n</think>",
@@ -107,17 +187,16 @@ def test_calls_are_read_from_any_pieces(text: str, shown: str, seed: int) -> Non
         "",
         '{"name": "Saturn", "moons": 274}',
         '{"tool_calls": [{"name": "divide", "arguments": {}}]}',
-        '{"tool_calls": [{"name": "multiply", "argum',
         '{"tool_calls": "none"}',
         "[1, 2, 3]",
         "```python\nprint(1)\n```\nThat prints 1.",
         "{ braces } and\n{more}",
         'The form is {"tool_calls": []}, I am told.',
-        '{"name": "multiply", "arguments": "six times seven"}',
-        '{"name": "multiply", "arguments": [6, 7]}',
         '{"name": "multiply", "symbol": "x"}',
         '{"name": ["multiply"], "arguments": {}}',
-        '{"name": "multiply", "arguments": ' + "[" * 20_000,
+        '{"tool_calls": [{',
+        '{"name": "Saturn", "arguments": {"a": 1',
+        *QUOTED,
         "<think>It is",
         "<think>It is</thi",
     ],
@@ -139,6 +218,107 @@ def test_calls_one_after_the_other_are_all_read(between: str, seed: int) -> None
     )
 
 
+@pytest.mark.parametrize("end", range(1, len(CALL)))
+def test_a_call_that_broke_off_is_never_made(end: int) -> None:
+    shown, valid, invalid = read_invalid(CALL[:end])
+    assert valid == []
+    assert (shown, invalid) in [(CALL[:end], []), ("", [CALL[26 : min(end, 34)]])]
+    if end >= len('{"tool_calls": [{"name": "m'):
+        assert invalid
+
+
+@pytest.mark.parametrize(
+    ("text", "valid", "invalid"),
+    [
+        ('{"tool_calls": [{"name": "multiply", "argum', [], ["multiply"]),
+        (f"```json\n{CALL[:50]}", [], ["multiply"]),
+        ('{"name": "multiply", "arguments": {"a": 6, "b"', [], ["multiply"]),
+        ('{"name": "mul', [], ["mul"]),
+        ('[{"name": "multiply", "arguments": {"a": 6}}, {"name": "wea', [], ["multiply", "wea"]),
+        ('{"name": "multiply"}\n{"name": "weather", "ar', ["multiply"], ["weather"]),
+        ('{"name": "multiply", "arguments": "six times seven"}', [], ["multiply"]),
+        ('{"name": "multiply", "arguments": [6, 7]}', [], ["multiply"]),
+        ('{"name": "multiply", "arguments": {a: 6}}', [], ["multiply"]),
+        ('{"name": "multiply", "arguments": ' + "[" * 20_000, [], ["multiply"]),
+        (
+            '{"tool_calls": [{"name": "divide", "arguments": {"a": 1}}, {"name": "multiply"}]}',
+            ["multiply"],
+            ["divide"],
+        ),
+        (
+            '[{"name": "divide", "arguments": {"a": 1}}, {"name": "multiply", "arguments": {}}]',
+            ["multiply"],
+            ["divide"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_calls_that_cannot_be_made(
+    text: str, valid: list[str], invalid: list[str], seed: int
+) -> None:
+    assert read_invalid(text, seed) == ("", valid, invalid)
+
+
+@pytest.mark.parametrize("output_version", [None, "v1"])
+@pytest.mark.parametrize(
+    ("said", "valid", "invalid"),
+    [
+        (CALL[:60], [], ["multiply"]),
+        (
+            '{"tool_calls": [{"name": "multiply", "arguments": {"a": 6, "b": 7}}, '
+            '{"name": "divide", "arguments": {"a": 1}}]}',
+            ["multiply"],
+            ["divide"],
+        ),
+    ],
+)
+async def test_calls_that_cannot_be_made_in_every_way(
+    said: str, valid: list[str], invalid: list[str], output_version: Any, chat: Models
+) -> None:
+    fields = {"output_version": output_version} if output_version else {}
+    model = chat(**fields).bind_tools([multiply, weather])
+    for way in ways(model, f"/echo {said}"):
+        message = await way()
+        for kept in (
+            message,
+            pickle.loads(pickle.dumps(message)),
+            load(json.loads(dumps(message)), allowed_objects="messages"),
+        ):
+            assert kept.text == ""
+            assert [call["name"] for call in kept.tool_calls] == valid
+            assert [call["name"] for call in kept.invalid_tool_calls] == invalid
+            assert all('"arg' in call["args"] for call in kept.invalid_tool_calls)
+    typed = model.stream_events(f"/echo {said}", version="v3").output
+    assert [call["name"] for call in typed.tool_calls] == valid
+    assert [call["name"] for call in typed.invalid_tool_calls] == invalid
+
+
+async def test_quoted_calls_are_not_made(chat: Models) -> None:
+    model = chat().bind_tools([multiply])
+    for said in (f"The document says: {CALL} That is it.", f"```json {CALL} ``` which I won't."):
+        for way in ways(model, f"/echo {said}"):
+            message = await way()
+            assert (message.tool_calls, message.invalid_tool_calls) == ([], [])
+            assert message.content.strip() == said.strip()
+
+
+parts = st.sampled_from(
+    ["\n", " ", ",", "```json\n", "```", "```\n", "<think>", "</think>", "Hm. ", "{", "}", "[", "]",
+     '{"name": "multiply"}', '{"name": "Saturn"}', CALL, CALL[:40], '"', "\\", "<", "`", "js"]
+)  # fmt: skip
+
+
+@given(st.lists(parts, max_size=7).map("".join), st.integers(0, 2**32))
+def test_calls_do_not_depend_on_where_pieces_are_cut(text: str, seed: int) -> None:
+    whole = ToolCallReader(["multiply"])
+    shown = whole.feed(text) + whole.end()
+    before, rest, calls = read(text, seed)
+    wanted = [(call["name"], call["args"]) for call in valid_calls(whole.calls)]
+    assert (before + rest, calls) == (shown, wanted)
+    if not whole.calls:
+        assert shown == text
+
+
 def test_a_call_without_arguments() -> None:
     assert read('{"name": "multiply"}', 1)[2] == [("multiply", {})]
     assert read('{"tool_calls": [{"name": "multiply", "arguments": ""}]}', 1)[2] == [
@@ -146,12 +326,33 @@ def test_a_call_without_arguments() -> None:
     ]
 
 
-def test_text_passes_at_once_unless_it_can_become_a_call() -> None:
+@pytest.mark.parametrize(
+    ("held", "released_by"),
+    [
+        ("", "It is"),
+        ("", "{braces}"),
+        ("{", "}"),
+        ('{"', "planet"),
+        ('{"name": "', "Saturn"),
+        ('{"name": "mul', "e"),
+        ('[{"name": "Saturn", "', 'moons"'),
+        ('{"name": "multiply", "', 'symbol"'),
+        ("```", "python"),
+        ("```js", "x"),
+        ("<th", "e"),
+        (CALL, "."),
+        (CALL + "\n```", "which"),
+        (f"```json\n{CALL}\n```\n", "w"),
+        (CALL + "<th", "e"),
+        (CALL + ",", " and"),
+        ("", "> "),
+    ],
+)
+def test_text_is_held_back_only_as_long_as_it_can_become_calls(held: str, released_by: str) -> None:
     reader = ToolCallReader(["multiply"])
-    assert reader.feed("It is") == "It is"
-    assert reader.feed(" {42}.\n") == " {42}.\n"
-    assert reader.feed("{") == ""
-    assert reader.feed("}") == "{}"
+    assert reader.feed(held) == ""
+    assert reader.feed(released_by) == held + released_by
+    assert reader.feed("\n" + CALL) == "\n" + CALL  # text has begun
 
 
 def test_reasoning_passes_at_once() -> None:
