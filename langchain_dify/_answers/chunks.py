@@ -316,7 +316,7 @@ def _call_chunks(calls: Sequence[Call]) -> list[Any]:
     return [
         tool_call_chunk(
             name=call["name"],
-            args=json.dumps(call["args"]) if call["type"] == "tool_call" else call["args"],
+            args=json.dumps(call["args"]) if isinstance(call["args"], dict) else call["args"],
             id=call["id"],
             index=index,
         )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.base import TextAccessor
 from langchain_core.outputs import GenerationChunk
+from pydantic import model_validator
 from typing_extensions import Self
 
 from langchain_dify._answers.text import StreamedText
@@ -45,7 +46,9 @@ def replacement_of(chunk: AIMessageChunk | GenerationChunk) -> Mapping[str, Any]
 def streamed_text(chunk: AIMessageChunk, shown: str) -> StreamedText:
     """The text that a chunk shows, which replaces what it is added to where the chunk does."""
     mark = replacement_of(chunk)
-    return StreamedText(mark["answer"], replaces=True, shown=shown) if mark else StreamedText(shown)
+    if mark is None:
+        return StreamedText(shown)
+    return StreamedText(mark["answer"], replaces=True, shown=str(shown))
 
 
 class _WholeMessage(AIMessage):
@@ -65,6 +68,12 @@ class DifyMessageChunk(_WholeMessage, AIMessageChunk):
     def lc_id(cls) -> list[str]:
         """The id of langchain-core's class, as which it is loaded again."""
         return AIMessageChunk.lc_id()
+
+    @model_validator(mode="after")
+    def _let_content_replace(self) -> Self:
+        if replacement_of(self) and isinstance(self.content, str):
+            self.content = streamed_text(self, self.content)
+        return self
 
     @property
     def text(self) -> TextAccessor:

@@ -10,7 +10,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import InvalidToolCall
 from langchain_core.messages.tool import (
@@ -52,12 +52,14 @@ _decoder = json.JSONDecoder(strict=False)
 
 def valid_calls(calls: Sequence[Call]) -> list[ToolCall]:
     """Those that can be made."""
-    return [call for call in calls if call["type"] == "tool_call"]
+    return cast("list[ToolCall]", [call for call in calls if call.get("type") == "tool_call"])
 
 
 def invalid_calls(calls: Sequence[Call]) -> list[InvalidToolCall]:
     """Those that cannot."""
-    return [call for call in calls if call["type"] == "invalid_tool_call"]
+    return cast(
+        "list[InvalidToolCall]", [call for call in calls if call.get("type") == "invalid_tool_call"]
+    )
 
 
 class ToolCallReader:
