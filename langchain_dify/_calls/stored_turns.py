@@ -15,7 +15,12 @@ from dify_api.endpoints.messages import Message
 from dify_api.models import RetrieverResource, as_json
 from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
-from langchain_dify._answers.tool_calls import ToolCallReader
+from langchain_dify._answers.tool_calls import (
+    Call,
+    ToolCallReader,
+    invalid_calls,
+    valid_calls,
+)
 from langchain_dify._calls.tool_calling import read_instructions
 
 
@@ -66,17 +71,18 @@ class StoredTurns:
 
     def _answer(self, turn: Message) -> AIMessage:
         text = turn.answer or "".join(t.answer or "" for t in turn.agent_thoughts)
-        calls: list[ToolCall] = []
+        calls: list[Call] = []
         if self._tools:
             reader = partial(ToolCallReader, sorted(self._tools))
             text, _, calls = TextFilter(reader=reader).whole(text)
-        # Ids that are the same at each reading.
-        calls = [{**call, "id": f"{turn.id}-call-{at}"} for at, call in enumerate(calls)]
-        self._waiting = list(calls)
+        for at, call in enumerate(calls):
+            call["id"] = f"{turn.id}-call-{at}"  # the same at each reading
+        self._waiting = valid_calls(calls)
         return AIMessage(
             text,
             id=turn.id,
-            tool_calls=calls,
+            tool_calls=valid_calls(calls),
+            invalid_tool_calls=invalid_calls(calls),
             response_metadata={
                 "model_provider": MODEL_PROVIDER,
                 "conversation_id": turn.conversation_id or self._conversation_id,
