@@ -510,3 +510,18 @@ def test_written_out_histories_and_demands_are_not_shown(chat: Models, server: L
 def test_only_what_nobody_continues_is_deleted(chat: Models) -> None:
     with pytest.raises(ValueError, match=r"use model.detached\(delete_conversation=True\)"):
         chat(delete_conversation=True).invoke("/echo hi")
+
+
+async def test_what_was_left_before_its_first_event_leaves_no_conversation(
+    chat: Models, server: LocalDify
+) -> None:
+    before = set(living(server))
+    side = chat().detached(delete_conversation=True)
+    server.fault("delay", path="/chat-messages", seconds=0.3)
+    task = asyncio.create_task(side.ainvoke("/slow 60 3"))
+    await asyncio.to_thread(server.wait_for_requests, 1, path="/chat-messages")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(server.wait_for_requests, 1, path="/conversations/")
+    assert set(living(server)) == before
