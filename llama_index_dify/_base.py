@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
 )
+from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.custom import CustomLLM
 from pydantic import ConfigDict, Field
@@ -265,3 +266,30 @@ def check_call_arguments(
             f"{model} knows no call argument {name!r}; it knows {', '.join(sorted(allowed))}. "
             "Temperature, model and the like are set in the Dify app."
         )
+
+
+ModelT = TypeVar("ModelT", bound=DifyModel)
+
+
+def check_model(llm: object, engine: str, *kinds: type[ModelT]) -> ModelT:
+    """Refuse what is no app.
+
+    Raises:
+        TypeError: If `llm` is no model of the classes given.
+    """
+    if isinstance(llm, kinds):
+        return llm
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    raise TypeError(
+        f"{engine} wants a {wanted} as its llm, not {type(llm).__name__}: the answers are a Dify "
+        "app's; other models go into LlamaIndex's own engines"
+    )
+
+
+def own_model(
+    llm: ModelT, user: str | None = None, callback_manager: CallbackManager | None = None
+) -> ModelT:
+    """The model of an engine: a copy where it differs, since others may use the one given."""
+    given = {"user": user or llm.user, "callback_manager": callback_manager or llm.callback_manager}
+    changed = {name: value for name, value in given.items() if value != getattr(llm, name)}
+    return llm.model_copy(update=changed) if changed else llm

@@ -1,64 +1,216 @@
-"""One turn of a chat engine: what it asks with, and what it leaves in memory."""
+"""One turn of a chat engine: when it may begin, what it asks with, and what it leaves behind."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+)
 from llama_index.core.memory import BaseMemory
 
 from dify_api import chat
-from dify_api._calls.input_message import marks
+from dify_api._calls.conversation import Memory
+from dify_api._calls.input_message import marks, user_fingerprint
+from dify_api._transport.turns import Turn, Turns
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
-from llama_index_dify._answers.records import Origin, conversation_id
+from llama_index_dify._answers.records import Origin, anchor, conversation_id
 from llama_index_dify._answers.responses import answer_message
+from llama_index_dify._calls.memory_text import adds_text, with_memory_text
 from llama_index_dify.model import Dify
+from llama_index_dify.open_streams import OpenStream, opened
+
+_QUEUES = Turns(interval=0.0, what="this chat engine")
+"""Turns of one memory, which come one after the other."""
 
 
 @dataclass
 class ChatTurn:
-    """A turn that has begun.
+    """A turn, from its place in the engine's queue to its messages in memory.
+
+    The turns of a memory come one after the other: each needs the answer before it, which says
+    in which conversation it goes on. A turn that streams begins with its first token.
 
     Attributes:
         llm: The model that answers.
         memory: Where question and answer go once the answer has ended or was stopped.
         question: What the user says.
         user: The end user.
+        options: Further arguments of the model's call.
+        prefix_messages: System text.
+        named: The conversation, where it was named.
+        chat_history: Replaces the memory; None to leave it.
+        on_begin: Called when the turn begins.
         answered_in: Told the conversation in which the answer stands.
+        is_forgotten: Whether the engine was reset while the turn went on.
     """
 
     llm: Dify
     memory: BaseMemory
     question: ChatMessage
     user: str
-    answered_in: Callable[[str], None] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    prefix_messages: Sequence[ChatMessage] = ()
+    named: Callable[[], str | None] = lambda: None
+    chat_history: list[ChatMessage] | None = None
+    on_begin: Callable[[ChatTurn], None] = lambda turn: None
+    answered_in: Callable[[str], None] = lambda conversation_id: None
+    is_forgotten: bool = False
+    opened: list[OpenStream] = field(default_factory=list)
+    _messages: list[ChatMessage] = field(default_factory=list)
+    _arguments: dict[str, Any] = field(default_factory=dict)
+    _place: Turn | None = None
+    _context: Context = field(default_factory=copy_context)
+    """That of the engine's method: the model's call belongs to its span."""
+
+    # The call ---------------------------------------------------------------------------------
+
+    def chat(self) -> ChatResponse:
+        """The whole answer."""
+        response: ChatResponse = self.llm.chat(self._messages, **self._arguments)
+        return response
+
+    async def achat(self) -> ChatResponse:
+        """`chat` for asyncio."""
+        response: ChatResponse = await self.llm.achat(self._messages, **self._arguments)
+        return response
+
+    def stream(self) -> ChatResponseGen:
+        """The answer as a stream."""
+        return self._context.run(self._open)
+
+    async def astream(self) -> ChatResponseAsyncGen:
+        """`stream` for asyncio."""
+        return await self._context.run(asyncio.ensure_future, self._aopen())
+
+    def _open(self) -> ChatResponseGen:
+        with opened() as self.opened:
+            stream: ChatResponseGen = self.llm.stream_chat(self._messages, **self._arguments)
+        return stream
+
+    async def _aopen(self) -> ChatResponseAsyncGen:
+        with opened() as self.opened:
+            stream: ChatResponseAsyncGen = await self.llm.astream_chat(
+                self._messages, **self._arguments
+            )
+        return stream
+
+    # Its beginning ----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Wait for the turns before, then find the conversation and what to ask it."""
+        self._place = _QUEUES.take(self._key, self.llm.turn_timeout)
+        self.on_begin(self)
+        if self.chat_history is not None:
+            self._check_owner(self.chat_history)
+            self.memory.set(self.chat_history)
+        self._prepare(self._history())
+
+    async def abegin(self) -> None:
+        """`begin` for asyncio."""
+        self._place = await _QUEUES.atake(self._key, self.llm.turn_timeout)
+        self.on_begin(self)
+        if self.chat_history is not None:
+            self._check_owner(self.chat_history)
+            await self.memory.aset(self.chat_history)
+        self._prepare(await self._ahistory())
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        """Engines of one memory have one queue."""
+        return (self.llm.app, str(id(self.memory)))
+
+    @property
+    def _keeper(self) -> Memory:
+        """Who keeps the history: the server, or the client, who resends it."""
+        keeper: Memory = self.options.get("memory") or self.llm.memory
+        return keeper
+
+    def _history(self) -> list[ChatMessage]:
+        """What a memory holds: fitted to the model, where it goes along each time."""
+        question = self.question.content
+        if self._keeper != "server":
+            return self.memory.get(input=question)
+        kept = self.memory.get_all()
+        if not adds_text(self.memory):
+            return kept
+        return with_memory_text(self.memory.get(input=question), kept)
+
+    async def _ahistory(self) -> list[ChatMessage]:
+        question = self.question.content
+        if self._keeper != "server":
+            return await self.memory.aget(input=question)
+        kept = await self.memory.aget_all()
+        if not adds_text(self.memory):
+            return kept
+        return with_memory_text(await self.memory.aget(input=question), kept)
+
+    def _check_owner(self, history: Sequence[ChatMessage]) -> None:
+        """Refuse to write one user's words into another's query.
+
+        Raises:
+            ValueError: If the memory holds answers to another user.
+        """
+        own = user_fingerprint(self.user)
+        if any(found.user != own for message in history if (found := anchor(message))):
+            raise ValueError(
+                "the memory of this engine holds the conversation of another user: give each "
+                "user a DifyChatEngine (or a memory) of their own, or reset() it first"
+            )
+
+    def _prepare(self, history: Sequence[ChatMessage]) -> None:
+        self._check_owner(history)
+        self._messages = [*self.prefix_messages, *history, self.question]
+        self._arguments = {"conversation_id": self.named(), **self.options}
+
+    # Its end ----------------------------------------------------------------------------------
 
     def end(self, answer: ChatMessage | None) -> None:
         """End the turn; one without an answer (it failed) leaves nothing in memory."""
-        if answer is not None:
-            self.memory.put_messages([self.question, answer])
-            self._tell(answer)
+        try:
+            if answer is not None and not self.is_forgotten:
+                self.memory.put_messages([self.question, answer])
+                self._tell(answer)
+        finally:
+            self._leave()
 
     async def aend(self, answer: ChatMessage | None) -> None:
         """`end` for asyncio."""
-        if answer is not None:
-            await self.memory.aput_messages([self.question, answer])
-            self._tell(answer)
+        try:
+            if answer is not None and not self.is_forgotten:
+                await self.memory.aput_messages([self.question, answer])
+                self._tell(answer)
+        finally:
+            self._leave()
 
     def _tell(self, answer: ChatMessage) -> None:
         stands_in = conversation_id(answer)
-        if stands_in is not None and self.answered_in is not None:
+        if stands_in is not None:
             self.answered_in(stands_in)
+
+    def note_end(self) -> None:
+        """Let those who wait know that the turn will end by itself."""
+        if self._place is not None:
+            self._place.is_ending = True
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._place.leave()
 
     def partial(self, text: str, ids: Mapping[str, Any]) -> ChatMessage | None:
         """What came of an answer that was stopped; None where nothing did."""
         if not ids:
             return None
-        known = marks(self.llm.app, self.user) if self.llm.memory != "none" else {}
+        known = marks(self.llm.app, self.user) if self._keeper != "none" else {}
         return answer_message(Answer(text=text, **ids), text, Origin(known, self.llm.base_url))
 
     def stop(self, task_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -13,13 +13,13 @@ from typing_extensions import Self
 
 from dify_api import messages
 from dify_api._calls.input_message import marks
+from dify_api.endpoints.messages import Message
 from llama_index_dify._answers.history import chat_messages
 from llama_index_dify._answers.records import Origin, source_nodes
-from llama_index_dify._calls.memory_text import adds_text, with_memory_text
+from llama_index_dify._base import check_call_arguments, check_model, own_model
 from llama_index_dify._chat_turn import ChatTurn
 from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
-from llama_index_dify.model import Dify
-from llama_index_dify.open_streams import opened
+from llama_index_dify.model import CHAT_ARGUMENTS, Dify
 
 
 class DifyChatEngine(BaseChatEngine):
@@ -28,19 +28,28 @@ class DifyChatEngine(BaseChatEngine):
     Which conversation it is, the messages in `memory` tell; or it is named, by
     `conversation_id`. A turn enters the memory when its answer has ended or was stopped, not when
     it failed. A memory on disk (`Memory` on SQLite, say) lets another process go on with it.
+    Turns of one memory come one after the other: one that is begun in the meantime, by another
+    thread or task, waits for the answer before it.
+
+    An engine is one user's: a turn of another user is refused where the memory holds answers to
+    the first.
 
     Messages may be `ChatMessage`s with image, audio, video and document blocks. Further keyword
     arguments of a turn (`user`, `inputs`, `files`) go to the model's call.
 
     Args:
         llm: The app.
+        user: The end user. Default: the model's.
         memory: Keeps the messages. Default: a `ChatMemoryBuffer`.
         prefix_messages: System text, which a conversation is told once, until it changes, or
             which goes into the model's `system_input` on every turn. So is the text that a
             memory adds, such as the facts of a `FactExtractionMemoryBlock`.
         conversation_id: Conversation on the server to continue.
-        callback_manager: Given to the model, which reports calls and tokens. Default: the
-            model's.
+        callback_manager: Where the model's calls and tokens are reported. Default: the model's;
+            another one is not given to the model itself, which others may use.
+
+    Raises:
+        TypeError: If `llm` is no `Dify`.
 
     Example:
         >>> engine = DifyChatEngine(Dify(api_key="app-..."))
@@ -55,24 +64,26 @@ class DifyChatEngine(BaseChatEngine):
         self,
         llm: Dify,
         *,
+        user: str | None = None,
         memory: BaseMemory | None = None,
         prefix_messages: Sequence[ChatMessage] = (),
         conversation_id: str | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
-        self._llm = llm
+        self._llm = own_model(check_model(llm, "DifyChatEngine", Dify), user, callback_manager)
         self._memory = memory or ChatMemoryBuffer.from_defaults(token_limit=llm.context_window)
         self._prefix_messages = list(prefix_messages)
         self._conversation_id = conversation_id
-        if callback_manager is not None:
-            llm.callback_manager = callback_manager
-        self.callback_manager = llm.callback_manager
+        self._user = self._llm.user  # of the newest turn
+        self._newest: ChatTurn | None = None
+        self.callback_manager = self._llm.callback_manager
 
     @classmethod
     def from_defaults(
         cls,
         llm: Dify | None = None,
         *,
+        user: str | None = None,
         chat_history: Sequence[ChatMessage] | None = None,
         memory: BaseMemory | None = None,
         system_prompt: str | None = None,
@@ -85,6 +96,7 @@ class DifyChatEngine(BaseChatEngine):
 
         Args:
             llm: The app; default: `Dify(**kwargs)`.
+            user: See the class.
             chat_history: Messages to begin with.
             memory: Keeps the messages.
             system_prompt: One prefix message.
@@ -101,7 +113,8 @@ class DifyChatEngine(BaseChatEngine):
                 *prefix_messages,
             ]
         engine = cls(
-            llm or Dify(**kwargs),
+            llm if llm is not None else Dify(**kwargs),
+            user=user,
             memory=memory,
             prefix_messages=prefix_messages,
             conversation_id=conversation_id,
@@ -130,13 +143,14 @@ class DifyChatEngine(BaseChatEngine):
         Raises:
             DifyError: If there is no answer, or not a whole one.
         """
-        if chat_history is not None:
-            self._memory.set(chat_history)
-        turn = self._turn(message, kwargs)
-        response = self._llm.chat(
-            self._messages(turn, self._history(turn, kwargs)), **self._call(kwargs)
-        )
-        turn.end(response.message)
+        turn = self._turn(message, chat_history, kwargs)
+        answer: ChatMessage | None = None
+        try:
+            turn.begin()
+            response = turn.chat()
+            answer = response.message
+        finally:
+            turn.end(answer)
         return _agent_response(response, turn)
 
     @trace_method("chat")
@@ -147,12 +161,14 @@ class DifyChatEngine(BaseChatEngine):
         **kwargs: Any,
     ) -> AgentChatResponse:
         """`chat` for asyncio."""
-        if chat_history is not None:
-            await self._memory.aset(chat_history)
-        turn = self._turn(message, kwargs)
-        history = await self._ahistory(turn, kwargs)
-        response = await self._llm.achat(self._messages(turn, history), **self._call(kwargs))
-        await turn.aend(response.message)
+        turn = self._turn(message, chat_history, kwargs)
+        answer: ChatMessage | None = None
+        try:
+            await turn.abegin()
+            response = await turn.achat()
+            answer = response.message
+        finally:
+            await turn.aend(answer)
         return _agent_response(response, turn)
 
     @trace_method("chat")
@@ -169,13 +185,7 @@ class DifyChatEngine(BaseChatEngine):
             chat_history: Replaces the memory, if given.
             kwargs: For the model's call.
         """
-        if chat_history is not None:
-            self._memory.set(chat_history)
-        turn = self._turn(message, kwargs)
-        history = self._history(turn, kwargs)
-        with opened() as streams:
-            chat_stream = self._llm.stream_chat(self._messages(turn, history), **self._call(kwargs))
-        return DifyStreamingChatResponse(chat_stream=chat_stream, turn=turn, opened=streams)
+        return DifyStreamingChatResponse(turn=self._turn(message, chat_history, kwargs))
 
     @trace_method("chat")
     async def astream_chat(
@@ -185,94 +195,88 @@ class DifyChatEngine(BaseChatEngine):
         **kwargs: Any,
     ) -> DifyStreamingChatResponse:
         """`stream_chat` for asyncio."""
-        if chat_history is not None:
-            await self._memory.aset(chat_history)
-        turn = self._turn(message, kwargs)
-        history = await self._ahistory(turn, kwargs)
-        with opened() as streams:
-            achat_stream = await self._llm.astream_chat(
-                self._messages(turn, history), **self._call(kwargs)
-            )
-        return DifyStreamingChatResponse(achat_stream=achat_stream, turn=turn, opened=streams)
+        turn = self._turn(message, chat_history, kwargs)
+        return DifyStreamingChatResponse(turn=turn, is_async=True)
 
     # The conversation ---------------------------------------------------------------------------
 
     def reset(self) -> None:
         """Forget the conversation: the next turn begins a new one."""
+        self._forget()
         self._memory.reset()
-        self._conversation_id = None
 
     async def areset(self) -> None:
         """`reset` for asyncio."""
+        self._forget()
         await self._memory.areset()
-        self._conversation_id = None
 
     @property
     def chat_history(self) -> list[ChatMessage]:
         """The messages: those in memory, or the server's, where the conversation was named.
 
+        They are those of the engine's user, or of the user whom the newest turn named.
+
         Raises:
             DifyError: If the server cannot be asked.
         """
-        user, conversation_id = self._llm.user, self._conversation_id
+        conversation_id = self._conversation_id
         if conversation_id is None:
             return self._memory.get_all()
-        listed = messages.list_messages(conversation_id, user=user, limit=100)
-        newest_first = list(self._llm.client.iterate(listed))
-        origin = Origin(marks(self._llm.app, user), self._llm.base_url)
-        return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
+        listed = messages.list_messages(conversation_id, user=self._user, limit=100)
+        return self._chat_messages(list(self._llm.client.iterate(listed)))
 
     async def achat_history(self) -> list[ChatMessage]:
         """`chat_history` for asyncio."""
-        user, conversation_id = self._llm.user, self._conversation_id
+        conversation_id = self._conversation_id
         if conversation_id is None:
             return await self._memory.aget_all()
-        listed = messages.list_messages(conversation_id, user=user, limit=100)
-        newest_first = [message async for message in self._llm.async_client.iterate(listed)]
-        origin = Origin(marks(self._llm.app, user), self._llm.base_url)
-        return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
+        listed = messages.list_messages(conversation_id, user=self._user, limit=100)
+        return self._chat_messages([m async for m in self._llm.async_client.iterate(listed)])
 
     # Details ------------------------------------------------------------------------------------
 
-    def _resends(self, options: Mapping[str, Any]) -> bool:
-        """Whether the history goes along each time, so that memory must fit it to the model."""
-        return (options.get("memory") or self._llm.memory) != "server"
-
-    def _history(self, turn: ChatTurn, options: Mapping[str, Any]) -> list[ChatMessage]:
-        question = turn.question.content
-        if self._resends(options):
-            return self._memory.get(input=question)
-        kept = self._memory.get_all()
-        if not adds_text(self._memory):
-            return kept
-        return with_memory_text(self._memory.get(input=question), kept)
-
-    async def _ahistory(self, turn: ChatTurn, options: Mapping[str, Any]) -> list[ChatMessage]:
-        question = turn.question.content
-        if self._resends(options):
-            return await self._memory.aget(input=question)
-        kept = await self._memory.aget_all()
-        if not adds_text(self._memory):
-            return kept
-        return with_memory_text(await self._memory.aget(input=question), kept)
-
-    def _turn(self, message: str | ChatMessage, options: Mapping[str, Any]) -> ChatTurn:
+    def _turn(
+        self,
+        message: str | ChatMessage,
+        chat_history: list[ChatMessage] | None,
+        options: dict[str, Any],
+    ) -> ChatTurn:
+        check_call_arguments(options, CHAT_ARGUMENTS, type(self._llm))
         if isinstance(message, str):
             message = ChatMessage(role=MessageRole.USER, content=message)
-        user = options.get("user") or self._llm.user
+        self._user = options.get("user") or self._llm.user
         named = self._conversation_id is not None and not options.get("conversation_id")
-        return ChatTurn(self._llm, self._memory, message, user, self._follow if named else None)
+        return ChatTurn(
+            self._llm,
+            self._memory,
+            message,
+            self._user,
+            options,
+            self._prefix_messages,
+            lambda: self._conversation_id,
+            chat_history,
+            self._note,
+            self._follow if named else lambda conversation_id: None,
+        )
 
     def _follow(self, conversation_id: str) -> None:
         """Go on where the answer stands: in a new conversation, if the one named is gone."""
         if self._conversation_id is not None:  # not reset in the meantime
             self._conversation_id = conversation_id
 
-    def _call(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"conversation_id": self._conversation_id, **options}
+    def _note(self, turn: ChatTurn) -> None:
+        self._newest = turn
 
-    def _messages(self, turn: ChatTurn, history: Sequence[ChatMessage]) -> list[ChatMessage]:
-        return [*self._prefix_messages, *history, turn.question]
+    def _forget(self) -> None:
+        """Forget the conversation that was named, and that of a turn which is going on."""
+        self._conversation_id = None
+        self._user = self._llm.user
+        if self._newest is not None:
+            self._newest.is_forgotten = True
+
+    def _chat_messages(self, newest_first: Sequence[Message]) -> list[ChatMessage]:
+        origin = Origin(marks(self._llm.app, self._user), self._llm.base_url)
+        return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
 
 
 def _agent_response(response: ChatResponse, turn: ChatTurn) -> AgentChatResponse:

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from types import AsyncGeneratorType, GeneratorType, TracebackType
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+)
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.instrumentation.events.chat_engine import (
     StreamChatDeltaReceivedEvent,
@@ -61,14 +66,14 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
     message: ChatMessage | None = None
     metadata: dict[str, Any] | None = None
     turn: ChatTurn | None = field(default=None, repr=False)
-    opened: list[OpenStream] = field(default_factory=list, repr=False)
+    is_async: bool = field(default=False, repr=False)
     _span_id: str | None = field(default_factory=active_span_id.get, repr=False)
     _pieces: list[str] = field(default_factory=list, repr=False)
     _ids: dict[str, Any] = field(default_factory=dict, repr=False)
     _is_to_stop: bool = field(default=False, repr=False)
 
     def __str__(self) -> str:
-        if self.chat_stream is not None and not (self._pieces or self.is_done):
+        if not (self.is_async or self._pieces or self.is_done):
             for _ in self.response_gen:
                 pass
         return self.response or "".join(self._pieces)
@@ -76,12 +81,12 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
     @property
     def response_gen(self) -> Generator[str, None, None]:
         """The tokens; once the stream has ended, the answer as one."""
-        if self.is_done or self.chat_stream is None or self.turn is None:
+        if self.is_done or self.is_async or self.turn is None:
             yield self.response
             return
         self._dispatch(StreamChatStartEvent())
         try:
-            for response in self.chat_stream:
+            for response in self._chat_stream(self.turn):
                 delta = self._take(response)
                 if delta:
                     yield delta
@@ -95,12 +100,12 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
 
     async def async_response_gen(self) -> AsyncGenerator[str, None]:
         """`response_gen` for asyncio."""
-        if self.is_done or self.achat_stream is None or self.turn is None:
+        if self.is_done or not self.is_async or self.turn is None:
             yield self.response
             return
         self._dispatch(StreamChatStartEvent())
         try:
-            async for response in self.achat_stream:
+            async for response in await self._achat_stream(self.turn):
                 delta = self._take(response)
                 if delta:
                     yield delta
@@ -112,22 +117,43 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         finally:
             await self._aleave()
 
+    def _chat_stream(self, turn: ChatTurn) -> ChatResponseGen:
+        """The model's responses, once the turn has come."""
+        if self.chat_stream is None:
+            turn.begin()
+            if self.is_done:  # closed while it waited
+                turn.end(None)
+                return _nothing()
+            self.chat_stream = turn.stream()
+        return self.chat_stream
+
+    async def _achat_stream(self, turn: ChatTurn) -> ChatResponseAsyncGen:
+        """`_chat_stream` for asyncio."""
+        if self.achat_stream is None:
+            await turn.abegin()
+            if self.is_done:
+                await turn.aend(None)
+                return _no_async()
+            self.achat_stream = await turn.astream()
+        return self.achat_stream
+
     def close(self) -> None:
         """Leave the stream: the app is stopped if it was going on.
 
         While another thread waits for a token, this is `stop()`.
         """
-        if any(isinstance(stream, GeneratorType) and stream.gi_running for stream in self.opened):
+        opened = self._opened
+        if any(isinstance(stream, GeneratorType) and stream.gi_running for stream in opened):
             self.stop()
         elif self._end():
-            close((*self.opened, self.chat_stream))
+            close((*opened, self.chat_stream))
             if self.turn is not None:
                 self.turn.end(self.message)
 
     async def aclose(self) -> None:
         """`close` for asyncio. While another task waits for a token, this is `astop()`."""
         if any(
-            isinstance(stream, AsyncGeneratorType) and stream.ag_running for stream in self.opened
+            isinstance(stream, AsyncGeneratorType) and stream.ag_running for stream in self._opened
         ):
             await self.astop()
         else:
@@ -170,9 +196,15 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
     ) -> None:
         await self.aclose()
 
+    @property
+    def _opened(self) -> list[OpenStream]:
+        return self.turn.opened if self.turn is not None else []
+
     async def _aleave(self) -> None:
         if self._end():
-            await aclose((*self.opened, self.achat_stream))
+            if self.turn is not None:
+                self.turn.note_end()
+            await aclose((*self._opened, self.achat_stream))
             if self.turn is not None:
                 await self.turn.aend(self.message)
 
@@ -225,6 +257,15 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
     def _dispatch(self, event: BaseEvent) -> None:
         event.span_id = self._span_id
         dispatcher.event(event)
+
+
+def _nothing() -> ChatResponseGen:
+    yield from ()
+
+
+async def _no_async() -> ChatResponseAsyncGen:
+    for response in _nothing():
+        yield response
 
 
 def tool_outputs(question: ChatMessage | None, nodes: list[NodeWithScore]) -> list[ToolOutput]:

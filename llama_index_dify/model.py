@@ -18,7 +18,7 @@ from llama_index_dify._answers.responses import ChatResponses
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
 
-_CALL_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id", "memory", "on_fork"}
+CHAT_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id", "memory", "on_fork"}
 
 
 class Dify(DifyModel):
@@ -115,7 +115,7 @@ class Dify(DifyModel):
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
     ) -> Flow[AppCall]:
-        check_call_arguments(options, _CALL_ARGUMENTS, type(self))
+        check_call_arguments(options, CHAT_ARGUMENTS, type(self))
         return prepare_chat(
             input_messages(messages),
             ChatOptions(
