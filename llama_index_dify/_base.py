@@ -34,7 +34,7 @@ from llama_index_dify._answers.responses import (
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify.open_streams import remember
 
-CALL_ARGUMENTS = frozenset({"user", "inputs", "files", "reasoning"})
+CALL_ARGUMENTS = frozenset({"user", "inputs", "files", "reasoning", "stop", "trace_id"})
 _OF_CONVERSATIONS = frozenset({"conversation_id", "memory", "on_fork"})
 
 
@@ -62,6 +62,11 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     reasoning: bool = False
     """Whether the model's reasoning is kept out of the text: in a `ThinkingBlock`, and while
     streaming in `additional_kwargs["thinking_delta"]`."""
+    stop: list[str] | None = None
+    """Sequences at which an answer ends. Dify knows none: the answer is cut here, and the app
+    stopped."""
+    trace_id: str | None = None
+    """Your trace id, for Dify's own tracing: letters, digits, "_" and "-" (servers since 1.7.0)."""
     context_window: int = 32_768
     """Tokens that fit the app's model, by which LlamaIndex packs prompts and trims memories."""
     num_output: int = 1_024
@@ -95,7 +100,11 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         """What turns the answer's events into chat responses."""
-        return ChatResponses(self._reasons(options), self.base_url)
+        return ChatResponses(self._reasons(options), self.base_url, stop=self._stops(options))
+
+    def _completion_responses(self, options: Mapping[str, Any]) -> CompletionResponses:
+        """What turns the answer's events into completion responses."""
+        return CompletionResponses(self._reasons(options), self._stops(options))
 
     # The eight endpoints ---------------------------------------------------------------------
     # Each is native and decorated once: the defaults of CustomLLM call each other, so that
@@ -142,7 +151,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt; `chat` tells what it raises."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return self._ask(call, CompletionResponses(self._reasons(kwargs)))
+        return self._ask(call, self._completion_responses(kwargs))
 
     @llm_completion_callback()
     async def acomplete(
@@ -150,7 +159,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponse:
         """`complete` for asyncio."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return await self._aask(call, CompletionResponses(self._reasons(kwargs)))
+        return await self._aask(call, self._completion_responses(kwargs))
 
     @llm_completion_callback()
     def stream_complete(
@@ -158,7 +167,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponseGen:
         """Answer a prompt as a stream; see `stream_chat`."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._stream(call, CompletionResponses(self._reasons(kwargs))))
+        return remember(self._stream(call, self._completion_responses(kwargs)))
 
     @llm_completion_callback()
     async def astream_complete(
@@ -166,7 +175,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     ) -> CompletionResponseAsyncGen:
         """`stream_complete` for asyncio."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
-        return remember(self._astream(call, CompletionResponses(self._reasons(kwargs))))
+        return remember(self._astream(call, self._completion_responses(kwargs)))
 
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
@@ -176,8 +185,9 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         responses.marks = call.marks
         with client.stream(call.operation) as stream:
             for event, text in stream.steps():
-                if not text:
-                    responses.note(event)
+                responses.watch(event, text)
+                if responses.is_cut:
+                    break
         return responses.only(stream.answer)
 
     async def _aask(self, flow: Flow[AppCall], responses: Responses[ResponseT]) -> ResponseT:
@@ -186,8 +196,9 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
         responses.marks = call.marks
         async with client.stream(call.operation) as stream, aclosing(stream.steps()) as steps:
             async for event, text in steps:
-                if not text:
-                    responses.note(event)
+                responses.watch(event, text)
+                if responses.is_cut:
+                    break
         return responses.only(stream.answer)
 
     def _stream(
@@ -201,6 +212,8 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
                     yield response
+                if responses.is_cut:
+                    break
         yield responses.last(stream.answer)
 
     async def _astream(
@@ -214,6 +227,8 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
                     yield response
+                if responses.is_cut:
+                    break
         yield responses.last(stream.answer)
 
     # Details ------------------------------------------------------------------------------------
@@ -229,6 +244,13 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     def _reasons(self, options: Mapping[str, Any]) -> bool:
         given: bool | None = options.get("reasoning")
         return self.reasoning if given is None else given
+
+    def _stops(self, options: Mapping[str, Any]) -> Sequence[str]:
+        stop: str | Sequence[str] = options.get("stop") or self.stop or ()
+        return [stop] if isinstance(stop, str) else stop
+
+    def _trace_id(self, options: Mapping[str, Any]) -> str | None:
+        return options.get("trace_id") or self.trace_id
 
     def _merged_inputs(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.inputs, **(options.get("inputs") or {})}
@@ -271,14 +293,14 @@ def check_call_arguments(
 ModelT = TypeVar("ModelT", bound=DifyModel)
 
 
-def check_model(llm: object, engine: str, *kinds: type[ModelT]) -> ModelT:
+def check_model(llm: object, engine: str, *kinds: type[DifyModel]) -> None:
     """Refuse what is no app.
 
     Raises:
         TypeError: If `llm` is no model of the classes given.
     """
     if isinstance(llm, kinds):
-        return llm
+        return
     wanted = " or ".join(kind.__name__ for kind in kinds)
     raise TypeError(
         f"{engine} wants a {wanted} as its llm, not {type(llm).__name__}: the answers are a Dify "

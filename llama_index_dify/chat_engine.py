@@ -70,7 +70,8 @@ class DifyChatEngine(BaseChatEngine):
         conversation_id: str | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
-        self._llm = own_model(check_model(llm, "DifyChatEngine", Dify), user, callback_manager)
+        check_model(llm, "DifyChatEngine", Dify)
+        self._llm = own_model(llm, user, callback_manager)
         self._memory = memory or ChatMemoryBuffer.from_defaults(token_limit=llm.context_window)
         self._prefix_messages = list(prefix_messages)
         self._conversation_id = conversation_id

@@ -23,8 +23,8 @@ class DifyCompletion(DifyModel):
     The prompt becomes one of the app's variables. `chat` writes its messages out as one prompt:
     completion apps keep no conversations.
 
-    Calls take `user`, `inputs`, `files` (entries of Dify's `files`) and `reasoning` as keyword
-    arguments.
+    Calls take `user`, `inputs`, `files` (entries of Dify's `files`), `stop`, `trace_id` and
+    `reasoning` as keyword arguments.
 
     Args:
         api_key: Key of the app. Default: `DIFY_API_KEY`.
@@ -33,6 +33,8 @@ class DifyCompletion(DifyModel):
         prompt_input: Variable of the app that takes the prompt. Default: "query".
         inputs: Values of the app's other variables.
         reasoning: Whether reasoning is kept out of the text.
+        stop: Sequences at which an answer ends; they are enforced here.
+        trace_id: Your trace id, for Dify's own tracing.
         response_mode: "streaming" (default) or "blocking", for `complete` and `chat`.
         timeout, max_retries, default_headers, proxy, verify, http_client, ...: See the fields of
             `dify_api.connection.DifyConnection`.
@@ -84,5 +86,6 @@ class DifyCompletion(DifyModel):
                 user=user,
                 files=[*(options.get("files") or ()), *uploaded],
                 response_mode=self.response_mode,
+                trace_id=self._trace_id(options),
             )
         )

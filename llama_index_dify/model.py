@@ -18,7 +18,7 @@ from llama_index_dify._answers.responses import ChatResponses
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
 
-CHAT_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id", "memory", "on_fork"}
+CHAT_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id", "memory", "on_fork", "workflow_id"}
 
 
 class Dify(DifyModel):
@@ -31,7 +31,7 @@ class Dify(DifyModel):
     a conversation of its own with the whole transcript in its query.
 
     Calls take `conversation_id`, `user`, `inputs`, `files` (entries of Dify's `files`), `memory`,
-    `on_fork` and `reasoning` as keyword arguments.
+    `on_fork`, `reasoning`, `stop`, `workflow_id` and `trace_id` as keyword arguments.
 
     Args:
         api_key: Key of the app. Default: `DIFY_API_KEY`.
@@ -44,6 +44,9 @@ class Dify(DifyModel):
         transcript: Writes out a history, instead of English.
         system_input: Variable that takes the system text. Default: it goes into the query.
         reasoning: Whether reasoning is kept out of the text.
+        stop: Sequences at which an answer ends; they are enforced here.
+        workflow_id: Published version of a chatflow to run. Default: the newest.
+        trace_id: Your trace id, for Dify's own tracing.
         content_blocks: Whether an answer's citations, tool calls and files become blocks.
         response_mode: "streaming" (default) or "blocking", for `chat` and `complete`.
         auto_generate_name: Whether the server names new conversations. Default: False.
@@ -79,6 +82,8 @@ class Dify(DifyModel):
     """Whether citations, tool calls and files of an answer become blocks of its message. Off:
     the integrations for OpenAI, Mistral, Gemini and Ollama refuse such blocks in a history.
     `source_nodes(message)` has the citations either way."""
+    workflow_id: str | None = None
+    """Published version of a chatflow to run (servers since 1.7.2); by default the newest."""
     auto_generate_name: bool = False
     """Whether the server names a new conversation; up to 1.12.1 that takes a second."""
 
@@ -131,6 +136,8 @@ class Dify(DifyModel):
                 files=options.get("files") or (),
                 response_mode=self.response_mode,
                 auto_generate_name=self.auto_generate_name,
+                workflow_id=options.get("workflow_id") or self.workflow_id,
+                trace_id=self._trace_id(options),
             ),
         )
 
@@ -138,4 +145,6 @@ class Dify(DifyModel):
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
-        return ChatResponses(self._reasons(options), self.base_url, self.content_blocks)
+        return ChatResponses(
+            self._reasons(options), self.base_url, self.content_blocks, self._stops(options)
+        )

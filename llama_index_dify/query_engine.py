@@ -31,6 +31,7 @@ from typing_extensions import Unpack
 
 from dify_api.connection import ConnectionOptions
 from llama_index_dify._answers.records import source_nodes
+from llama_index_dify._base import check_model, own_model
 from llama_index_dify.completion import DifyCompletion
 from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import OpenStream, aclose, close, opened
@@ -66,10 +67,12 @@ class DifyQueryEngine(BaseQueryEngine):
         node_postprocessors: Applied to the sources, after the app has answered.
         conversation_id: A conversation in which all queries are asked. Default: a new one each.
         callback_manager: Receives the QUERY events, and the LLM's. Default: the LLM's own if
-            it has handlers, else that of `Settings`.
+            it has handlers, else that of `Settings`. It is not given to the `llm` itself, which
+            others may use.
         **options: Address, limits, headers and so on, as in `Dify`.
 
     Raises:
+        TypeError: If `llm` is no Dify app.
         ValueError: If there is no key, or both an LLM and arguments for one.
 
     Example:
@@ -96,18 +99,20 @@ class DifyQueryEngine(BaseQueryEngine):
         arguments = {name: value for name, value in given.items() if value is not None}
         if llm is not None and arguments:
             raise ValueError(f"pass {', '.join(arguments)} to the llm, or leave the llm out")
-        self._llm = llm if llm is not None else Dify(**arguments)
+        if llm is not None:
+            check_model(llm, "DifyQueryEngine", Dify, DifyCompletion)
+        asked = llm if llm is not None else Dify(**arguments)
         self._streaming = streaming
         self._node_postprocessors = list(node_postprocessors)
-        if conversation_id and isinstance(self._llm, DifyCompletion):
+        if conversation_id and isinstance(asked, DifyCompletion):
             raise ValueError("a completion app keeps no conversation: leave conversation_id out")
         self._call_arguments: dict[str, Any] = (
             {"conversation_id": conversation_id} if conversation_id else {}
         )
         if callback_manager is None:
-            own = self._llm.callback_manager
+            own = asked.callback_manager
             callback_manager = own if own.handlers else Settings.callback_manager
-        self._llm.callback_manager = callback_manager
+        self._llm = own_model(asked, callback_manager=callback_manager)
         for postprocessor in self._node_postprocessors:
             postprocessor.callback_manager = callback_manager
         super().__init__(callback_manager)

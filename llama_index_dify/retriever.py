@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from inspect import unwrap
 from typing import Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks.base import CallbackManager
-from llama_index.core.schema import NodeWithScore, QueryBundle
-from llama_index.core.vector_stores.types import MetadataFilters
+from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
 from pydantic import SecretStr
 from typing_extensions import Unpack
 
 from dify_api._calls.flows import arun, run
-from dify_api._calls.retrieval import KnowledgeSearch
+from dify_api._calls.retrieval import KnowledgeSearch, LongQuery
 from dify_api.connection import ConnectionOptions
-from dify_api.endpoints.knowledge import RerankingModel, SearchMethod
+from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
-from llama_index_dify._calls.filters import filtering_conditions
+from llama_index_dify._calls.filters import Filters, filtering_conditions
 from llama_index_dify._connection import LlamaIndexKnowledge
 from llama_index_dify.nodes import nodes_from_resources
 
@@ -27,7 +28,8 @@ class DifyRetriever(BaseRetriever):
 
     Whatever is left out is searched as the knowledge base itself is set up. Passages come best
     first, several of one document as several nodes; see `nodes_from_resources` for what is in
-    them. Queries may have up to 250 characters.
+    them. `retrieve` and `aretrieve` take `similarity_top_k`, `score_threshold` and `filters` for
+    one search.
 
     Args:
         dataset_id: The knowledge base: the UUID in its address.
@@ -40,7 +42,11 @@ class DifyRetriever(BaseRetriever):
         reranking_model: Model that reorders what was found, with `reranking_provider_name`
             and `reranking_model_name`.
         weights: Weights of keyword and vector search, as Dify's reference has them.
-        filters: Conditions on the documents' metadata (servers since 1.1.0).
+        filters: Conditions on the documents' metadata (servers since 1.1.0): LlamaIndex's
+            `MetadataFilters`, or Dify's own (`{"logical_operator": "and", "conditions": [{"name":
+            ..., "comparison_operator": "start with", "value": ...}]}`), for all its operators.
+        long_query: What to do with a query of more than 250 characters, which servers refuse:
+            "error" (default), or "truncate" it after the last word that fits.
         callback_manager: Receives the RETRIEVE events. Default: that of `Settings`, once used.
         verbose: As in every retriever.
         **options: Address, limits, headers and so on, as in `Dify`.
@@ -64,31 +70,92 @@ class DifyRetriever(BaseRetriever):
         search_method: SearchMethod | None = None,
         reranking_model: RerankingModel | Mapping[str, str] | None = None,
         weights: Mapping[str, Any] | None = None,
-        filters: MetadataFilters | None = None,
+        filters: Filters | None = None,
+        long_query: LongQuery = "error",
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
         **options: Unpack[ConnectionOptions],
     ) -> None:
         self._search = KnowledgeSearch(
             dataset_id,
+            long_query=long_query,
             top_k=similarity_top_k,
             score_threshold=score_threshold,
             search_method=search_method,
             reranking_model=reranking_model,
             weights=weights,
-            metadata_filtering_conditions=filtering_conditions(filters) if filters else None,
+            metadata_filtering_conditions=_conditions(filters),
         )
+        self._of_call: dict[str, Any] = {}
         self._connection = LlamaIndexKnowledge.of(api_key, **options)
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
+    def retrieve(
+        self,
+        str_or_query_bundle: QueryType,
+        *,
+        similarity_top_k: int | None = None,
+        score_threshold: float | None = None,
+        filters: Filters | None = None,
+    ) -> list[NodeWithScore]:
+        """Find passages.
+
+        Args:
+            str_or_query_bundle: What to find.
+            similarity_top_k: As in the constructor, for this search.
+            score_threshold: Likewise.
+            filters: Likewise.
+
+        Raises:
+            DifyError: If the search does not succeed.
+            ValueError: If the query is too long, or a setting cannot have the value given.
+        """
+        search = self._for_call(similarity_top_k, score_threshold, filters)
+        # Without its span: this method has one.
+        found: list[NodeWithScore] = unwrap(BaseRetriever.retrieve)(search, str_or_query_bundle)
+        return found
+
+    async def aretrieve(
+        self,
+        str_or_query_bundle: QueryType,
+        *,
+        similarity_top_k: int | None = None,
+        score_threshold: float | None = None,
+        filters: Filters | None = None,
+    ) -> list[NodeWithScore]:
+        """`retrieve` for asyncio."""
+        search = self._for_call(similarity_top_k, score_threshold, filters)
+        found: list[NodeWithScore] = await unwrap(BaseRetriever.aretrieve)(
+            search, str_or_query_bundle
+        )
+        return found
+
+    def _for_call(
+        self, top_k: int | None, score_threshold: float | None, filters: Filters | None
+    ) -> DifyRetriever:
+        """This retriever with the settings of one search."""
+        given = {
+            "top_k": top_k,
+            "score_threshold": score_threshold,
+            "metadata_filtering_conditions": _conditions(filters),
+        }
+        search = self if all(value is None for value in given.values()) else copy(self)
+        if search is not self:
+            search._of_call = given
+        return search
+
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        flow = self._search.retrieve(query_bundle.query_str)
+        flow = self._search.retrieve(query_bundle.query_str, **self._of_call)
         return _nodes(run(self._connection.client, flow))
 
     # The name of the parameter is LlamaIndex's: it is passed by keyword.
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        flow = self._search.retrieve(query_bundle.query_str)
+        flow = self._search.retrieve(query_bundle.query_str, **self._of_call)
         return _nodes(await arun(self._connection.async_client, flow))
+
+
+def _conditions(filters: Filters | None) -> MetadataFilteringConditions | None:
+    return None if filters is None else filtering_conditions(filters)
 
 
 def _nodes(found: list[RetrieverResource]) -> list[NodeWithScore]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
-from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
+from llama_index.core.tools.types import AsyncBaseTool, BaseTool, ToolMetadata, ToolOutput
 from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
@@ -248,7 +248,7 @@ class DifyToolSpec(BaseToolSpec):
         self,
         spec_functions: list[SPEC_FUNCTION_TYPE] | None = None,
         func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
-    ) -> list[DifyTool]:
+    ) -> list[BaseTool]:
         """Ask each app what it is, and make a tool of it.
 
         Args:
@@ -268,7 +268,7 @@ class DifyToolSpec(BaseToolSpec):
         self,
         spec_functions: list[SPEC_FUNCTION_TYPE] | None = None,
         func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
-    ) -> list[DifyTool]:
+    ) -> list[BaseTool]:
         """`to_tool_list` for asyncio; the apps are asked at the same time."""
         asked = (
             DifyTool.afrom_app(api_key=key, name=name, user=self._user, **self._options)
@@ -284,7 +284,7 @@ def _chosen(
     tools: Sequence[DifyTool],
     names: Sequence[SPEC_FUNCTION_TYPE] | None,
     others: Mapping[str, ToolMetadata] | None,
-) -> list[DifyTool]:
+) -> list[BaseTool]:
     """The tools that are wanted, under different names."""
     distinct = distinct_names(tool.app_tool.name for tool in tools)
     for tool, name in zip(tools, distinct, strict=True):
@@ -294,7 +294,7 @@ def _chosen(
         other = (others or {}).get(tool.app_tool.name)
         if other is not None:
             tool.rename(other.name, other.description)
-    return chosen
+    return [*chosen]
 
 
 def _response(answer: Answer) -> DifyResponse:

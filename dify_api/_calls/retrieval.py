@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from dify_api._calls.flows import Flow
 from dify_api.endpoints import knowledge
-from dify_api.errors import StatusError
+from dify_api.errors import BadRequestError, StatusError
 from dify_api.models import RetrieverResource
 from dify_api.operation import require_uuid
+
+LongQuery = Literal["error", "truncate"]
+"""What to do with a query that is too long for servers."""
+
+LONGEST_QUERY = 250
+"""Characters of a query at most, on all releases."""
+
+_BY_VECTORS = (None, "semantic_search", "hybrid_search")
 
 
 class KnowledgeSearch:
@@ -17,10 +25,12 @@ class KnowledgeSearch:
 
     The server takes its settings whole or not at all: one that is given alone would put out
     all others. Therefore the knowledge base is asked for its own, once, before the first search
-    that changes some of them but not the search method.
+    that changes some of them but not the search method, or once a server finds no vectors to
+    search, as in an economy knowledge base that was made by API.
 
     Args:
         dataset_id: The knowledge base.
+        long_query: What to do with a query of more than 250 characters, which servers refuse.
         **settings: Fields of `knowledge.RetrievalModel`; None for those to leave alone.
 
     Raises:
@@ -32,35 +42,70 @@ class KnowledgeSearch:
         ['Saturn has 146 moons ...', 'Titan ...']
     """
 
-    def __init__(self, dataset_id: str, **settings: Any) -> None:
+    def __init__(
+        self, dataset_id: str, *, long_query: LongQuery = "error", **settings: Any
+    ) -> None:
+        self.long_query = checked_long_query(long_query)
         self.dataset_id = require_uuid(dataset_id, "dataset_id")
         self.settings = {name: value for name, value in settings.items() if value is not None}
         knowledge.RetrievalModel.model_validate(self.settings)
         self._dataset: knowledge.Dataset | None = None
+        self._has_vectors = True
 
     def retrieve(self, query: str, **settings: Any) -> Flow[list[RetrieverResource]]:
-        """Find the passages for a query of up to 250 characters, best first.
+        """Find the passages for a query, best first.
 
         Args:
             query: What to find.
             **settings: Settings of this search alone, as in the constructor.
+
+        Raises:
+            ValueError: If the query is too long, with `long_query="error"`.
         """
+        query = fitting(query, self.long_query)
         given = {name: value for name, value in settings.items() if value is not None}
         changed = {**self.settings, **given}
-        model = None
-        if changed:
-            if self._dataset is None and "search_method" not in changed:
-                self._dataset = yield from _look_up(self.dataset_id)
-            model = self._completed(changed)
-        result: knowledge.RetrieveResult = yield knowledge.retrieve(
-            self.dataset_id, query, retrieval_model=model
-        )
+        if changed and "search_method" not in changed:
+            yield from self._look_up()
+        try:
+            result = yield from self._search(query, changed)
+        except BadRequestError:
+            # Servers search by meaning what has no vectors: an economy knowledge base that was
+            # made by API, or one without documents.
+            if changed or not self._has_vectors:
+                raise
+            yield from self._look_up()
+            if self._dataset is None or self._dataset.retrieval_model_dict is None:
+                raise
+            self._has_vectors = False
+            result = yield from self._search(query, changed)
         name = self._dataset.name if self._dataset else ""
         return result.resources(self.dataset_id, name or None)
 
+    def _search(self, query: str, changed: Mapping[str, Any]) -> Flow[knowledge.RetrieveResult]:
+        model = self._completed(changed) if changed or not self._has_vectors else None
+        result: knowledge.RetrieveResult = yield knowledge.retrieve(
+            self.dataset_id, query, retrieval_model=model
+        )
+        return result
+
+    def _look_up(self) -> Flow[None]:
+        """Ask the knowledge base for its settings, once."""
+        if self._dataset is not None:
+            return
+        try:
+            self._dataset = yield knowledge.dataset(self.dataset_id)
+        except StatusError as error:
+            if error.status not in (404, 405):  # servers before 1.0.0 do not tell
+                raise
+            self._dataset = knowledge.Dataset()
+
     def _completed(self, changed: Mapping[str, Any]) -> Mapping[str, Any]:
-        own = self._dataset.retrieval_model_dict if self._dataset else None
+        dataset = self._dataset or knowledge.Dataset()
+        own = dataset.retrieval_model_dict
         model: dict[str, Any] = own.model_dump(exclude_none=True) if own else {}
+        if dataset.indexing_technique == "economy" and model.get("search_method") in _BY_VECTORS:
+            model["search_method"] = "keyword_search"
         if "score_threshold" in changed:
             model["score_threshold_enabled"] = True
         if "reranking_model" in changed:
@@ -70,11 +115,29 @@ class KnowledgeSearch:
         return {**model, **changed}
 
 
-def _look_up(dataset_id: str) -> Flow[knowledge.Dataset]:
-    try:
-        dataset: knowledge.Dataset = yield knowledge.dataset(dataset_id)
-    except StatusError as error:
-        if error.status not in (404, 405):  # servers before 1.0.0 do not tell
-            raise
-        return knowledge.Dataset()
-    return dataset
+def checked_long_query(long_query: LongQuery) -> LongQuery:
+    """The value, if it is one.
+
+    Raises:
+        ValueError: For any other value.
+    """
+    if long_query not in get_args(LongQuery):
+        raise ValueError(f'long_query must be "error" or "truncate", not {long_query!r}')
+    return long_query
+
+
+def fitting(query: str, long_query: LongQuery) -> str:
+    """The query, or its beginning, up to the last word that fits.
+
+    Raises:
+        ValueError: If it is too long, with `long_query="error"`.
+    """
+    if len(query) <= LONGEST_QUERY:
+        return query
+    if long_query == "error":
+        raise ValueError(
+            f"a query may have up to {LONGEST_QUERY} characters, this one has {len(query)}: "
+            'shorten it, or use long_query="truncate"'
+        )
+    cut = query[: LONGEST_QUERY + 1]
+    return (cut.rsplit(None, 1)[0] if len(cut.split()) > 1 else cut)[:LONGEST_QUERY]

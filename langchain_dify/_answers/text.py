@@ -14,7 +14,8 @@ from itertools import takewhile
 from langchain_core.messages.base import TextAccessor
 from typing_extensions import Self
 
-from dify_api.answers._thinking import ThinkSplitter, beginning_at_end
+from dify_api.answers._stop import StopSequences
+from dify_api.answers._thinking import ThinkSplitter
 from langchain_dify._answers.tool_calls import Call, ToolCallReader
 
 
@@ -110,39 +111,6 @@ def _unsigned(text: str) -> list[str]:
 
 _LAST_MARKS = re.compile(r"\W+$")
 _SIGNATURE = re.compile(r"(?<=\?)(?:(?:timestamp|nonce|sign)=[^&\s)\]\"'<>]*&?)+")
-
-
-class StopSequences:
-    """Cuts a text at the first of some sequences, wherever the pieces are cut.
-
-    Example:
-        >>> stop = StopSequences(["STOP"])
-        >>> stop.feed("one ST"), stop.feed("OP two"), stop.found
-        ('one ', '', True)
-    """
-
-    def __init__(self, sequences: Sequence[str]) -> None:
-        self._sequences = [sequence for sequence in sequences if sequence]
-        self._held = ""
-        self.found = False
-
-    def feed(self, piece: str) -> str:
-        """Take the next piece; return what is sure to stand before any sequence."""
-        if self.found:
-            return ""
-        text = self._held + piece
-        places = [place for s in self._sequences if (place := text.find(s)) >= 0]
-        if places:
-            self.found, self._held = True, ""
-            return text[: min(places)]
-        kept = max((beginning_at_end(text, s) for s in self._sequences), default=0)
-        self._held = text[len(text) - kept :]
-        return text[: len(text) - kept]
-
-    def end(self) -> str:
-        """The text that was held back, once no more comes."""
-        held, self._held = self._held, ""
-        return held
 
 
 class TextFilter:

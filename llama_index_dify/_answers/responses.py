@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
 
@@ -32,6 +32,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.instrumentation.span import active_span_id
 
 from dify_api._calls.input_message import Marks
+from dify_api.answers._stop import StopSequences
 from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event, ReasoningChunkEvent
@@ -56,27 +57,43 @@ class Responses(ABC, Generic[ResponseT]):
 
     Args:
         reasoning: Whether `<think>` text and reasoning events are kept out of the text.
+        stop: Sequences at which the answer ends.
     """
 
-    def __init__(self, reasoning: bool) -> None:
+    def __init__(self, reasoning: bool, stop: Sequence[str] = ()) -> None:
         self._text = GrowingText()
         self._thinking: list[str] = []
         self._splitter = ThinkSplitter() if reasoning else None
+        self._stop = StopSequences(stop) if stop else None
         self._span_id = active_span_id.get()
         self._has_begun = False
         self._is_plain = False  # from the second response on, where text passes as it is
         self.marks: Marks = {}
         """What the answer is marked with; known once the call is prepared."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a stop sequence has come, so that the rest is not wanted."""
+        return self._stop is not None and self._stop.found
+
     def take(self, event: Event, text: str) -> ResponseT | None:
         """The response to an event that adds `text` to the answer; None where nothing shows."""
         if self._is_plain:
             self._text.pieces.append(text)
             return self._after(self._text, text)
-        if self._splitter is None:
-            return self._respond(event, text)
-        text, thinking = self._splitter.feed(text)
+        thinking = ""
+        if self._splitter is not None:
+            text, thinking = self._splitter.feed(text)
+        if self._stop is not None:
+            text = self._stop.feed(text)
         return self._respond(event, text, thinking) if text or thinking else None
+
+    def watch(self, event: Event, text: str) -> None:
+        """Take an event of a call that does not stream."""
+        if not text:
+            self.note(event)
+        elif self._stop is not None:
+            self._stop.feed(text if self._splitter is None else self._splitter.feed(text)[0])
 
     def note(self, event: Event) -> ResponseT | None:
         """Take an event without text: dispatch what it tells, respond to reasoning."""
@@ -88,6 +105,7 @@ class Responses(ABC, Generic[ResponseT]):
 
     def last(self, answer: Answer) -> ResponseT:
         """The response that ends a stream: the right text, whatever was streamed, and the rest."""
+        answer = self._ended(answer)
         text, thinking = self._parts(answer)
         streamed = self._text.until(len(self._text.pieces))
         delta = text[len(streamed) :] if text.startswith(streamed) else ""
@@ -95,20 +113,27 @@ class Responses(ABC, Generic[ResponseT]):
 
     def only(self, answer: Answer) -> ResponseT:
         """The response of a call that does not stream."""
-        return self._whole(answer, *self._parts(answer), None)
+        return self._whole(self._ended(answer), *self._parts(answer), None)
+
+    def _ended(self, answer: Answer) -> Answer:
+        """The answer, which a stop sequence ended before its last event."""
+        return answer.model_copy(update={"finish_reason": "stop"}) if self.is_cut else answer
 
     def _parts(self, answer: Answer) -> tuple[str, str]:
         """Text and reasoning."""
-        if self._splitter is None:
-            return answer.text, ""
-        text, thinking = ThinkSplitter.split(answer.text)
-        return text, answer.reasoning or thinking or "".join(self._thinking)
+        text, thinking = answer.text, ""
+        if self._splitter is not None:
+            text, thinking = ThinkSplitter.split(text)
+            thinking = answer.reasoning or thinking or "".join(self._thinking)
+        if self._stop is not None:
+            text = self._stop.whole(text)
+        return text, thinking
 
     def _respond(self, event: Event, text: str, thinking: str = "") -> ResponseT:
         """The first response tells where the answer stands, so that it can be stopped."""
         additional_kwargs = {} if self._has_begun else _ids(event)
         self._has_begun = True
-        self._is_plain = self._splitter is None
+        self._is_plain = self._splitter is None and self._stop is None
         if thinking:
             self._thinking.append(thinking)
             additional_kwargs["thinking_delta"] = thinking
@@ -133,12 +158,19 @@ class ChatResponses(Responses[ChatResponse]):
         reasoning: Whether `<think>` text and reasoning events are kept out of the text.
         base_url: Address of the API.
         content_blocks: Whether citations, tool calls and files become blocks of the message.
+        stop: Sequences at which the answer ends.
     """
 
     _after = staticmethod(StreamedChatResponse.after)
 
-    def __init__(self, reasoning: bool, base_url: str, content_blocks: bool = False) -> None:
-        super().__init__(reasoning)
+    def __init__(
+        self,
+        reasoning: bool,
+        base_url: str,
+        content_blocks: bool = False,
+        stop: Sequence[str] = (),
+    ) -> None:
+        super().__init__(reasoning, stop)
         self._base_url = base_url
         self._content_blocks = content_blocks
 

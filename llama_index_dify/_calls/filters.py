@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from llama_index.core.vector_stores.types import (
     FilterCondition,
     FilterOperator,
@@ -9,6 +12,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
+from dify_api._calls.metadata_conditions import LIST_OPERATORS, checked_conditions
 from dify_api.endpoints.knowledge import (
     ComparisonOperator,
     MetadataCondition,
@@ -26,6 +30,7 @@ _OPERATORS: dict[FilterOperator, ComparisonOperator] = {
     FilterOperator.CONTAINS: "contains",
     FilterOperator.IS_EMPTY: "empty",
 }
+_ORDER = (FilterOperator.GT, FilterOperator.LT, FilterOperator.GTE, FilterOperator.LTE)
 _FOR_TEXT: dict[FilterOperator, ComparisonOperator] = {
     FilterOperator.EQ: "is",
     FilterOperator.NE: "is not",
@@ -36,27 +41,38 @@ _FOR_NUMBERS: dict[FilterOperator, ComparisonOperator] = {
 }
 
 
-def filtering_conditions(filters: MetadataFilters) -> MetadataFilteringConditions:
+Filters = MetadataFilters | MetadataFilteringConditions | Mapping[str, Any]
+"""LlamaIndex's filters, or conditions in Dify's own words, with all its operators."""
+
+
+def filtering_conditions(filters: Filters) -> MetadataFilteringConditions:
     """Translate filters on documents' metadata.
 
     Args:
         filters: Joined by AND or OR; nested ones only where they are joined in the same way,
-            because Dify knows no parentheses.
+            because Dify knows no parentheses. Conditions in Dify's own words are only checked.
 
     Raises:
-        ValueError: For NOT, mixed nesting, or an operator that Dify does not have.
+        ValueError: For NOT, mixed nesting, an operator that Dify does not have, or a value that
+            the operator does not take: servers would drop the condition and search everything.
 
     Example:
         >>> filters = MetadataFilters(filters=[MetadataFilter(key="language", value="en")])
         >>> filtering_conditions(filters).conditions[0].comparison_operator
         'is'
+        >>> starts = {"name": "language", "comparison_operator": "start with", "value": "en"}
+        >>> filtering_conditions({"conditions": [starts]})
     """
+    if not isinstance(filters, MetadataFilters):
+        return checked_conditions(filters)
     condition = filters.condition or FilterCondition.AND
     if condition is FilterCondition.NOT:
         raise ValueError("Dify cannot negate filters; use FilterOperator.NE or NIN instead")
-    return MetadataFilteringConditions(
-        logical_operator="or" if condition is FilterCondition.OR else "and",
-        conditions=_conditions(filters, condition),
+    return checked_conditions(
+        MetadataFilteringConditions(
+            logical_operator="or" if condition is FilterCondition.OR else "and",
+            conditions=_conditions(filters, condition),
+        )
     )
 
 
@@ -78,9 +94,16 @@ def _condition(part: MetadataFilter) -> MetadataCondition:
     operator = equality.get(part.operator) or _OPERATORS.get(part.operator)
     if operator is None:
         raise ValueError(f"Dify has no filter operator like FilterOperator.{part.operator.name}")
-    value = part.value
-    if isinstance(value, list):
-        return MetadataCondition(
-            name=part.key, comparison_operator=operator, value=[str(item) for item in value]
+    value: Any = part.value
+    if part.operator in _ORDER and isinstance(value, str):
+        raise ValueError(
+            f"FilterOperator.{part.operator.name} compares numbers, and {part.key!r} is compared "
+            f"with the text {value!r}: give a number (a date as seconds since 1970)"
         )
-    return MetadataCondition(name=part.key, comparison_operator=operator, value=value)
+    if operator == "empty":
+        value = None
+    if isinstance(value, list) and operator in LIST_OPERATORS:
+        value = [str(item) for item in value]
+    return MetadataCondition.model_construct(
+        name=part.key, comparison_operator=operator, value=value
+    )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_dify._answers.text import StopSequences, StreamedText, is_scrambled, unseen
+from dify_api.answers._stop import StopSequences
+from langchain_dify._answers.text import StreamedText, is_scrambled, unseen
 
 
 def cut(text: str, seed: int) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +24,16 @@ from dify_api.errors import (
     WrongAppTypeError,
 )
 from dify_local import LocalDify
-from llama_index_dify import Dify, DifyCompletion, source_nodes
+from llama_index_dify import (
+    Dify,
+    DifyChatEngine,
+    DifyCompletion,
+    DifyQueryEngine,
+    DifyRetriever,
+    DifyTool,
+    DifyToolSpec,
+    source_nodes,
+)
 from tests.llama_index_dify.support import (
     IDS,
     STREAMING_WAYS,
@@ -374,3 +385,84 @@ def test_text_block_of_the_last_response_can_be_edited(llm: Dify) -> None:
     block = next(b for b in last.message.blocks if isinstance(b, TextBlock))
     block.text = "42"
     assert last.message.content == "42"
+
+
+# Stop sequences, versions, traces ---------------------------------------------------------------
+
+
+@every_way
+@pytest.mark.parametrize("given", ["constructor", "call"])
+async def test_stop_cuts_across_pieces_and_stops_the_app(
+    given: str, way: Way, local: LocalDify
+) -> None:
+    stop = ["ee fo"]
+    for kind, app in ((Dify, "chat"), (DifyCompletion, "completion")):
+        local.clear()
+        options = {"stop": stop} if given == "constructor" else {}
+        model = kind(api_key=local.keys[app], base_url=local.base_url, **options)
+        asked = model if given == "constructor" else Calling(model, stop=stop)
+        text = "one two three four " + "five " * 2000
+        responses = await way(asked, f"/echo {text}")
+        assert text_of(responses[-1]) == "one two thr"
+        assert responses[-1].raw["finish_reason"] == "stop"
+        if len(responses) > 1:
+            assert "".join(r.delta for r in responses) == "one two thr"
+        assert await asyncio.to_thread(local.wait_for_stop)
+
+
+class Calling:
+    """A model whose calls are made with further arguments."""
+
+    def __init__(self, model: Dify | DifyCompletion, **arguments: Any) -> None:
+        self._model, self._arguments = model, arguments
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(getattr(self._model, name), **self._arguments)
+
+
+@every_way
+async def test_text_that_only_looks_like_a_stop_sequence_stays(way: Way, llm: Dify) -> None:
+    llm.stop = ["END"]
+    responses = await way(llm, "/echo the EN D and EN")
+    assert text_of(responses[-1]) == "the EN D and EN"
+    if len(responses) > 1:
+        assert "".join(r.delta for r in responses) == "the EN D and EN"
+
+
+@every_way
+async def test_stop_looks_at_the_answer_not_at_the_thoughts(way: Way, llm: Dify) -> None:
+    llm.reasoning = True
+    responses = await way(Calling(llm, stop="wonder"), "/think I wonder")
+    assert text_of(responses[-1]) == "I have thought about it."
+
+
+async def test_workflow_id_and_trace_id() -> None:
+    """Of the constructor, and of a call, which comes first."""
+    with streaming(message("Hi"), message_end()) as server:
+        options: dict[str, Any] = {"api_key": "app-test", "base_url": server.base_url}
+        given = Dify(**options, workflow_id="v1", trace_id="t1")
+        given.chat([ChatMessage("Hello")])
+        await given.achat([ChatMessage("Hello")], workflow_id="v2", trace_id="t2")
+        DifyCompletion(**options, trace_id="t3").complete("Hello")
+        sent = [request.json for request in server.requests]
+        assert [body.get("workflow_id") for body in sent] == ["v1", "v2", None]
+        assert [body["trace_id"] for body in sent] == ["t1", "t2", "t3"]
+    with pytest.raises(TypeError, match="workflow_id"):
+        DifyCompletion(**options).complete("Hello", workflow_id="v1")
+
+
+def test_a_missing_key_shows_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DIFY_API_KEY", "DIFY_DATASET_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    made: list[Callable[[], object]] = [
+        Dify,
+        DifyCompletion,
+        DifyQueryEngine,
+        DifyChatEngine.from_defaults,
+        DifyTool.from_app,
+        lambda: DifyRetriever("5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10"),
+        DifyToolSpec([""]).to_tool_list,
+    ]
+    for make in made:
+        with pytest.raises(ValueError, match="no API key: pass api_key="):
+            make()

@@ -39,6 +39,7 @@ from dify_local import LocalDify
 from llama_index_dify import (
     AsyncDifyStreamingResponse,
     Dify,
+    DifyChatEngine,
     DifyCompletion,
     DifyQueryEngine,
     DifyResponse,
@@ -505,3 +506,31 @@ def test_copies_and_pickles(local: LocalDify, monkeypatch: pytest.MonkeyPatch) -
     assert local.keys["chat"].encode() not in pickled
     monkeypatch.setenv("DIFY_API_KEY", local.keys["chat"])
     assert str(pickle.loads(pickled).query(_QUESTION)) == answer
+
+
+# One model, several engines ---------------------------------------------------------------------
+
+
+def test_engines_leave_the_callbacks_of_a_shared_model_alone(local: LocalDify) -> None:
+    llm = Dify(api_key=local.keys["chat"], base_url=local.base_url)
+    own = llm.callback_manager
+    managers = [CallbackManager([TokenCountingHandler(tokenizer=str.split)]) for _ in range(2)]
+    DifyQueryEngine(llm, callback_manager=managers[0]).query("/echo one two three")
+    DifyChatEngine(llm, callback_manager=managers[1]).chat("/echo one")
+    assert llm.callback_manager is own
+    counted = [manager.handlers[0] for manager in managers]
+    assert [len(handler.llm_token_counts) for handler in counted] == [1, 1]
+    assert counted[0].total_llm_token_count > counted[1].total_llm_token_count > 0
+
+
+@pytest.mark.parametrize("engine", [DifyQueryEngine, DifyChatEngine])
+@pytest.mark.parametrize("llm", [MockLLM(), "app-key", object()])
+def test_other_models_are_refused(engine: Any, llm: Any) -> None:
+    with pytest.raises(TypeError, match=f"{engine.__name__} wants a Dify.*{type(llm).__name__}"):
+        engine(llm)
+
+
+def test_a_completion_app_is_no_chat_engine(local: LocalDify) -> None:
+    completion: Any = DifyCompletion(api_key=local.keys["completion"], base_url=local.base_url)
+    with pytest.raises(TypeError, match="wants a Dify as its llm, not DifyCompletion"):
+        DifyChatEngine(completion)

@@ -9,6 +9,8 @@ import pickle
 import httpx
 import pytest
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import QueryFusionRetriever
@@ -219,3 +221,58 @@ def test_the_key_is_copied_but_never_shown_nor_pickled(
     monkeypatch.delenv("DIFY_API_KEY", raising=False)
     with pytest.raises(ValueError, match="no API key"):
         pickle.loads(pickled).retrieve(_QUESTION)
+
+
+# One search -------------------------------------------------------------------------------------
+
+
+async def test_settings_of_one_search(local: LocalDify) -> None:
+    retriever = _retriever(local, similarity_top_k=3)
+    english = MetadataFilters(filters=[MetadataFilter(key="language", value="en")])
+    starts = {"name": "language", "comparison_operator": "start with", "value": "e"}
+    spans = SimpleSpanHandler()
+    root = get_dispatcher()
+    root.add_span_handler(spans)
+    try:
+        assert len(retriever.retrieve(_QUESTION, similarity_top_k=1)) == 1
+        await retriever.aretrieve(_QUESTION, filters=english, score_threshold=0.01)
+        await retriever.aretrieve(_QUESTION, filters={"conditions": [starts]})
+        assert len(retriever.retrieve("Saturn Titan rings")) == 3
+    finally:
+        root.span_handlers.remove(spans)
+    names = [span.id_.split("-")[0] for span in spans.completed_spans]
+    assert names.count("DifyRetriever.retrieve") == names.count("DifyRetriever.aretrieve") == 2
+    sent = [r.json["retrieval_model"] for r in local.requests if r.method == "POST"]
+    assert [model["top_k"] for model in sent] == [1, 3, 3, 3]
+    conditions = [model.get("metadata_filtering_conditions") for model in sent]
+    assert conditions[0] is conditions[3] is None
+    assert conditions[1]["conditions"][0]["comparison_operator"] == "is"
+    assert conditions[2]["conditions"] == [starts]
+    assert [model.get("score_threshold") for model in sent] == [None, 0.01, None, None]
+
+
+@pytest.mark.parametrize("given", ["constructor", "call"])
+async def test_filters_that_servers_ignore_send_nothing(given: str, local: LocalDify) -> None:
+    bad = MetadataFilters(filters=[MetadataFilter(key="language", value=None)])
+    with pytest.raises(ValueError, match="search everything"):
+        if given == "constructor":
+            _retriever(local, filters=bad)
+        else:
+            await _retriever(local).aretrieve(_QUESTION, filters=bad)
+    assert local.requests == []
+
+
+async def test_long_queries(local: LocalDify) -> None:
+    query = "Saturn " * 40
+    for retrieve in (_retriever(local).retrieve, _retriever(local).aretrieve):
+        with pytest.raises(ValueError, match=r'280.*long_query="truncate"'):
+            found = retrieve(query)
+            if not isinstance(found, list):
+                await found
+    assert local.requests == []
+    assert _retriever(local, long_query="truncate").retrieve(query)
+    assert await _retriever(local, long_query="truncate").aretrieve("x" * 251 + " y") == []
+    assert [r.json["query"][-6:] for r in local.requests] == ["Saturn", "xxxxxx"]
+    assert all(len(r.json["query"]) <= 250 for r in local.requests)
+    with pytest.raises(ValueError, match="long_query must be"):
+        _retriever(local, long_query="cut")
