@@ -26,7 +26,7 @@ from dify_api._transport.requests import authorize, request_arguments
 from dify_api._transport.retry import async_retrying, retrying
 from dify_api._transport.streams import AsyncEventStream, EventStream, Keep
 from dify_api.answers.answer import Answer
-from dify_api.connection import Connection, ConnectionOptions, DifyConnection, check_api_key
+from dify_api.connection import Connection, ConnectionOptions, DifyConnection
 from dify_api.endpoints.pages import Page, in_order, next_page
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
@@ -62,7 +62,7 @@ class _Client:
         Raises:
             ValueError: If it has no key.
         """
-        check_api_key(connection.api_key)
+        connection.key  # noqa: B018  # raises where there is none
         client = cls.__new__(cls)
         client.connection = connection
         return client

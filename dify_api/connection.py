@@ -30,6 +30,11 @@ DEFAULT_BASE_URL = "https://api.dify.ai/v1"
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=None)
 """Seconds. Reading: six of the pings that a living server sends every ten seconds."""
 
+_APP = "dify_app"
+"""Where a pickle names its app, by the hash."""
+_REFUSES_KEY = "_refuses_key"
+"""Set on a loaded object whose app is not that of the environment's key."""
+
 Verify = bool | str | Path | ssl.SSLContext
 """True, False, the path of a bundle of CA certificates, or a TLS context of your own, which may
 hold a client certificate."""
@@ -56,8 +61,8 @@ class DifyConnection(BaseModel):
 
     The value of both clients, and a base of the adapters' pydantic classes. Keys, headers, proxy
     and HTTP clients appear in no repr, serialisation or pickle: an object that is loaded takes
-    its key from the environment again. Connections are opened at the first request and shared by
-    all objects that talk to one server.
+    its key from the environment again, and refuses that of another app. Connections are opened at
+    the first request and shared by all objects that talk to one server.
 
     Raises:
         ValueError: For a missing key, or a base URL that is none.
@@ -130,8 +135,14 @@ class DifyConnection(BaseModel):
         """The key.
 
         Raises:
-            ValueError: If there is none, as after loading where the environment has none.
+            ValueError: If there is none, as after loading where the environment has none, or that
+                of another app.
         """
+        if self.api_key is None and vars(self).get(_REFUSES_KEY):
+            raise ValueError(
+                f"{self.key_variables[0]} holds the key of another app than the one that this "
+                f"{type(self).__name__} was pickled with: set it to that app's key before loading"
+            )
         return check_api_key(self.api_key)
 
     @property
@@ -166,15 +177,19 @@ class DifyConnection(BaseModel):
         state = super(DifyConnection, bare).__getstate__()
         for name in kept_back:
             state["__dict__"].pop(name, None)
+        state[_APP] = self.app or vars(self).get(_REFUSES_KEY, "")
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
+        app = state.get(_APP)
+        super().__setstate__({name: value for name, value in state.items() if name != _APP})
         for name, field in DifyConnection.model_fields.items():
             if name not in vars(self):
                 vars(self)[name] = field.default
         key = self._key_of_environment()
         vars(self)["api_key"] = check_api_key(key) if key else None
+        if app and key and self.app != app:  # the answers of another app are no good here
+            vars(self).update({"api_key": None, _REFUSES_KEY: app})
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         memo = {} if memo is None else memo

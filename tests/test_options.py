@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -102,3 +104,28 @@ def test_no_public_class_is_forgotten() -> None:
 def test_every_option_reaches_every_class(kind: type, option: str) -> None:
     made = CLASSES[kind](api_key="app-key", **{option: VALUES[option]})
     assert getattr(_connection(made), option) == VALUES[option]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    CLASSES.keys() - {DifyClient, AsyncDifyClient},
+    ids=lambda k: f"{k.__module__.split('.')[0]}.{k.__name__}",
+)
+def test_what_was_pickled_refuses_the_key_of_another_app(
+    kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instead of asking that app."""
+    monkeypatch.delenv("DIFY_DATASET_API_KEY", raising=False)
+    monkeypatch.setenv("DIFY_API_KEY", "app-one")
+    pickled = pickle.dumps(CLASSES[kind]())
+    assert _connection(pickle.loads(pickled)).key.get_secret_value() == "app-one"
+    monkeypatch.setenv("DIFY_API_KEY", "app-two")
+    loaded = pickle.loads(pickled)
+    for held in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(loaded)):
+        with pytest.raises(ValueError, match="the key of another app") as raised:
+            _ = DifyClient.over(_connection(held))
+        assert "app-one" not in f"{held!r} {raised.value}"
+        assert "app-two" not in f"{held!r} {raised.value}"
+    monkeypatch.setenv("DIFY_API_KEY", "app-one")
+    back = pickle.loads(pickle.dumps(loaded))
+    assert _connection(back).key.get_secret_value() == "app-one"

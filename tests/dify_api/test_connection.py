@@ -105,10 +105,8 @@ def test_pickles_hold_no_key_headers_proxy_nor_client(monkeypatch: pytest.Monkey
     assert (loaded.default_headers, loaded.proxy, loaded.http_client) == (None, None, None)
     with pytest.raises(ValueError, match="no API key"):
         _ = loaded.client
-    monkeypatch.setenv("DIFY_API_KEY", "app-of-the-environment")
-    assert pickle.loads(pickled).client.connection.key.get_secret_value() == (
-        "app-of-the-environment"
-    )
+    monkeypatch.setenv("DIFY_API_KEY", _KEY)
+    assert pickle.loads(pickled).client.connection.key.get_secret_value() == _KEY
 
 
 def test_a_tls_context_stays_out_of_pickles_and_json() -> None:

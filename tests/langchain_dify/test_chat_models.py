@@ -367,7 +367,7 @@ def test_one_model_serves_many_threads(chat: Models) -> None:
 
 
 def test_the_key_is_in_no_repr_dump_or_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIFY_API_KEY", "app-of-environment")
+    monkeypatch.setenv("DIFY_API_KEY", "app-secret")
     model = ChatDify(api_key="app-secret", default_headers={"X-Token": "secret-header"})
     assert "secret" not in repr(model)
     assert "secret" not in str(model.model_dump())
@@ -376,7 +376,7 @@ def test_the_key_is_in_no_repr_dump_or_pickle(monkeypatch: pytest.MonkeyPatch) -
     assert b"app-secret" not in pickled
     loaded = pickle.loads(pickled)
     assert loaded.user == "ann"
-    assert loaded.api_key.get_secret_value() == "app-of-environment"
+    assert loaded.api_key.get_secret_value() == "app-secret"
 
 
 def test_a_pickle_without_a_key_says_so_when_it_is_used(

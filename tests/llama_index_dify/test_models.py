@@ -338,9 +338,10 @@ def test_pickle(model: Dify, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded.to_dict() == model.to_dict()
     with pytest.raises(ValueError, match="DIFY_API_KEY"):
         loaded.complete("Hello")
-    monkeypatch.setenv("DIFY_API_KEY", "app-of-environment")
+    key = model.key.get_secret_value()
+    monkeypatch.setenv("DIFY_API_KEY", key)
     loaded = pickle.loads(pickle.dumps(model))
-    assert loaded.api_key.get_secret_value() == "app-of-environment"
+    assert loaded.api_key.get_secret_value() == key
 
 
 def test_deepcopy_keeps_the_key_and_shares_the_clients(llm: Dify) -> None:
