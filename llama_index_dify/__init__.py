@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from llama_index_dify.query_responses import DifyResponse as DifyResponse
     from llama_index_dify.query_responses import DifyStreamingResponse as DifyStreamingResponse
     from llama_index_dify.retriever import DifyRetriever as DifyRetriever
+    from llama_index_dify.tool_events import DifyToolProgressEvent as DifyToolProgressEvent
+    from llama_index_dify.tool_events import DifyToolStreamEvent as DifyToolStreamEvent
+    from llama_index_dify.tool_spec import DifyToolSpec as DifyToolSpec
     from llama_index_dify.tools import DifyTool as DifyTool
-    from llama_index_dify.tools import DifyToolSpec as DifyToolSpec
 
 _PLACES = {
     "AsyncDifyStreamingResponse": "query_responses",
@@ -41,7 +43,9 @@ _PLACES = {
     "DifyStreamingChatResponse": "chat_stream",
     "DifyStreamingResponse": "query_responses",
     "DifyTool": "tools",
-    "DifyToolSpec": "tools",
+    "DifyToolProgressEvent": "tool_events",
+    "DifyToolSpec": "tool_spec",
+    "DifyToolStreamEvent": "tool_events",
     "conversation_id": "_answers.records",
     "nodes_from_resources": "nodes",
     "opened": "open_streams",

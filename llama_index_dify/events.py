@@ -161,25 +161,28 @@ _MAKERS: Mapping[type[Event], _Make] = {
 }
 
 
-def dispatch(event: Event, span_id: str | None) -> None:
+def dispatch(event: Event, span_id: str | None) -> DifyEvent | None:
     """Dispatch what an event of a stream tells, if anything, within a span.
 
     Args:
         event: Any event but a piece of text.
         span_id: The span of the model's call. The stream outlives the call, and with it the
             span that is active, so it is given.
+
+    Returns:
+        What was dispatched.
     """
     make = _MAKERS.get(type(event))
     if make is None:
-        return
+        return None
     kind, fields = make(event)
-    dispatcher.event(
-        kind(
-            span_id=span_id,
-            task_id=event.task_id,
-            conversation_id=event.conversation_id,
-            message_id=event.message_id,
-            workflow_run_id=getattr(event, "workflow_run_id", None),
-            **fields,
-        )
+    told = kind(
+        span_id=span_id,
+        task_id=event.task_id,
+        conversation_id=event.conversation_id,
+        message_id=event.message_id,
+        workflow_run_id=getattr(event, "workflow_run_id", None),
+        **fields,
     )
+    dispatcher.event(told)
+    return told

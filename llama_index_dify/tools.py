@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
-from llama_index.core.tools.types import AsyncBaseTool, BaseTool, ToolMetadata, ToolOutput
+from llama_index.core.async_utils import asyncio_run
+from llama_index.core.base.llms.types import CompletionResponse
+from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.settings import Settings
+from llama_index.core.tools.function_tool import FunctionTool
+from llama_index.core.tools.types import ToolMetadata, ToolOutput
 from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
-from dify_api._calls.app_tool import AppMode, AppTool, describe_app, distinct_names, result_text
+from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain
 from dify_api.answers.answer import Answer
-from dify_api.connection import ConnectionOptions
+from dify_api.connection import ConnectionOptions, DifyConnection
 from dify_api.errors import DifyError
+from dify_api.operation import Operation
+from llama_index_dify._answers.records import source_nodes
 from llama_index_dify._answers.responses import raw
 from llama_index_dify._base import default_user
 from llama_index_dify._connection import LlamaIndexConnected
+from llama_index_dify._tool_app import DifyApp, Progress, Response, told_by_run
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse
 
 
-class DifyTool(AsyncBaseTool):
+class DifyTool(FunctionTool):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,
@@ -38,12 +43,23 @@ class DifyTool(AsyncBaseTool):
     A `ToolOutput` holds the answer's text (a workflow's outputs as JSON, if there are several);
     its `raw_output` is a `DifyResponse` with the source nodes and, in `raw`, the whole answer.
 
+    A call is reported as a model's: LLM events, spans and token counts, nodes and thoughts as
+    `llama_index_dify.events`. Agents and workflows pass their `Context` along, and from its store
+    the tool takes `dify_user`, the end user of the run, and `dify_inputs`, values of the app's
+    variables that the agent's model is not to choose. Into the run's event stream it writes
+    `DifyToolStreamEvent`s (text) and `DifyToolProgressEvent`s (nodes, thoughts)::
+
+        ctx = Context(agent)
+        await ctx.store.set("dify_user", "ann")
+        handler = agent.run("Which planet has most moons?", ctx=ctx)
+
     Args:
         app_tool: What the app is and takes; `from_app` asks it.
         api_key: Key of the app. Default: `DIFY_API_KEY`.
         user: The end user on whose behalf the app is called. Default: `DIFY_USER`, else
             "llama-index".
         return_direct: Whether an agent returns the tool's answer as its own.
+        callback_manager: Receives the LLM events. Default: that of `Settings`.
         **options: Address, limits, headers and so on, as in `Dify`.
 
     Raises:
@@ -64,8 +80,12 @@ class DifyTool(AsyncBaseTool):
         api_key: SecretStr | str | None = None,
         user: str | None = None,
         return_direct: bool = False,
+        callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> None:
+        # Not the base's constructor: it wants a function, and keeps it.
+        self.partial_params = {}
+        self._callback_manager = callback_manager
         self.app_tool = app_tool
         self.user = user or default_user()
         self.return_direct = return_direct
@@ -83,6 +103,7 @@ class DifyTool(AsyncBaseTool):
         root_dir: str | Path | None = None,
         user: str | None = None,
         return_direct: bool = False,
+        callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> Self:
         """Ask an app what it is, and make a tool of it.
@@ -97,6 +118,7 @@ class DifyTool(AsyncBaseTool):
                 argument is a public URL or the id of an uploaded file, never a path.
             user: As in the constructor.
             return_direct: As in the constructor.
+            callback_manager: As in the constructor.
             **options: Address, limits, headers and so on, as in `Dify`.
 
         Raises:
@@ -112,7 +134,14 @@ class DifyTool(AsyncBaseTool):
             root_dir=root_dir,
         )
         app_tool = run(LlamaIndexConnected.of(api_key, **options).client, flow)
-        return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **options)
+        return cls(
+            app_tool,
+            api_key=api_key,
+            user=user,
+            return_direct=return_direct,
+            callback_manager=callback_manager,
+            **options,
+        )
 
     @classmethod
     async def afrom_app(
@@ -126,6 +155,7 @@ class DifyTool(AsyncBaseTool):
         root_dir: str | Path | None = None,
         user: str | None = None,
         return_direct: bool = False,
+        callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> Self:
         """`from_app` for asyncio."""
@@ -138,7 +168,14 @@ class DifyTool(AsyncBaseTool):
             root_dir=root_dir,
         )
         app_tool = await arun(LlamaIndexConnected.of(api_key, **options).async_client, flow)
-        return cls(app_tool, api_key=api_key, user=user, return_direct=return_direct, **options)
+        return cls(
+            app_tool,
+            api_key=api_key,
+            user=user,
+            return_direct=return_direct,
+            callback_manager=callback_manager,
+            **options,
+        )
 
     @property
     def metadata(self) -> ToolMetadata:
@@ -150,21 +187,56 @@ class DifyTool(AsyncBaseTool):
             return_direct=self.return_direct,
         )
 
+    def __call__(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        """`call`."""
+        return self.call(*args, **kwargs)
+
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """Call the app.
 
         Args:
             *args: At most one: the query, the only argument, or a mapping of arguments.
-            **kwargs: Arguments by name.
+            **kwargs: Arguments by name; `ctx` is the run, as agents pass it.
 
         Returns:
             The answer, or the failure with `is_error`.
         """
-        return run(self._connection.client, self._call(self._arguments(args, kwargs)))
+        if kwargs.get(self.ctx_param_name) is not None:
+            output: ToolOutput = asyncio_run(self.acall(*args, **kwargs))
+            return output
+        arguments = self._arguments(args, kwargs)
+        app = self._app(self.user)
+        try:
+            question, operation = run(app.client, self._prepare(self.app_tool, arguments, app.user))
+        except (DifyError, ValueError) as error:
+            return self._failure(arguments, error)
+        try:
+            response = app.answer(question, operation)
+        except DifyError as error:
+            return self._failure(arguments, error)
+        return self._output(arguments, response)
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """`call` for asyncio. Cancelling it stops the app."""
-        return await arun(self._connection.async_client, self._call(self._arguments(args, kwargs)))
+        context = kwargs.get(self.ctx_param_name)
+        arguments = self._arguments(args, kwargs)
+        of_run = await told_by_run(context)
+        app = self._app(of_run.user or self.user)
+        tool = self.app_tool.with_inputs(of_run.inputs)
+        try:
+            flow = self._prepare(tool, arguments, app.user)
+            question, operation = await arun(app.async_client, flow)
+        except (DifyError, ValueError) as error:
+            return self._failure(arguments, error)
+        try:
+            if context is None:
+                response = await app.aanswer(question, operation)
+            else:
+                progress = Progress(context, self.app_tool.name)
+                response = await app.astream_answer(question, operation, progress)
+        except DifyError as error:
+            return self._failure(arguments, error)
+        return self._output(arguments, response)
 
     def rename(self, name: str | None = None, description: str | None = None) -> None:
         """Give the tool another name or description than the app has."""
@@ -174,129 +246,93 @@ class DifyTool(AsyncBaseTool):
             description=description or self.app_tool.description,
         )
 
+    # What LlamaIndex asks of a tool that is a function. Agents give the run to such alone.
+
+    requires_context = True
+
+    @property
+    def ctx_param_name(self) -> str:  # type: ignore[override]  # the base sets it
+        """The argument that is the run, beside those of the app."""
+        return "workflow_context" if any(v.variable == "ctx" for v in self.app_tool.form) else "ctx"
+
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """`call`."""
+        return self.call
+
+    @property
+    def async_fn(self) -> Callable[..., Awaitable[Any]]:
+        """`acall`."""
+        return self.acall
+
+    @property
+    def real_fn(self) -> Callable[..., Any]:
+        """`call`."""
+        return self.call
+
+    # Details ------------------------------------------------------------------------------------
+
+    @property
+    def _properties(self) -> Mapping[str, Any]:
+        properties: Mapping[str, Any] = self.metadata.get_parameters_dict()["properties"]
+        return properties
+
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Agents pass a single argument without its name."""
+        """The arguments of the app. Agents pass a single one without its name."""
+        kwargs = {name: kwargs[name] for name in kwargs if name != self.ctx_param_name}
         if not args:
             return kwargs
         value, *others = args
         if others:
             raise TypeError("a DifyTool takes one argument without a name; name the others")
-        properties = self.metadata.get_parameters_dict()["properties"]
-        if isinstance(value, Mapping) and set(value) <= set(properties):
+        if isinstance(value, Mapping) and set(value) <= set(self._properties):
             return {**value, **kwargs}
-        first = self.app_tool.query_argument or next(iter(properties), "input")
+        first = self.app_tool.query_argument or next(iter(self._properties), "input")
         return {first: value, **kwargs}
 
-    def _call(self, arguments: dict[str, Any]) -> Flow[ToolOutput]:
-        try:
-            operation = yield from self.app_tool.prepare(arguments, user=self.user)
-            answer: Answer = yield operation
-        except ValidationError as error:
-            return self._failure(arguments, error, explain(error))
-        except (DifyError, ValueError) as error:
-            return self._failure(arguments, error, str(error))
+    def _app(self, user: str) -> DifyApp:
+        """The app on behalf of a user; raises where there is no key."""
+        connection = self._connection
+        options = {name: getattr(connection, name) for name in DifyConnection.model_fields}
+        app = DifyApp(**{**options, "api_key": connection.key}, user=user)
+        app.callback_manager = self._callback_manager or Settings.callback_manager
+        return app
+
+    def _prepare(
+        self, tool: AppTool, arguments: Mapping[str, Any], user: str
+    ) -> Flow[tuple[str | None, Operation[Answer]]]:
+        """What is asked, of apps that chat, and the call."""
+        of_run = tool.inputs.keys() - self.app_tool.inputs.keys()
+        given = {name: value for name, value in arguments.items() if name not in of_run}
+        operation = yield from tool.prepare(given, user=user)
+        asks = tool.query_argument if tool.mode != "completion" else None
+        return (given[asks] if asks else None), operation
+
+    def _output(self, arguments: dict[str, Any], response: Response) -> ToolOutput:
+        if isinstance(response, CompletionResponse):
+            text = response.text
+        else:
+            text = response.message.content or ""
         return ToolOutput(
             tool_name=self.app_tool.name,
-            content=result_text(answer),
+            content=text,
             raw_input=arguments,
-            raw_output=_response(answer),
+            raw_output=DifyResponse.of(text, source_nodes(response), response.raw),
         )
 
-    def _failure(self, arguments: dict[str, Any], error: Exception, text: str) -> ToolOutput:
+    def _failure(self, arguments: dict[str, Any], error: DifyError | ValueError) -> ToolOutput:
+        text = explain(error) if isinstance(error, ValidationError) else str(error)
         partial = error.answer if isinstance(error, DifyError) else None
         return ToolOutput(
             tool_name=self.app_tool.name,
             content=f"Encountered error: {text}",
             raw_input=arguments,
-            raw_output=_response(partial) if partial else text,
+            raw_output=_partial(partial) if partial else text,
             is_error=True,
             exception=error,
         )
 
 
-Keys = Sequence[SecretStr | str] | Mapping[str, SecretStr | str]
-
-
-class DifyToolSpec(BaseToolSpec):
-    """Several Dify apps as tools: one key, one tool.
-
-    Args:
-        api_keys: The apps' keys; a mapping names the tools. A name that two apps share is
-            numbered otherwise.
-        user: As in `DifyTool`, for all.
-        **options: Address, limits, headers and so on, as in `Dify`, for all.
-
-    Example:
-        >>> spec = DifyToolSpec({"moons": "app-...", "travel": "app-..."}, user="ann")
-        >>> agent = FunctionAgent(tools=spec.to_tool_list(), llm=llm)
-    """
-
-    spec_functions = []
-
-    def __init__(
-        self, api_keys: Keys, *, user: str | None = None, **options: Unpack[ConnectionOptions]
-    ) -> None:
-        pairs: Iterable[tuple[str | None, SecretStr | str]]
-        pairs = api_keys.items() if isinstance(api_keys, Mapping) else zip(repeat(None), api_keys)
-        self._apps = [
-            (name, key if isinstance(key, SecretStr) else SecretStr(key)) for name, key in pairs
-        ]
-        self._user = user
-        self._options = options
-
-    def to_tool_list(  # type: ignore[override]  # the base says FunctionTool, agents take any
-        self,
-        spec_functions: list[SPEC_FUNCTION_TYPE] | None = None,
-        func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
-    ) -> list[BaseTool]:
-        """Ask each app what it is, and make a tool of it.
-
-        Args:
-            spec_functions: Names of the tools to return. Default: all.
-            func_to_metadata_mapping: Other names and descriptions, by a tool's own name.
-
-        Raises:
-            DifyError: If an app cannot be asked.
-        """
-        made = [
-            DifyTool.from_app(api_key=key, name=name, user=self._user, **self._options)
-            for name, key in self._apps
-        ]
-        return _chosen(made, spec_functions, func_to_metadata_mapping)
-
-    async def to_tool_list_async(  # type: ignore[override]  # as above
-        self,
-        spec_functions: list[SPEC_FUNCTION_TYPE] | None = None,
-        func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
-    ) -> list[BaseTool]:
-        """`to_tool_list` for asyncio; the apps are asked at the same time."""
-        asked = (
-            DifyTool.afrom_app(api_key=key, name=name, user=self._user, **self._options)
-            for name, key in self._apps
-        )
-        return _chosen(await asyncio.gather(*asked), spec_functions, func_to_metadata_mapping)
-
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError("DifyToolSpec holds API keys and cannot be pickled: make it where needed")
-
-
-def _chosen(
-    tools: Sequence[DifyTool],
-    names: Sequence[SPEC_FUNCTION_TYPE] | None,
-    others: Mapping[str, ToolMetadata] | None,
-) -> list[BaseTool]:
-    """The tools that are wanted, under different names."""
-    distinct = distinct_names(tool.app_tool.name for tool in tools)
-    for tool, name in zip(tools, distinct, strict=True):
-        tool.rename(name)
-    chosen = [tool for tool in tools if names is None or tool.app_tool.name in names]
-    for tool in chosen:
-        other = (others or {}).get(tool.app_tool.name)
-        if other is not None:
-            tool.rename(other.name, other.description)
-    return [*chosen]
-
-
-def _response(answer: Answer) -> DifyResponse:
+def _partial(answer: Answer) -> DifyResponse:
     sources = nodes_from_resources(answer.retriever_resources)
     return DifyResponse.of(result_text(answer), sources, raw(answer))

@@ -59,6 +59,8 @@ WITHOUT_A_CONNECTION = {
     llama_index_dify.DifyStreamingResponse,
     llama_index_dify.AsyncDifyStreamingResponse,
     llama_index_dify.DifyStreamingChatResponse,
+    llama_index_dify.DifyToolProgressEvent,
+    llama_index_dify.DifyToolStreamEvent,
 }
 
 VALUES: dict[str, Any] = {

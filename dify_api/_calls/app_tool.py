@@ -11,6 +11,7 @@ checked, prepared and made (`AppTool.prepare`), and its answer told in a text (`
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -86,6 +87,12 @@ class AppTool:
     def inputs_schema(self) -> type[InputForm]:
         """All variables as a pydantic model."""
         return form_model(f"{self.name}_inputs", self.form, root_dir=self.root_dir)
+
+    def with_inputs(self, inputs: Mapping[str, Any]) -> AppTool:
+        """The tool with further values fixed, of those variables that the app has."""
+        known = {item.variable for item in self.form}
+        fixed = {name: value for name, value in inputs.items() if name in known}
+        return dataclasses.replace(self, inputs={**self.inputs, **fixed}) if fixed else self
 
     def prepare(
         self, arguments: Mapping[str, Any] | InputForm, *, user: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
 
@@ -66,6 +66,8 @@ class Responses(ABC, Generic[ResponseT]):
         self._splitter = ThinkSplitter() if reasoning else None
         self._stop = StopSequences(stop) if stop else None
         self._span_id = active_span_id.get()
+        self.on_event: Callable[[events.DifyEvent], None] | None = None
+        """Also told what is dispatched."""
         self._has_begun = False
         self._is_plain = False  # from the second response on, where text passes as it is
         self.marks: Marks = {}
@@ -98,7 +100,9 @@ class Responses(ABC, Generic[ResponseT]):
     def note(self, event: Event) -> ResponseT | None:
         """Take an event without text: dispatch what it tells, respond to reasoning."""
         if not isinstance(event, ReasoningChunkEvent):
-            events.dispatch(event, self._span_id)
+            told = events.dispatch(event, self._span_id)
+            if told is not None and self.on_event is not None:
+                self.on_event(told)
         elif self._splitter is not None and event.data.reasoning:
             return self._respond(event, "", event.data.reasoning)
         return None

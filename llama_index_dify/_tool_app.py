@@ -1,0 +1,168 @@
+"""The app behind a tool: asked as a model is, so that its events, spans and tokens are counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.workflow import Context
+from pydantic import PrivateAttr
+
+from dify_api._calls.app_tool import result_text
+from dify_api._calls.flows import Flow
+from dify_api.answers.answer import Answer
+from dify_api.operation import Operation
+from llama_index_dify._answers.responses import ChatResponses, CompletionResponses
+from llama_index_dify._base import DifyModel
+from llama_index_dify.events import DifyEvent
+from llama_index_dify.open_streams import aclose, opened
+from llama_index_dify.tool_events import DifyToolProgressEvent, DifyToolStreamEvent
+
+Response = ChatResponse | CompletionResponse
+
+
+class DifyApp(DifyModel):
+    """An app of any mode that is asked one thing, which was prepared before."""
+
+    _operation: Operation[Answer] = PrivateAttr()
+    _on_event: Callable[[DifyEvent], None] | None = PrivateAttr(default=None)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name of the class."""
+        return "DifyApp"
+
+    def answer(self, question: str | None, operation: Operation[Answer]) -> Response:
+        """Ask.
+
+        Args:
+            question: What the user says, of apps that chat; None for others.
+            operation: The call.
+        """
+        self._operation = operation
+        response: Response
+        if question is None:
+            response = self.complete(_prompt(operation), formatted=True)
+        else:
+            response = self.chat([ChatMessage(question)])
+        return response
+
+    async def aanswer(self, question: str | None, operation: Operation[Answer]) -> Response:
+        """`answer` for asyncio."""
+        self._operation = operation
+        response: Response
+        if question is None:
+            response = await self.acomplete(_prompt(operation), formatted=True)
+        else:
+            response = await self.achat([ChatMessage(question)])
+        return response
+
+    async def astream_answer(
+        self, question: str | None, operation: Operation[Answer], progress: Progress
+    ) -> Response:
+        """`aanswer`, telling `progress` what goes on."""
+        self._operation, self._on_event = operation, progress.tell
+        responses: AsyncGenerator[Response, None]
+        with opened() as streams:
+            if question is None:
+                responses = await self.astream_complete(_prompt(operation), formatted=True)
+            else:
+                responses = await self.astream_chat([ChatMessage(question)])
+        try:
+            last = await anext(responses)
+            progress.take(last.delta)
+            async for last in responses:
+                progress.take(last.delta)
+        finally:
+            await aclose((*streams, responses))
+        return last
+
+    def _chat_call(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
+    ) -> Flow[Operation[Answer]]:
+        return _prepared(self._operation)
+
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
+        return _prepared(self._operation)
+
+    def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
+        responses = _ChatResults(self.reasoning, self._origin(options))
+        responses.on_event = self._on_event
+        return responses
+
+    def _completion_responses(self, options: Mapping[str, Any]) -> CompletionResponses:
+        responses = _CompletionResults(self.reasoning)
+        responses.on_event = self._on_event
+        return responses
+
+
+@dataclass(frozen=True)
+class ToldByRun:
+    """What a run says about the calls of its tools.
+
+    Attributes:
+        user: The end user.
+        inputs: Values of variables of its apps.
+    """
+
+    user: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def told_by_run(context: Context[Any] | None) -> ToldByRun:
+    """Read `dify_user` and `dify_inputs` from a run's store, or from its `state`."""
+    if context is None:
+        return ToldByRun()
+    state = await context.store.get("state", default=None)
+    kept = state if isinstance(state, Mapping) else {}
+    user = await context.store.get("dify_user", default=None) or kept.get("dify_user")
+    inputs = await context.store.get("dify_inputs", default=None) or kept.get("dify_inputs")
+    return ToldByRun(user, inputs or {})
+
+
+class Progress:
+    """What goes on in a call, written into the run's stream of events.
+
+    Args:
+        context: The run of the workflow.
+        tool_name: The tool.
+    """
+
+    def __init__(self, context: Context[Any], tool_name: str) -> None:
+        self._context = context
+        self._call = {"tool_name": tool_name, "call_id": uuid4().hex}
+
+    def take(self, delta: str | None) -> None:
+        """Tell what is new of the answer's text."""
+        if delta:
+            self._context.write_event_to_stream(DifyToolStreamEvent(delta=delta, **self._call))
+
+    def tell(self, event: DifyEvent) -> None:
+        """Tell what goes on inside the app."""
+        self._context.write_event_to_stream(DifyToolProgressEvent(event=event, **self._call))
+
+
+class _ChatResults(ChatResponses):
+    def _whole(self, answer: Answer, text: str, thinking: str, delta: str | None) -> ChatResponse:
+        return super()._whole(answer, result_text(answer), thinking, delta)
+
+
+class _CompletionResults(CompletionResponses):
+    def _whole(
+        self, answer: Answer, text: str, thinking: str, delta: str | None
+    ) -> CompletionResponse:
+        return super()._whole(answer, result_text(answer), thinking, delta)
+
+
+def _prepared(operation: Operation[Answer]) -> Flow[Operation[Answer]]:
+    yield from ()
+    return operation
+
+
+def _prompt(operation: Operation[Answer]) -> str:
+    """What an app that does not chat is asked with: its inputs."""
+    return json.dumps((operation.json or {}).get("inputs"), ensure_ascii=False, default=str)
