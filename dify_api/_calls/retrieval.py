@@ -45,7 +45,7 @@ class KnowledgeSearch:
     def __init__(
         self, dataset_id: str, *, long_query: LongQuery = "error", **settings: Any
     ) -> None:
-        self.long_query = checked_long_query(long_query)
+        self.long_query: LongQuery = checked_long_query(long_query)
         self.dataset_id = require_uuid(dataset_id, "dataset_id")
         self.settings = {name: value for name, value in settings.items() if value is not None}
         knowledge.RetrievalModel.model_validate(self.settings)
