@@ -13,6 +13,7 @@ from llama_index.core.workflow import Context
 from pydantic import PrivateAttr
 
 from dify_api._calls.app_tool import result_text
+from dify_api._calls.chat_call import AppCall
 from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
@@ -83,14 +84,14 @@ class DifyApp(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[Operation[Answer]]:
+    ) -> Flow[AppCall]:
         return _prepared(self._operation)
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[Operation[Answer]]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
         return _prepared(self._operation)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
-        responses = _ChatResults(self.reasoning, self._origin(options))
+        responses = _ChatResults(self.reasoning, self.base_url)
         responses.on_event = self._on_event
         return responses
 
@@ -114,13 +115,23 @@ class ToldByRun:
 
 
 async def told_by_run(context: Context[Any] | None) -> ToldByRun:
-    """Read `dify_user` and `dify_inputs` from a run's store, or from its `state`."""
+    """Read `dify_user` and `dify_inputs` from a run's store, or from its `state`.
+
+    Raises:
+        ValueError: If one cannot have the value given.
+    """
     if context is None:
         return ToldByRun()
     state = await context.store.get("state", default=None)
     kept = state if isinstance(state, Mapping) else {}
     user = await context.store.get("dify_user", default=None) or kept.get("dify_user")
     inputs = await context.store.get("dify_inputs", default=None) or kept.get("dify_inputs")
+    if user is not None and not (isinstance(user, str) and user.strip()):
+        raise ValueError(f"dify_user must be the name of an end user as text, not {user!r}")
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise ValueError(
+            f"dify_inputs must be a dict of the values of variables, not {type(inputs).__name__}"
+        )
     return ToldByRun(user, inputs or {})
 
 
@@ -158,9 +169,9 @@ class _CompletionResults(CompletionResponses):
         return super()._whole(answer, result_text(answer), thinking, delta)
 
 
-def _prepared(operation: Operation[Answer]) -> Flow[Operation[Answer]]:
+def _prepared(operation: Operation[Answer]) -> Flow[AppCall]:
     yield from ()
-    return operation
+    return AppCall(operation)
 
 
 def _prompt(operation: Operation[Answer]) -> str:

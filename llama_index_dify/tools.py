@@ -220,7 +220,10 @@ class DifyTool(FunctionTool):
         """`call` for asyncio. Cancelling it stops the app."""
         context = kwargs.get(self.ctx_param_name)
         arguments = self._arguments(args, kwargs)
-        of_run = await told_by_run(context)
+        try:
+            of_run = await told_by_run(context)
+        except ValueError as error:
+            return self._failure(arguments, error)
         app = self._app(of_run.user or self.user)
         tool = self.app_tool.with_inputs(of_run.inputs)
         try:

@@ -137,7 +137,7 @@ def test_operators_of_dify(operator: str, value: object) -> None:
         ({"condition": []}, "condition"),
         ({"logical_operator": "xor", "conditions": []}, "logical_operator"),
         ({"conditions": [{"name": "k", "operator": "is", "value": "x"}]}, "operator"),
-        ({"conditions": [{"name": "k", "comparison_operator": "==", "value": 1}]}, "no operator"),
+        ({"conditions": [{"name": "k", "comparison_operator": "==", "value": 1}]}, "operator"),
         ({"conditions": [{"name": "k", "comparison_operator": "is"}]}, "not nothing"),
         ({"conditions": [{"name": "k", "comparison_operator": ">", "value": "x"}]}, "a number"),
         ({"conditions": [{"name": "k", "comparison_operator": "after", "value": "5"}]}, "1970"),
