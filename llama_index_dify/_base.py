@@ -19,7 +19,6 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.custom import CustomLLM
 from pydantic import ConfigDict, Field
 
 from dify_api._calls.chat_call import AppCall
@@ -32,6 +31,7 @@ from llama_index_dify._answers.responses import (
     ResponseT,
 )
 from llama_index_dify._connection import LlamaIndexConnection
+from llama_index_dify._structured import StructuredLLM, refuse_function_agent
 from llama_index_dify.open_streams import remember
 
 CALL_ARGUMENTS = frozenset({"user", "inputs", "files", "reasoning", "stop", "trace_id"})
@@ -43,7 +43,7 @@ def default_user() -> str:
     return os.environ.get("DIFY_USER") or "llama-index"
 
 
-class DifyModel(LlamaIndexConnection, CustomLLM):
+class DifyModel(LlamaIndexConnection, StructuredLLM):
     """A Dify app as an LLM. Holds no conversation: one object serves any number of users.
 
     Every call streams inside, so that no proxy's timeout cuts a long answer, and stops the app
@@ -77,6 +77,7 @@ class DifyModel(LlamaIndexConnection, CustomLLM):
     @property
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex packs prompts by: a model without function calling."""
+        refuse_function_agent()
         return LLMMetadata(
             context_window=self.context_window,
             num_output=self.num_output,

@@ -131,3 +131,7 @@ def test_what_was_pickled_refuses_the_key_of_another_app(
     monkeypatch.setenv("DIFY_API_KEY", "app-one")
     back = pickle.loads(pickle.dumps(loaded))
     assert _connection(back).key.get_secret_value() == "app-one"
+    monkeypatch.setenv("DIFY_API_KEY", "app-one")
+    named = pickle.dumps(CLASSES[kind](app_id="support-bot"))
+    monkeypatch.setenv("DIFY_API_KEY", "app-rotated")
+    assert _connection(pickle.loads(named)).key.get_secret_value() == "app-rotated"
