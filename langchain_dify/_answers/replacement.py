@@ -192,4 +192,4 @@ def _unmarked(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_whole(facts: Mapping[str, Any]) -> bool:
     """Whether both the first and the last chunk are in it, so that it replaces nothing more."""
-    return "app" in facts and "model_name" in facts
+    return ("task_id" in facts or "app" in facts) and "model_name" in facts

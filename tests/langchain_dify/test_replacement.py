@@ -272,6 +272,14 @@ async def test_a_replacement_is_marked_and_told(chat: Models) -> None:
     assert told == [marks[0]]
 
 
+@pytest.mark.parametrize("question", ["/echo hi", "/replace I cannot say that."])
+def test_a_whole_answer_is_of_langchain_cores_own_class(question: str, chat: Models) -> None:
+    for model in (chat(), chat().detached()):
+        merged = reduce(add, list(model.stream(question)))
+        assert type(merged) is AIMessageChunk
+        assert "message_replace" not in merged.response_metadata
+
+
 async def test_a_replaced_completion(server: LocalDify) -> None:
     model = DifyLLM(api_key=server.keys["completion"], base_url=server.base_url, user="ann")
     handler = Listener()
