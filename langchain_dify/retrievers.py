@@ -15,10 +15,11 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from dify_api._calls.connected import KNOWLEDGE_KEY_VARIABLES
 from dify_api._calls.flows import Flow, arun, run
-from dify_api._calls.retrieval import KnowledgeSearch
+from dify_api._calls.retrieval import KnowledgeSearch, LongQuery
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
 from dify_api.operation import require_uuid
+from langchain_dify._calls.metadata_filter import MetadataFilter, filtering_conditions
 from langchain_dify._connection import LangChainConnection
 from langchain_dify.documents import documents_from_resources
 
@@ -27,11 +28,12 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
     """Retrieves passages of a Dify knowledge base (`POST /datasets/{dataset_id}/retrieve`).
 
     Whatever is left out is searched as the knowledge base itself is set up. Documents come best
-    first; see `documents_from_resources` for what is in them. Queries may have up to 250
-    characters.
+    first; see `documents_from_resources` for what is in them. `invoke` and `ainvoke` take `k`,
+    `score_threshold` and `metadata_filter` for one search.
 
     Raises:
-        ValueError: If there is no key, or a setting cannot have the value given.
+        ValueError: If there is no key, a setting cannot have the value given, or a query is too
+            long.
         DifyError: If a search does not succeed.
 
     Example:
@@ -40,6 +42,7 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         ['saturn.md', 'titan.md', 'rings.md']
         >>> retriever.invoke("Saturn's moons", k=1)
         [Document(id='...', metadata={...}, page_content='Saturn has 146 moons ...')]
+        >>> retriever.invoke("moons", metadata_filter={"topic": "moons", "year": {">": 1900}})
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -59,8 +62,15 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
     """Model that reorders what was found: `reranking_provider_name`, `reranking_model_name`."""
     weights: Mapping[str, Any] | None = None
     """Weights of keyword and vector search, as Dify's reference has them."""
-    metadata_filter: MetadataFilteringConditions | None = None
-    """Conditions on the documents' metadata (servers since 1.1.0)."""
+    metadata_filter: MetadataFilteringConditions | Mapping[str, Any] | None = None
+    """Conditions on the documents' metadata (servers since 1.1.0), all of which must hold: values
+    by name (`{"topic": "moons"}`), a list for any of several, a dict for another of Dify's
+    operators (`{"year": {"≥": 1900}, "seen": {"before": datetime(...)}}`). Or as Dify's reference
+    has them: `{"logical_operator": "or", "conditions": [{"name": ..., "comparison_operator": ...,
+    "value": ...}]}`. What servers would drop, to search everything, is refused."""
+    long_query: LongQuery = "error"
+    """What to do with a query of more than 250 characters, which servers refuse: "error", or
+    "truncate" it after the last word that fits."""
 
     _search: KnowledgeSearch | None = PrivateAttr(default=None)
     """Remembers the settings of the knowledge base itself, once they were asked for."""
@@ -70,6 +80,11 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
     def _check_dataset_id(cls, value: str) -> str:
         return require_uuid(value, "dataset_id")
 
+    @field_validator("metadata_filter", mode="before")
+    @classmethod
+    def _check_metadata_filter(cls, value: MetadataFilter) -> MetadataFilteringConditions | None:
+        return filtering_conditions(value)
+
     def _get_relevant_documents(
         self,
         query: str,
@@ -77,7 +92,7 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,
         k: int | None = None,
         score_threshold: float | None = None,
-        metadata_filter: MetadataFilteringConditions | None = None,
+        metadata_filter: MetadataFilter = None,
     ) -> list[Document]:
         flow = self._retrieve(query, k, score_threshold, metadata_filter)
         return documents_from_resources(run(self.client, flow))
@@ -89,7 +104,7 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int | None = None,
         score_threshold: float | None = None,
-        metadata_filter: MetadataFilteringConditions | None = None,
+        metadata_filter: MetadataFilter = None,
     ) -> list[Document]:
         flow = self._retrieve(query, k, score_threshold, metadata_filter)
         return documents_from_resources(await arun(self.async_client, flow))
@@ -99,10 +114,14 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         query: str,
         k: int | None,
         score_threshold: float | None,
-        metadata_filter: MetadataFilteringConditions | None,
+        metadata_filter: MetadataFilter,
     ) -> Flow[list[RetrieverResource]]:
         if self._search is None or self._search.dataset_id != self.dataset_id:
             self._search = KnowledgeSearch(self.dataset_id)
+        self._search.long_query = self.long_query
+        conditions = filtering_conditions(metadata_filter) or filtering_conditions(
+            self.metadata_filter
+        )
         return self._search.retrieve(
             query,
             top_k=k or self.k,
@@ -110,5 +129,5 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
             search_method=self.search_method,
             reranking_model=self.reranking_model,
             weights=self.weights,
-            metadata_filtering_conditions=metadata_filter or self.metadata_filter,
+            metadata_filtering_conditions=conditions,
         )

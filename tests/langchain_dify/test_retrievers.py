@@ -11,11 +11,11 @@ from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 from pydantic import ValidationError
 
-from dify_api.errors import NotFoundError, UnauthorizedError
+from dify_api.errors import InvalidParamError, NotFoundError, UnauthorizedError
 from dify_local import LocalDify
 from langchain_dify import DifyRetriever
-from tests.support.cassettes import Exchange, all_exchanges
-from tests.support.replay import ReplayServer
+from tests.support.cassettes import Exchange, all_exchanges, exchange
+from tests.support.replay import Received, ReplayServer, Reply
 
 QUERY = "Which planet has the most moons?"
 RECORDED = [
@@ -154,6 +154,74 @@ def test_settings_of_a_call(server: LocalDify) -> None:
     assert ids(retriever.bind(k=1).invoke(QUERY)) == ids(retriever.invoke(QUERY, k=1))
     configurable = retriever.configurable_fields(k=ConfigurableField(id="k"))
     assert len(configurable.with_config(configurable={"k": 2}).invoke(QUERY)) == 2
+
+
+async def test_query_that_is_too_long(server: LocalDify) -> None:
+    long = "Which planet has the most moons? " * 8
+    with pytest.raises(ValueError, match=r'264.*long_query="truncate"'):
+        retriever_of(server).invoke(long)
+    with pytest.raises(ValueError, match="264"):
+        await retriever_of(server).ainvoke(long)
+    with pytest.raises(ValidationError, match="long_query"):
+        retriever_of(server, long_query="cut")
+    assert server.requests == []
+    assert retriever_of(server, long_query="truncate").invoke(long)
+    assert await retriever_of(server, long_query="truncate").ainvoke(long)
+    for request in server.requests:
+        assert long.startswith(request.json["query"])
+        assert 230 < len(request.json["query"]) <= 250
+
+
+class EconomyBase:
+    """A knowledge base without vectors, made by API, as 1.16.1 answers for it."""
+
+    def __init__(self, telling: bool = True) -> None:
+        self.telling = telling
+
+    def reply(self, request: Received) -> Reply:
+        if request.method == "GET":
+            return (
+                exchange("dify-1.16.1/pipe_dataset_get").reply()
+                if self.telling
+                else Reply(405, {"content-type": "application/json"}, [b"{}"])
+            )
+        settings = request.json.get("retrieval_model", {"search_method": "semantic_search"})
+        found = settings["search_method"] == "keyword_search"
+        name = "0.15.3/ds_retrieve_economy" if found else "1.16.1/retrieve_economy_query_only"
+        return exchange(f"dify-{name}").reply()
+
+
+async def test_economy_base_is_searched_by_its_own_settings() -> None:
+    with ReplayServer(EconomyBase().reply) as server:
+        for is_async in (False, True):
+            server.requests.clear()
+            retriever = DifyRetriever(
+                api_key="dataset-key",
+                base_url=server.base_url,
+                dataset_id="9bbbf72e-a290-471d-95e2-b92ac891ab76",
+            )
+            for _ in range(2):
+                found = await retriever.ainvoke("kiwi") if is_async else retriever.invoke("kiwi")
+                assert "Kiwi" in found[0].page_content
+            assert [r.method for r in server.requests] == ["POST", "GET", "POST", "POST"]
+            settings = server.requests[-1].json["retrieval_model"]
+            assert (settings["search_method"], settings["top_k"]) == ("keyword_search", 3)
+            assert retriever.invoke("kiwi", k=1)
+            assert server.requests[-1].json["retrieval_model"]["top_k"] == 1
+
+
+def test_economy_base_of_a_server_that_does_not_tell_its_settings() -> None:
+    with ReplayServer(EconomyBase(telling=False).reply) as server:
+        retriever = DifyRetriever(
+            api_key="dataset-key",
+            base_url=server.base_url,
+            dataset_id="9bbbf72e-a290-471d-95e2-b92ac891ab76",
+        )
+        for _ in range(2):
+            with pytest.raises(InvalidParamError, match="does not exist"):
+                retriever.invoke("kiwi")
+        assert [r.method for r in server.requests] == ["POST", "GET", "POST"]
+        assert retriever.model_copy(update={"search_method": "keyword_search"}).invoke("kiwi")
 
 
 def test_in_a_chain(server: LocalDify) -> None:
