@@ -82,6 +82,7 @@ def _equality(value: object) -> str:
 
 def _condition(name: str, operator: str, value: object) -> MetadataCondition:
     sent: Any = value
+    word: Any = operator
     if isinstance(value, bool):
         raise ValueError(
             f"the condition on {name!r}: metadata are texts, numbers or times, not {value!r}"
@@ -91,9 +92,7 @@ def _condition(name: str, operator: str, value: object) -> MetadataCondition:
     elif isinstance(value, list | tuple | set):
         sent = [str(item) for item in value]
     # Not validated here: what is wrong with it is said in the words of `checked_conditions`.
-    return MetadataCondition.model_construct(
-        name=str(name), comparison_operator=operator, value=sent
-    )
+    return MetadataCondition.model_construct(name=str(name), comparison_operator=word, value=sent)
 
 
 def _is_number(value: object) -> bool:
