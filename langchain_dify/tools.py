@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.documents import Document
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import ArgsSchema, BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
@@ -20,8 +24,10 @@ from dify_api._calls.input_form import explain as explain
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
-from langchain_dify._answers.tracing import anode_tracer, node_tracer
+from langchain_dify._answers.app_run import aapp_run, app_run
+from langchain_dify._answers.metadata import tool_metadata
 from langchain_dify._arguments import default_user
+from langchain_dify._calls.run_settings import RunSettings, run_settings
 from langchain_dify._connection import LangChainConnection
 from langchain_dify.documents import documents_from_resources
 
@@ -36,13 +42,36 @@ class ToolAnswer(Answer):
     """The answer's citations."""
 
 
+@dataclass(frozen=True)
+class _Call:
+    """A call of a tool: its arguments, or a text in place of the first of them."""
+
+    texts: tuple[str, ...]
+    arguments: dict[str, Any]
+    tool_call_id: str | None = None
+
+
+_NO_CONFIG: RunnableConfig = {}
+
+
 class DifyTool(LangChainConnection, BaseTool):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,
     `query`. Each call is a conversation of its own. The content of the tool message is the
     answer's text (a workflow's outputs as JSON, if there are several), the artifact is a
-    `ToolAnswer`.
+    `ToolAnswer`, and `response_metadata` tells usage, price and ids.
+
+    In an agent or a graph, the run may name the end user, and values of variables that the model
+    is not to choose (those an app does not have are left aside), in `context` or in the config::
+
+        config = {"configurable": {"dify_user": "ann", "dify_inputs": {"lang": "fr"}}}
+        agent.invoke({"messages": [...]}, config)
+
+    The answer is told to callbacks as that of a chat model inside of the tool: its tokens are in
+    LangGraph's "messages" stream and its usage is counted. Nodes of workflows and thoughts of
+    agents are in the "custom" stream, each as a dict of `tool_name`, `tool_call_id`, `event` and
+    `data`.
 
     A bad argument is refused before any request, by a `ValidationError` that says what to put
     right; agents hand that to their model, and so does `handle_validation_error=explain` (of
@@ -162,49 +191,91 @@ class DifyTool(LangChainConnection, BaseTool):
         }
         return {**defaults, **parsed} if isinstance(parsed, dict) else parsed
 
+    def _to_args_and_kwargs(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The call as one value: a variable may be called as what langchain-core passes along."""
+        texts, arguments = super()._to_args_and_kwargs(tool_input, tool_call_id)
+        return (_Call(texts, arguments, tool_call_id),), {}
+
     def _run(
-        self, /, *query: str, run_manager: CallbackManagerForToolRun | None = None, **arguments: Any
-    ) -> tuple[str, ToolAnswer]:
+        self,
+        /,
+        *given: str | _Call,
+        config: RunnableConfig = _NO_CONFIG,
+        run_manager: CallbackManagerForToolRun | None = None,
+        **arguments: Any,
+    ) -> tuple[str | ToolMessage, ToolAnswer]:
         client = self.client
+        call, settings = _call_of(given, arguments), run_settings(config)
+        question, flow = self._prepare(call, settings)
         try:
-            operation = run(client, self._prepare(query, arguments))
-            with client.stream(operation) as stream, node_tracer(run_manager) as tracer:
+            with (
+                client.stream(run(client, flow)) as stream,
+                app_run(run_manager, stream, question, self._labels(call), settings.write) as told,
+            ):
                 for event, text in stream.steps():
-                    if not text:
-                        tracer.take(event)
-            return _result(stream.answer)
+                    told.take(event, text)
+            return self._result(call, stream.answer)
         except DifyError as error:
             raise ToolException(str(error)) from error
 
     async def _arun(
         self,
         /,
-        *query: str,
+        *given: str | _Call,
+        config: RunnableConfig = _NO_CONFIG,
         run_manager: AsyncCallbackManagerForToolRun | None = None,
         **arguments: Any,
-    ) -> tuple[str, ToolAnswer]:
+    ) -> tuple[str | ToolMessage, ToolAnswer]:
         client = self.async_client
+        call, settings = _call_of(given, arguments), run_settings(config)
+        question, flow = self._prepare(call, settings)
         try:
-            operation = await arun(client, self._prepare(query, arguments))
             async with (
-                client.stream(operation) as stream,
-                anode_tracer(run_manager) as tracer,
+                client.stream(await arun(client, flow)) as stream,
+                aapp_run(run_manager, stream, question, self._labels(call), settings.write) as told,
                 aclosing(stream.steps()) as steps,
             ):
                 async for event, text in steps:
-                    if not text:
-                        await tracer.atake(event)
-            return _result(stream.answer)
+                    await told.atake(event, text)
+            return self._result(call, stream.answer)
         except DifyError as error:
             raise ToolException(str(error)) from error
 
-    def _prepare(
-        self, query: tuple[str, ...], arguments: dict[str, Any]
-    ) -> Flow[Operation[Answer]]:
-        if query:  # `tool.invoke("text")` means the first argument
-            arguments = {next(iter(self.app_tool.args_schema.model_fields)): query[0]}
-        given = {name: value for name, value in arguments.items() if value is not None}
-        return self.app_tool.prepare(given, user=self.user)
+    def _prepare(self, call: _Call, settings: RunSettings) -> tuple[str, Flow[Operation[Answer]]]:
+        """What the app is asked, and the call to make."""
+        arguments = call.arguments
+        if call.texts:  # `tool.invoke("text")` means the first argument
+            arguments = {next(iter(self.app_tool.args_schema.model_fields)): call.texts[0]}
+        tool = self.app_tool.with_inputs(settings.inputs)
+        of_run = tool.inputs.keys() - self.app_tool.inputs.keys()
+        given = {
+            name: value
+            for name, value in arguments.items()
+            if value is not None and name not in of_run
+        }
+        asked = given.get(tool.query_argument or "")
+        question = asked or json.dumps(given, ensure_ascii=False, default=str)
+        return question, tool.prepare(given, user=settings.user or self.user)
+
+    def _labels(self, call: _Call) -> dict[str, Any]:
+        return {"tool_name": self.name, "tool_call_id": call.tool_call_id}
+
+    def _result(self, call: _Call, answer: Answer) -> tuple[str | ToolMessage, ToolAnswer]:
+        documents = documents_from_resources(answer.retriever_resources)
+        artifact = ToolAnswer(**dict(answer), documents=documents)
+        text = result_text(answer)
+        if call.tool_call_id is None:
+            return text, artifact
+        message = ToolMessage(
+            text,
+            artifact=artifact,
+            tool_call_id=call.tool_call_id,
+            name=self.name,
+            response_metadata=tool_metadata(answer),
+        )
+        return message, artifact
 
     def __getstate__(self) -> dict[Any, Any]:
         """Without the form's model, a class made at run time that cannot be pickled."""
@@ -220,6 +291,13 @@ class DifyTool(LangChainConnection, BaseTool):
             self.args_schema = self.app_tool.args_schema
 
 
+def _call_of(given: tuple[str | _Call, ...], arguments: dict[str, Any]) -> _Call:
+    """The call, also where `_run` is called directly, as other frameworks do."""
+    if given and isinstance(given[0], _Call):
+        return given[0]
+    return _Call(tuple(str(text) for text in given), arguments)
+
+
 def _is_model(schema: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(schema, type) and issubclass(schema, BaseModel)
 
@@ -231,8 +309,3 @@ def _caller(settings: Mapping[str, Any]) -> tuple[LangChainConnection, str]:
         **{name: settings[name] for name in settings if name in fields}
     )
     return connection, settings.get("user") or default_user()
-
-
-def _result(answer: Answer) -> tuple[str, ToolAnswer]:
-    documents = documents_from_resources(answer.retriever_resources)
-    return result_text(answer), ToolAnswer(**dict(answer), documents=documents)

@@ -66,6 +66,21 @@ def closing_metadata(answer: Answer) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
+def tool_metadata(answer: Answer) -> dict[str, Any]:
+    """What the message of a tool says of the answer: usage, price and ids."""
+    closing = closing_metadata(answer)
+    facts = {
+        "conversation_id": answer.conversation_id,
+        "message_id": answer.message_id,
+        "task_id": answer.task_id,
+        **{name: closing.get(name) for name in _OF_TOOLS},
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+_OF_TOOLS = ("workflow_run_id", "usage", "total_price", "currency")
+
+
 def usage_metadata(answer: Answer) -> UsageMetadata | None:
     """Token counts; None where the server sent none."""
     if answer.usage is None:

@@ -281,10 +281,17 @@ class NodeRecorder(BaseCallbackHandler):
     def __init__(self) -> None:
         self.found: list[int] = []
         self.tool_run: UUID | None = None
+        self.model_run: UUID | None = None
         self.custom: list[UUID] = []
 
     def on_tool_start(self, *args: Any, run_id: UUID, **kwargs: Any) -> None:
         self.tool_run = run_id
+
+    def on_chat_model_start(
+        self, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        assert parent_run_id == self.tool_run
+        self.model_run = run_id
 
     def on_retriever_end(self, documents: Any, **kwargs: Any) -> None:
         self.found.append(len(documents))
@@ -304,7 +311,7 @@ async def test_nodes_are_traced_below_the_tools_run(server: LocalDify) -> None:
             tool.invoke({"query": QUESTION}, config)
         assert len(recorder.found) == 1
         assert recorder.found[0] > 0
-        assert set(recorder.custom) == {recorder.tool_run}
+        assert set(recorder.custom) == {recorder.model_run}
 
 
 # Files -----------------------------------------------------------------------------------------

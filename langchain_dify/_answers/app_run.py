@@ -1,0 +1,190 @@
+"""An app's answer inside of a tool, as the run of a chat model below the tool's run.
+
+So it reaches whatever listens to the models inside of tools: LangGraph's "messages" stream,
+`astream_events`, usage counters, tracers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    AsyncCallbackManagerForToolRun,
+    CallbackManagerForLLMRun,
+    CallbackManagerForToolRun,
+)
+from langchain_core.messages import HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
+
+from dify_api.answers.events import AgentThoughtEvent, Event
+from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
+from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify._answers.text import TextFilter
+from langchain_dify._answers.tracing import NodeTracer, anode_tracer, node_tracer
+from langchain_dify.workflows import node_progress
+
+Write = Callable[[Any], None] | None
+
+
+class AppRun:
+    """Tells listeners of an answer while it comes; does nothing where nobody listens.
+
+    Args:
+        source: The stream that is read.
+        run: The model's run; None where nobody listens.
+        tracer: Traces the nodes below it.
+        write: Writes into LangGraph's "custom" stream, if there is one.
+        labels: What is said with everything that is written.
+    """
+
+    def __init__(
+        self,
+        source: AnswerSource,
+        run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+        tracer: NodeTracer,
+        write: Write,
+        labels: Mapping[str, Any],
+    ) -> None:
+        # Without marks: no conversation is continued from a tool's answer.
+        self._chunks = AnswerChunks(source, {}, TextFilter())
+        self._run = run
+        self._tracer = tracer
+        self._write = write
+        self._labels = labels
+
+    def take(self, event: Event, text: str) -> None:
+        """Tell of an event."""
+        self._write_progress(event)
+        if isinstance(self._run, CallbackManagerForLLMRun):
+            for chunk in self._named(self._chunks.take(event, text)):
+                self._run.on_llm_new_token(chunk.text, chunk=chunk)
+        if not text:
+            self._tracer.take(event)
+
+    async def atake(self, event: Event, text: str) -> None:
+        """`take` for asyncio."""
+        self._write_progress(event)
+        if isinstance(self._run, AsyncCallbackManagerForLLMRun):
+            for chunk in self._named(self._chunks.take(event, text)):
+                await self._run.on_llm_new_token(chunk.text, chunk=chunk)
+        if not text:
+            await self._tracer.atake(event)
+
+    def finish(self) -> None:
+        """Tell of the end."""
+        if isinstance(self._run, CallbackManagerForLLMRun):
+            for chunk in self._named(self._chunks.finish()):
+                self._run.on_llm_new_token(chunk.text, chunk=chunk)
+            self._run.on_llm_end(self._result())
+
+    async def afinish(self) -> None:
+        """`finish` for asyncio."""
+        if isinstance(self._run, AsyncCallbackManagerForLLMRun):
+            for chunk in self._named(self._chunks.finish()):
+                await self._run.on_llm_new_token(chunk.text, chunk=chunk)
+            await self._run.on_llm_end(self._result())
+
+    def _named(self, chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
+        for chunk in chunks:
+            chunk.message.id = self._id
+        return chunks
+
+    def _result(self) -> LLMResult:
+        message = self._chunks.message()
+        message.id = self._id
+        return LLMResult(generations=[[ChatGeneration(message=message)]])
+
+    @property
+    def _id(self) -> str | None:
+        """One for all chunks, as langchain-core names them: workflows' answers have none."""
+        return f"lc_run--{self._run.run_id}" if self._run else None
+
+    def _write_progress(self, event: Event) -> None:
+        if self._write is None:
+            return
+        if isinstance(event, AgentThoughtEvent):
+            data: dict[str, Any] | None = event.model_dump(mode="json", exclude_none=True)
+        else:
+            data = node_progress(event)
+        if data is not None:
+            data.pop("event", None)
+            self._write({**self._labels, "event": event.event, "data": data})
+
+
+@contextmanager
+def app_run(
+    tool_run: CallbackManagerForToolRun | None,
+    source: AnswerSource,
+    question: str,
+    labels: Mapping[str, Any],
+    write: Write,
+) -> Iterator[AppRun]:
+    """What tells of an answer below a tool's run, until the end of the block.
+
+    Args:
+        tool_run: The tool's run.
+        source: The stream that is read.
+        question: What the app is asked.
+        labels: `tool_name` and `tool_call_id`.
+        write: Writes into LangGraph's "custom" stream, if there is one.
+    """
+    run = None
+    if tool_run is not None and tool_run.inheritable_handlers:
+        manager = tool_run.get_child()
+        manager.add_metadata(_METADATA, inherit=False)
+        [run] = manager.on_chat_model_start(**_start(question, labels))
+    try:
+        with node_tracer(run) as tracer:
+            told = AppRun(source, run, tracer, write, labels)
+            yield told
+        told.finish()
+    except BaseException as error:
+        if run is not None:
+            run.on_llm_error(error, response=LLMResult(generations=[]))
+        raise
+
+
+@asynccontextmanager
+async def aapp_run(
+    tool_run: AsyncCallbackManagerForToolRun | None,
+    source: AnswerSource,
+    question: str,
+    labels: Mapping[str, Any],
+    write: Write,
+) -> AsyncIterator[AppRun]:
+    """`app_run` for asyncio."""
+    run = None
+    if tool_run is not None and tool_run.inheritable_handlers:
+        manager = tool_run.get_child()
+        manager.add_metadata(_METADATA, inherit=False)
+        [run] = await manager.on_chat_model_start(**_start(question, labels))
+    try:
+        async with anode_tracer(run) as tracer:
+            told = AppRun(source, run, tracer, write, labels)
+            yield told
+        await told.afinish()
+    except BaseException as error:
+        if run is not None:
+            await run.on_llm_error(error, response=LLMResult(generations=[]))
+        raise
+
+
+_METADATA = {
+    "ls_provider": MODEL_PROVIDER,
+    "ls_model_name": MODEL_NAME,
+    "ls_model_type": "chat",
+}
+
+
+def _start(question: str, labels: Mapping[str, Any]) -> dict[str, Any]:
+    name = labels["tool_name"]
+    return {
+        "serialized": {"name": name, "id": ["dify", name]},
+        "messages": [[HumanMessage(question)]],
+        "name": name,
+        "invocation_params": {"_type": MODEL_PROVIDER, "model_name": MODEL_NAME},
+        "options": {},
+    }
