@@ -17,12 +17,15 @@ from types import NoneType
 from typing import Any, TypeVar, cast
 
 from dify_api import errors
+from dify_api._advice import Advice
 from dify_api._class_tree import class_tree
 from dify_api.errors import DifyError, StatusError
 from dify_api.models import decode, out_of_envelope
 from dify_api.operation import Operation
 
 T = TypeVar("T")
+
+OWN_ADVICE = Advice()
 
 _KINDS = list(class_tree(StatusError))
 _BY_CODE = {code: kind for kind in _KINDS for code in kind.codes}
@@ -103,7 +106,12 @@ def older_call(
 
 
 def error_from_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, operation: str
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    operation: str,
+    advice: Advice = OWN_ADVICE,
 ) -> DifyError:
     """The error that an HTTP reply of 300 or above means, or one that is not readable.
 
@@ -112,6 +120,7 @@ def error_from_reply(
         headers: Response headers, names in lower case or a case-insensitive mapping.
         body: The body as sent, of any shape.
         operation: Method and path, for the message.
+        advice: What hints say in the words of who asks.
     """
     if coding := _unknown_coding(headers):
         if status < 300:
@@ -137,6 +146,7 @@ def error_from_reply(
         _message(report, body, headers),
         operation=operation,
         retry_after=_retry_after(headers.get("retry-after")),
+        advice=advice,
     )
 
 
@@ -147,6 +157,7 @@ def error_from_code(
     *,
     operation: str,
     retry_after: float | None = None,
+    advice: Advice = OWN_ADVICE,
 ) -> StatusError:
     """The error of a `code`, as sent in a body or in an `error` event."""
     kind = _BY_CODE.get(code or "") or _BY_STATUS.get(status)
@@ -162,7 +173,7 @@ def error_from_code(
         code=code,
         status=status,
         operation=operation,
-        hint=_hint(kind, message, operation),
+        hint=_hint(kind, message, operation, advice),
         retry_after=retry_after,
     )
 
@@ -219,33 +230,26 @@ def _retry_after(value: str | None) -> float | None:
     return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
 
 
-_ENDPOINT_OF_MODE = (
-    "Completion apps answer at completion-messages (DifyLLM, DifyCompletion), chat, agent and "
-    "chatflow apps at chat-messages (ChatDify, Dify), workflow apps at workflows/run "
-    "(DifyWorkflow); client.send(application.info()) tells an app's mode."
-)
-
-
-def _hint(kind: type[StatusError], message: str, operation: str) -> str | None:
+def _hint(kind: type[StatusError], message: str, operation: str, advice: Advice) -> str | None:
     """What to do about an error, where experience tells."""
     if kind is errors.UnauthorizedError:
-        of_datasets = " /datasets" in operation or " /workspaces" in operation
-        wanted = "dataset-" if of_datasets else "app-"
+        if " /datasets" in operation or " /workspaces" in operation:
+            return (
+                "Check api_key (DIFY_DATASET_API_KEY): knowledge bases want a key that starts with "
+                '"dataset-", from the API Access of Knowledge on the server that base_url names.'
+            )
         return (
-            f"Check api_key (DIFY_API_KEY): this endpoint wants a key that starts with "
-            f'"{wanted}", from the app whose server base_url names.'
+            "Check api_key (DIFY_API_KEY): this endpoint wants a key that starts with "
+            '"app-", from the app whose server base_url names.'
         )
     if issubclass(kind, errors.WrongAppTypeError | errors.AppUnavailableError):
-        return f"The key may belong to an app of another type. {_ENDPOINT_OF_MODE}"
+        return f"The key may belong to an app of another type. {advice.app_type}"
     missing = re.match(r"(\S+) is required in input form", message)
     if missing:
         name = missing.group(1)
-        return f'Pass inputs={{"{name}": ...}}; application.parameters() lists what the app wants.'
+        return f'Pass inputs={{"{name}": ...}}{advice.missing_input}'
     if kind is errors.ConversationNotFoundError:
-        return (
-            "It was deleted, or belongs to another user or app: start a new conversation, which "
-            'ChatDify and Dify do by themselves with on_fork="new".'
-        )
+        return f"It was deleted, or belongs to another user or app: {advice.lost_conversation}"
     if message == "query is required":
         return "The query must not be empty."
     if issubclass(kind, errors.NotFoundError) and "HTML" in message:

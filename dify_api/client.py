@@ -217,7 +217,11 @@ class DifyClient(_Client):
         if older := older_call(operation, response.status_code, response.headers):
             return self._attempt(older, timeout, due)
         raise error_from_reply(
-            response.status_code, response.headers, body, operation=operation.name
+            response.status_code,
+            response.headers,
+            body,
+            operation=operation.name,
+            advice=self.connection.advice,
         )
 
     def _stop(self, operation: Operation[Answer], task_id: str) -> None:
@@ -357,7 +361,11 @@ class AsyncDifyClient(_Client):
         if older := older_call(operation, response.status_code, response.headers):
             return await self._attempt(older, timeout, time)
         raise error_from_reply(
-            response.status_code, response.headers, body, operation=operation.name
+            response.status_code,
+            response.headers,
+            body,
+            operation=operation.name,
+            advice=self.connection.advice,
         )
 
     async def _stop(self, operation: Operation[Answer], task_id: str) -> None:

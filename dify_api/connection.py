@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ from pydantic import (
     field_validator,
 )
 from typing_extensions import Self, TypedDict, Unpack
+
+from dify_api._advice import Advice
 
 DEFAULT_BASE_URL = "https://api.dify.ai/v1"
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=None)
@@ -79,6 +81,8 @@ class DifyConnection(BaseModel):
     """Environment variables that may hold the key, the first that is set counting."""
     adapter: ClassVar[str] = "dify_api"
     """Who asks, as the User-Agent says it."""
+    advice: ClassVar[Advice] = Advice()
+    """What errors advise those who ask."""
 
     api_key: SecretStr | str | None = Field(default=None, repr=False, exclude=True)
     """Key of the app ("app-..."), kept as a `SecretStr`. Default: `DIFY_API_KEY`."""
@@ -113,7 +117,7 @@ class DifyConnection(BaseModel):
     @classmethod
     def _find_api_key(cls, value: object) -> SecretStr:
         given = value if isinstance(value, SecretStr | str) else None
-        return check_api_key(given or cls._key_of_environment())
+        return check_api_key(given or cls._key_of_environment(), cls.key_variables)
 
     @field_validator("base_url", mode="before")
     @classmethod
@@ -143,7 +147,7 @@ class DifyConnection(BaseModel):
                 f"{self.key_variables[0]} holds the key of another app than the one that this "
                 f"{type(self).__name__} was pickled with: set it to that app's key before loading"
             )
-        return check_api_key(self.api_key)
+        return check_api_key(self.api_key, self.key_variables)
 
     @property
     def limits(self) -> httpx.Timeout:
@@ -254,7 +258,9 @@ def check_base_url(base_url: str | None) -> str:
     return url
 
 
-def check_api_key(api_key: SecretStr | str | None) -> SecretStr:
+def check_api_key(
+    api_key: SecretStr | str | None, variables: Sequence[str] = ("DIFY_API_KEY",)
+) -> SecretStr:
     """The key as a secret, without blanks around it.
 
     Raises:
@@ -263,8 +269,9 @@ def check_api_key(api_key: SecretStr | str | None) -> SecretStr:
     secret = api_key if isinstance(api_key, SecretStr) else SecretStr(api_key or "")
     text = secret.get_secret_value().strip()
     if not text:
+        place = "the app's" if variables[0] == "DIFY_API_KEY" else "Knowledge's"
         raise ValueError(
-            "no API key: pass api_key=... or set DIFY_API_KEY (in Dify: the app's API Access page)"
+            f"no API key: pass api_key=... or set {variables[0]} (in Dify: {place} API Access page)"
         )
     if not text.isascii() or not text.isprintable():
         raise ValueError("the API key holds characters that no key has: copy it again")

@@ -76,7 +76,7 @@ class DifyArguments(LangChainConnection):
         unknown = {name for name in values if name not in known and not name.startswith("_")}
         _warn_of_ignored(unknown, stacklevel=5)
         if unknown := unknown - _SET_IN_THE_APP:
-            raise ValueError(f"{cls.__name__} knows no argument {', '.join(sorted(unknown))}")
+            cls.check_arguments(unknown)
         return values
 
     def _app_params(self) -> dict[str, Any]:
@@ -99,6 +99,7 @@ def check_call_arguments(
     Raises:
         TypeError: For an argument that no model knows.
     """
+    check_call_values(arguments)
     unknown = set(arguments) - _OF_A_CALL - _OF_LANGCHAIN - set(also)
     _warn_of_ignored(unknown, stacklevel=6)
     unknown -= _SET_IN_THE_APP
@@ -122,4 +123,28 @@ def _warn_of_ignored(names: Collection[str], stacklevel: int) -> None:
     for name in sorted(_SET_IN_THE_APP.intersection(names)):
         warnings.warn(
             f"{name} is ignored: the Dify app decides it, not its caller", stacklevel=stacklevel
+        )
+
+
+def check_call_values(arguments: Mapping[str, object]) -> None:
+    """Refuse what cannot be a value of a call's `user`, `inputs` or `files`.
+
+    Raises:
+        ValueError: For an empty user: another's conversations would be his.
+        TypeError: For a value of another type.
+    """
+    user, inputs, files = (arguments.get(name) for name in ("user", "inputs", "files"))
+    if user is not None and not isinstance(user, str):
+        raise TypeError(f"user must be the name of an end user as text, not {user!r}")
+    if user is not None and not user.strip():
+        raise ValueError("user must not be empty: name the end user, or leave it out")
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise TypeError(
+            f"inputs must be a dict of the app's variables, not {type(inputs).__name__}"
+        )
+    if files is not None and not (
+        isinstance(files, list | tuple) and all(isinstance(file, Mapping) for file in files)
+    ):
+        raise TypeError(
+            f"files must be a list of dicts as Dify's reference has them, not {files!r}"
         )

@@ -20,8 +20,17 @@ from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingM
 from dify_api.models import RetrieverResource
 from dify_api.operation import require_uuid
 from langchain_dify._calls.metadata_filter import MetadataFilter, filtering_conditions
-from langchain_dify._connection import LangChainConnection
+from langchain_dify._connection import LangChainConnection, unknown_argument
 from langchain_dify.documents import documents_from_resources
+
+_OTHER_NAMES = {
+    "top_k": "k",
+    "similarity_top_k": "k",
+    "filter": "metadata_filter",
+    "filters": "metadata_filter",
+    "search_type": "search_method",
+    "search_kwargs": "k, score_threshold or metadata_filter",
+}
 
 
 class DifyRetriever(LangChainConnection, BaseRetriever):
@@ -50,11 +59,12 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
     key_variables: ClassVar[tuple[str, ...]] = KNOWLEDGE_KEY_VARIABLES
     """`api_key` is one of the knowledge API ("dataset-..."), not of an app. Default:
     `DIFY_DATASET_API_KEY`, else `DIFY_API_KEY`."""
+    other_names: ClassVar[Mapping[str, str]] = _OTHER_NAMES
     dataset_id: str
     """The knowledge base: the UUID in its address."""
     k: int | None = Field(default=None, ge=1)
     """Documents at most."""
-    score_threshold: float | None = None
+    score_threshold: float | None = Field(default=None, ge=0, le=1)
     """Lowest relevance, 0 to 1."""
     search_method: SearchMethod | None = None
     """"semantic_search", "full_text_search", "hybrid_search" or "keyword_search"."""
@@ -93,7 +103,9 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         k: int | None = None,
         score_threshold: float | None = None,
         metadata_filter: MetadataFilter = None,
+        **unknown: Any,
     ) -> list[Document]:
+        _check_call(k, score_threshold, unknown)
         flow = self._retrieve(query, k, score_threshold, metadata_filter)
         return documents_from_resources(run(self.client, flow))
 
@@ -105,7 +117,9 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
         k: int | None = None,
         score_threshold: float | None = None,
         metadata_filter: MetadataFilter = None,
+        **unknown: Any,
     ) -> list[Document]:
+        _check_call(k, score_threshold, unknown)
         flow = self._retrieve(query, k, score_threshold, metadata_filter)
         return documents_from_resources(await arun(self.async_client, flow))
 
@@ -131,3 +145,16 @@ class DifyRetriever(LangChainConnection, BaseRetriever):
             weights=self.weights,
             metadata_filtering_conditions=conditions,
         )
+
+
+def _check_call(k: object, score_threshold: object, unknown: Mapping[str, object]) -> None:
+    """Refuse what a search cannot be made with."""
+    if unknown:
+        known = ("k", "score_threshold", "metadata_filter")
+        raise TypeError(unknown_argument("A search", next(iter(unknown)), known, _OTHER_NAMES))
+    if k is not None and not (isinstance(k, int) and k >= 1):
+        raise ValueError(f"k must be a number of documents, 1 or more, not {k!r}")
+    if score_threshold is not None and not (
+        isinstance(score_threshold, int | float) and 0 <= score_threshold <= 1
+    ):
+        raise ValueError(f"score_threshold must be a number from 0 to 1, not {score_threshold!r}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool, BaseToolkit
-from pydantic import SecretStr
+from pydantic import ConfigDict, SecretStr, model_validator
 from typing_extensions import Self
 
 from dify_api._calls.app_tool import distinct_names
@@ -24,7 +24,19 @@ class DifyToolkit(BaseToolkit):
         >>> agent = create_agent(model, toolkit.get_tools())
     """
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     tools: list[DifyTool]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_tools(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "tools" not in values:
+            raise ValueError(
+                f"{cls.__name__} is made by {cls.__name__}.from_apps([key, ...]), or in asyncio by "
+                "afrom_apps, which asks the apps for their names and their arguments"
+            )
+        return values
 
     @classmethod
     def from_apps(cls, api_keys: Keys, **settings: Any) -> Self:
@@ -54,6 +66,8 @@ class DifyToolkit(BaseToolkit):
 
 
 def _apps(api_keys: Keys) -> Iterator[dict[str, Any]]:
+    if isinstance(api_keys, str | SecretStr):
+        raise TypeError("api_keys must be a list of keys, or a dict of names and keys, not one key")
     if isinstance(api_keys, Mapping):
         return ({"name": name, "api_key": key} for name, key in api_keys.items())
     return ({"api_key": key} for key in api_keys)

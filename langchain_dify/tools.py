@@ -105,6 +105,16 @@ class DifyTool(LangChainConnection, BaseTool):
     arguments out or describe them better; the values are checked against the form all the same."""
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_app_tool(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "app_tool" not in values:
+            raise ValueError(
+                f"{cls.__name__} is made by {cls.__name__}.from_app(api_key=...), or in asyncio by "
+                "afrom_app, which asks the app for its name and its arguments"
+            )
+        return values
+
     @classmethod
     def from_app(
         cls,
@@ -132,6 +142,7 @@ class DifyTool(LangChainConnection, BaseTool):
             ValueError: If there is no key, or `inputs` names a variable that the app lacks.
             DifyError: If the app cannot be asked.
         """
+        cls.check_arguments({*settings, "app_tool"})
         connection, user = _caller(settings)
         flow = describe_app(
             user=user,
@@ -155,6 +166,7 @@ class DifyTool(LangChainConnection, BaseTool):
         **settings: Any,
     ) -> Self:
         """`from_app` for asyncio."""
+        cls.check_arguments({*settings, "app_tool"})
         connection, user = _caller(settings)
         flow = describe_app(
             user=user,

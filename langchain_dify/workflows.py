@@ -16,7 +16,7 @@ from langchain_core.runnables import AddableDict, RunnableConfig, RunnableSerial
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from dify_api import application, workflows
-from dify_api._calls.app_tool import AppTool
+from dify_api._calls.app_tool import AppTool, app_mode
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import upload_files
 from dify_api.answers.answer import Answer
@@ -30,7 +30,7 @@ from dify_api.answers.events import (
 from dify_api.models import as_json
 from dify_api.operation import Operation
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
-from langchain_dify._arguments import default_user
+from langchain_dify._arguments import check_call_values, default_user
 from langchain_dify._connection import LangChainConnection
 
 _OF_A_CALL = {"user", "files", "workflow_id"}
@@ -215,9 +215,16 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     ) -> Flow[Operation[Answer]]:
         """Check the inputs, upload the files among them, and make the call."""
         if unknown := sorted(set(arguments) - _OF_A_CALL):
-            raise TypeError(f"DifyWorkflow knows no call argument {unknown[0]!r}")
+            raise TypeError(
+                f"DifyWorkflow knows no call argument {unknown[0]!r}; it knows "
+                f"{', '.join(sorted(_OF_A_CALL))}, and inputs are the first argument"
+            )
+        check_call_values(arguments)
         if not isinstance(given, Mapping):
-            raise TypeError(f"DifyWorkflow takes a dict of inputs, not {type(given).__name__}")
+            raise TypeError(
+                f"DifyWorkflow takes a dict of inputs, not {type(given).__name__}: "
+                'give {"name of a variable": its value}'
+            )
         user = arguments.get("user") or self.user
         files = arguments.get("files")
         workflow_id = arguments.get("workflow_id") or self.workflow_id
@@ -234,7 +241,13 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
             with contextlib.suppress(ValidationError):
                 return (yield from self._app_tool.prepare_inputs(values, user=user))
         self._app_tool = yield from self._describe()
-        return (yield from self._app_tool.prepare_inputs(values, user=user))
+        try:
+            return (yield from self._app_tool.prepare_inputs(values, user=user))
+        except ValidationError:
+            if (yield from app_mode(user)) == "workflow":
+                raise
+            self._app_tool = None
+            return dict(values)  # no workflow app: the server refuses the run, and the error tells
 
     def _describe(self) -> Flow[AppTool]:
         form = (yield application.parameters()).user_input_form

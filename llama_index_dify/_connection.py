@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from dify_api._advice import Advice
 from dify_api._calls.connected import Connected, ConnectedModel, KnowledgeConnected
 
 ADAPTER = "llama_index_dify"
+ADVICE = Advice(
+    app_type="Use Dify or DifyChatEngine for chat, agent and chatflow apps, DifyCompletion for "
+    "completion apps; DifyQueryEngine and DifyTool.from_app take any app, workflows too.",
+    missing_input=" to the class or the call.",
+    lost_conversation='start a new conversation, which Dify does by itself with on_fork="new".',
+)
 
 
 class LlamaIndexConnection(ConnectedModel):
     """A base of the pydantic classes: the connection's fields, and its two clients."""
 
     adapter: ClassVar[str] = ADAPTER
+    advice: ClassVar[Advice] = ADVICE
 
 
 class LlamaIndexConnected(Connected):
     """The connection of a class that is no pydantic model."""
 
     adapter: ClassVar[str] = ADAPTER
+    advice: ClassVar[Advice] = ADVICE
 
 
 class LlamaIndexKnowledge(KnowledgeConnected):
     """The same to the knowledge bases."""
 
     adapter: ClassVar[str] = ADAPTER
+    advice: ClassVar[Advice] = ADVICE

@@ -191,6 +191,14 @@ def describe_app(
     )
 
 
+def app_mode(user: str) -> Flow[AppMode]:
+    """Ask an app what kind it is."""
+    info = application.Info()
+    with contextlib.suppress(NotFoundError):  # before 0.6.2
+        info = yield application.info()
+    return _known_mode(info.mode) or (yield from _find_mode(user))
+
+
 def tool_name(title: str) -> str:
     """An app's name as the name of a tool.
 

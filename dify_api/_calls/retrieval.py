@@ -130,8 +130,11 @@ def fitting(query: str, long_query: LongQuery) -> str:
     """The query, or its beginning, up to the last word that fits.
 
     Raises:
+        TypeError: If it is no text.
         ValueError: If it is too long, with `long_query="error"`.
     """
+    if not isinstance(query, str):
+        raise TypeError(f"a query must be a text, not {type(query).__name__}")
     if len(query) <= LONGEST_QUERY:
         return query
     if long_query == "error":

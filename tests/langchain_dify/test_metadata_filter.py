@@ -24,7 +24,8 @@ def retriever_of(server: LocalDify, **settings: Any) -> DifyRetriever:
 
 
 def sent(server: LocalDify) -> list[tuple[str, str, object]]:
-    filters = server.requests[-1].json["retrieval_model"]["metadata_filtering_conditions"]
+    body: Any = server.requests[-1].json
+    filters = body["retrieval_model"]["metadata_filtering_conditions"]
     return [(c["name"], c["comparison_operator"], c.get("value")) for c in filters["conditions"]]
 
 
@@ -99,4 +100,5 @@ async def test_what_servers_would_drop_is_refused(server: LocalDify, given: Any,
 @pytest.mark.parametrize("nothing", [None, {}, {"conditions": []}])
 def test_no_filter(server: LocalDify, nothing: Any) -> None:
     retriever_of(server, metadata_filter=nothing).invoke(QUERY)
-    assert "retrieval_model" not in server.requests[-1].json
+    body: Any = server.requests[-1].json
+    assert "retrieval_model" not in body
