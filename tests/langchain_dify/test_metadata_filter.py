@@ -48,7 +48,10 @@ def sent(server: LocalDify) -> list[tuple[str, str, object]]:
         ),
         ({"condition": "good"}, [("condition", "is", "good")]),
         ({"logical_operator": "or", "conditions": [MOONS]}, [("topic", "is", "moons")]),
-        (MetadataFilteringConditions(conditions=[MOONS]), [("topic", "is", "moons")]),
+        (
+            MetadataFilteringConditions.model_validate({"conditions": [MOONS]}),
+            [("topic", "is", "moons")],
+        ),
     ],
 )
 async def test_what_is_sent(server: LocalDify, given: Any, wanted: object) -> None:

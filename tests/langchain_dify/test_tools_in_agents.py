@@ -223,7 +223,7 @@ async def test_calls_side_by_side(server: LocalDify) -> None:
 
 async def test_events_show_a_model_below_the_tool(server: LocalDify) -> None:
     tool = tool_of(server, "chat")
-    events = [e async for e in tool.astream_events({"query": QUESTION}, version="v2")]
+    events: list[Any] = [e async for e in tool.astream_events({"query": QUESTION}, version="v2")]
     tool_run = events[0]["run_id"]
     names = [e["event"] for e in events]
     assert names[0] == "on_tool_start"
