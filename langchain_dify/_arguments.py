@@ -135,7 +135,7 @@ def check_call_values(arguments: Mapping[str, object]) -> None:
     """
     user, inputs, files = (arguments.get(name) for name in ("user", "inputs", "files"))
     if user is not None and not isinstance(user, str):
-        raise TypeError(f"user must be the name of an end user as text, not {user!r}")
+        raise TypeError(f"user must be the name of an end user as text, not {type(user).__name__}")
     if user is not None and not user.strip():
         raise ValueError("user must not be empty: name the end user, or leave it out")
     if inputs is not None and not isinstance(inputs, Mapping):

@@ -58,44 +58,55 @@ class AppRun:
     def take(self, event: Event, text: str) -> None:
         """Tell of an event."""
         self._write_progress(event)
-        if isinstance(self._run, CallbackManagerForLLMRun):
-            for chunk in self._named(self._chunks.take(event, text)):
-                self._run.on_llm_new_token(chunk.text, chunk=chunk)
+        if self._is_heard:
+            self._tell(self._chunks.take(event, text))
         if not text:
             self._tracer.take(event)
 
     async def atake(self, event: Event, text: str) -> None:
         """`take` for asyncio."""
         self._write_progress(event)
-        if isinstance(self._run, AsyncCallbackManagerForLLMRun):
-            for chunk in self._named(self._chunks.take(event, text)):
-                await self._run.on_llm_new_token(chunk.text, chunk=chunk)
+        if self._is_heard:
+            await self._atell(self._chunks.take(event, text))
         if not text:
             await self._tracer.atake(event)
 
     def finish(self) -> None:
-        """Tell of the end."""
-        if isinstance(self._run, CallbackManagerForLLMRun):
-            for chunk in self._named(self._chunks.finish()):
-                self._run.on_llm_new_token(chunk.text, chunk=chunk)
-            self._run.on_llm_end(self._result())
+        """Tell of what ends the answer."""
+        if self._is_heard:
+            self._tell(self._chunks.finish())
 
     async def afinish(self) -> None:
         """`finish` for asyncio."""
-        if isinstance(self._run, AsyncCallbackManagerForLLMRun):
-            for chunk in self._named(self._chunks.finish()):
+        if self._is_heard:
+            await self._atell(self._chunks.finish())
+
+    def result(self) -> LLMResult:
+        """The whole answer."""
+        message = self._chunks.message()
+        message.id = self._id
+        return LLMResult(generations=[[ChatGeneration(message=message)]])
+
+    def _tell(self, chunks: list[ChatGenerationChunk]) -> None:
+        for chunk in self._named(chunks):
+            self._tracer.tell(chunk)
+            if isinstance(self._run, CallbackManagerForLLMRun):
+                self._run.on_llm_new_token(chunk.text, chunk=chunk)
+
+    async def _atell(self, chunks: list[ChatGenerationChunk]) -> None:
+        for chunk in self._named(chunks):
+            await self._tracer.atell(chunk)
+            if isinstance(self._run, AsyncCallbackManagerForLLMRun):
                 await self._run.on_llm_new_token(chunk.text, chunk=chunk)
-            await self._run.on_llm_end(self._result())
 
     def _named(self, chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
         for chunk in chunks:
             chunk.message.id = self._id
         return chunks
 
-    def _result(self) -> LLMResult:
-        message = self._chunks.message()
-        message.id = self._id
-        return LLMResult(generations=[[ChatGeneration(message=message)]])
+    @property
+    def _is_heard(self) -> bool:
+        return self._run is not None or self._write is not None
 
     @property
     def _id(self) -> str | None:
@@ -140,7 +151,9 @@ def app_run(
         with node_tracer(run) as tracer:
             told = AppRun(source, run, tracer, write, labels)
             yield told
-        told.finish()
+            told.finish()
+        if run is not None:
+            run.on_llm_end(told.result())
     except BaseException as error:
         if run is not None:
             run.on_llm_error(error, response=LLMResult(generations=[]))
@@ -165,7 +178,9 @@ async def aapp_run(
         async with anode_tracer(run) as tracer:
             told = AppRun(source, run, tracer, write, labels)
             yield told
-        await told.afinish()
+            await told.afinish()
+        if run is not None:
+            await run.on_llm_end(told.result())
     except BaseException as error:
         if run is not None:
             await run.on_llm_error(error, response=LLMResult(generations=[]))

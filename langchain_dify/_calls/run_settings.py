@@ -40,7 +40,8 @@ def run_settings(config: RunnableConfig) -> RunSettings:
     places = (config.get("configurable"), getattr(context, "context", None))
     user, inputs = _first(places, USER), _first(places, INPUTS)
     if user is not None and not (isinstance(user, str) and user.strip()):
-        raise ValueError(f"{USER} must be the name of an end user as text, not {user!r}")
+        given = type(user).__name__ if user else "an empty one"
+        raise ValueError(f"{USER} must be the name of an end user as text, not {given}")
     if inputs is not None and not isinstance(inputs, Mapping):
         raise ValueError(
             f"{INPUTS} must be a dict of the values of variables, not {type(inputs).__name__}"

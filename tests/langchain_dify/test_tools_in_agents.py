@@ -187,6 +187,17 @@ async def test_thoughts_are_in_the_custom_mode(server: LocalDify) -> None:
         assert any(item["data"].get("tool") for item in items)
 
 
+async def test_replaced_answers_end_at_what_replaces_them(server: LocalDify) -> None:
+    agent = agent_of(tool_of(server, "chat"), one={"query": "/replace"})
+    async for items in both(agent, "messages"):
+        of_tools = [m for m, metadata in items if metadata["langgraph_node"] == "tools"]
+        [result] = [m for m in of_tools if isinstance(m, ToolMessage)]
+        chunks = [m for m in of_tools if isinstance(m, AIMessageChunk)]
+        assert sum(chunks[1:], chunks[0]).text == result.content
+    async for items in both(agent, "custom"):
+        assert "message_replace" in {item["event"] for item in items}
+
+
 async def test_usage_is_counted_once(server: LocalDify) -> None:
     for app in ("chat", "advanced-chat", "completion"):
         tool = tool_of(server, app)
