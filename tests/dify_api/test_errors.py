@@ -76,7 +76,10 @@ def test_retry_after() -> None:
     ("error", "advice"),
     [
         (read(401, '{"code":"unauthorized","message":"Access token is invalid"}'), 'with "app-"'),
-        (read(400, '{"code":"not_chat_app","message":"m"}'), "completion-messages (completion.send_message)"),
+        (
+            read(400, '{"code":"not_chat_app","message":"m"}'),
+            "completion-messages (completion.send_message)",
+        ),
         (read(400, '{"code":"invalid_param","message":"city is required in input form"}'),
          'inputs={"city": ...}'),
         (read(404, '{"code":"not_found","message":"Conversation Not Exists."}'),
