@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The tests start many processes: none is to compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
 
 .PHONY: demo test check format bench record clean
 

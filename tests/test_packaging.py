@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -107,6 +109,12 @@ def declared(extra: str) -> set[str]:
     return {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in found}
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """The distributions that provide each top-level package; finding out takes half a second."""
+    return packages_distributions()
+
+
 def imports_of(example: Path) -> set[str]:
     """The top-level packages that an example imports, less those of the standard library."""
     found: set[str] = set()
@@ -121,9 +129,8 @@ def imports_of(example: Path) -> set[str]:
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda path: path.stem)
 def test_an_example_needs_no_more_than_its_extra(example: Path) -> None:
     """Each runs alone, wherever it is copied to, after `pip install "dify-adapters[examples]"`."""
-    distributions = packages_distributions()
     for package in imports_of(example) - OURS:
-        providers = {name.lower() for name in distributions.get(package, [])}
+        providers = {name.lower() for name in installed().get(package, [])}
         assert providers & declared("examples"), f"{package} of {example.name}"
 
 

