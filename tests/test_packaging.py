@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import dify_api
-from tests.support.examples import EXAMPLES, ROOT
+from tests.support.examples import EXAMPLES
+from tests.support.forking import ROOT, Framework, run_forked
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,8 +27,19 @@ else:
 OURS = {"dify_api", "dify_local", "langchain_dify", "llama_index_dify"}
 
 
-def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+FRAMEWORKS: dict[str, Framework] = {
+    "langchain_dify": "langchain",
+    "llama_index_dify": "llama_index",
+}
+
+
+def run(code: str, package: str | None = None) -> str:
+    """What code prints; with the framework of a package imported beforehand, if it is told."""
+    if package in FRAMEWORKS:
+        done = run_forked(FRAMEWORKS[package], code)
+    else:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -72,7 +84,8 @@ def test_every_public_name_can_be_imported(package: str) -> None:
     run(
         f"import {package} as package\n"
         "for name in package.__all__:\n"
-        "    assert getattr(package, name) is not None, name\n"
+        "    assert getattr(package, name) is not None, name\n",
+        package,
     )
 
 
@@ -91,7 +104,8 @@ def test_no_public_name_is_hidden_by_a_module_of_the_same_name(package: str) -> 
         "for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
         "    importlib.import_module(module.name)\n"
         "for name in package.__all__:\n"
-        "    assert not isinstance(getattr(package, name), types.ModuleType), name\n"
+        "    assert not isinstance(getattr(package, name), types.ModuleType), name\n",
+        package,
     )
 
 

@@ -54,7 +54,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_leaving_stops_the_app_in_silence(way: str) -> None:
     with serve(token("a"), token("b"), ending="open") as server:
-        done = run_script(HEAD, WAYS[way], server.base_url)
+        done = run_script(HEAD, WAYS[way], server.base_url, framework="langchain")
         assert (done.returncode, done.stderr) == (0, "")
         assert server.stopped == ["t1"]
 
@@ -75,7 +75,9 @@ IN_CHAINS = {
 def test_leaving_a_chain_stops_the_app(way: str) -> None:
     """Not in silence always: core closes nothing inside a chain, and asyncio then all at once."""
     with serve(token("a"), token("b"), ending="open") as server:
-        assert run_script(HEAD, IN_CHAINS[way], server.base_url).returncode == 0
+        assert (
+            run_script(HEAD, IN_CHAINS[way], server.base_url, framework="langchain").returncode == 0
+        )
         assert server.stopped == ["t1"]
 
 
@@ -92,6 +94,6 @@ def test_leaving_stops_the_workflow_in_silence(how: str) -> None:
         return Reply(200, SSE, [frame("text_chunk", data={"text": "a"})], ending="open")
 
     with ReplayServer(reply) as server:
-        done = run_script(HEAD, code, server.base_url)
+        done = run_script(HEAD, code, server.base_url, framework="langchain")
         assert (done.returncode, done.stderr) == (0, "")
         assert server.stopped == ["t1"]

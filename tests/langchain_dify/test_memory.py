@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from functools import reduce
@@ -32,6 +30,7 @@ from dify_api._calls.conversation import ConversationForkedError
 from dify_api.errors import ConversationNotFoundError
 from dify_local import LocalDify
 from langchain_dify import ChatDify
+from tests.support.forking import run_forked
 
 Models = Callable[..., ChatDify]
 
@@ -314,17 +313,14 @@ def test_a_checkpoint_on_disk_continues_in_another_process(
 ) -> None:
     places = []
     for question in ("/echo one", "/echo two"):
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(ONE_TURN), tmp_path / "c.sqlite", question],
-            env={
-                "DIFY_BASE_URL": server.base_url,
-                "DIFY_API_KEY": server.keys["chat"],
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-            },
-            capture_output=True,
-            text=True,
-            check=True,
+        done = run_forked(
+            "langchain",
+            textwrap.dedent(ONE_TURN),
+            str(tmp_path / "c.sqlite"),
+            question,
+            variables={"DIFY_BASE_URL": server.base_url, "DIFY_API_KEY": server.keys["chat"]},
         )
+        assert done.returncode == 0, done.stderr
         places.append(done.stdout.strip())
     assert places[0] == places[1]
     assert sent(server) == [(None, "/echo one"), (places[0], "/echo two")]

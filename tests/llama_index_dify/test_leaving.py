@@ -57,6 +57,8 @@ def test_leaving_stops_the_app_in_silence(way: str) -> None:
     with serve(token("a"), token("b"), ending="open") as server:
         # Core leaves a generator until after the loop has shut down generators: a warning.
         hidden = "ignore::ResourceWarning"
-        done = run_script(HEAD, WAYS[way], server.base_url, warnings=hidden)
+        done = run_script(
+            HEAD, WAYS[way], server.base_url, warnings=hidden, framework="llama_index"
+        )
         assert (done.returncode, done.stderr) == (0, "")
         assert server.stopped == ["t1"]

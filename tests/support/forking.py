@@ -1,24 +1,95 @@
-"""Runs scripts as `python SCRIPT` does, in forks of a process that has imported modules already.
+"""Runs scripts as `python SCRIPT` does, each in a process of its own.
 
-`python -m tests.support.forking MODULES...` reads a request a line, `_become`'s arguments as JSON,
-and answers it with the script's exit code.
+Frameworks take seconds to import. So one process for each has imported it, and a fork of that runs
+a script; what the project itself is made of is imported anew each time.
 """
 
 from __future__ import annotations
 
+import atexit
+import builtins
 import importlib
 import json
 import os
 import runpy
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
+import warnings
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
+ROOT = Path(__file__).parents[2]
+
+Framework = Literal["langchain", "llama_index"]
+
+_IMPORTED: dict[Framework, list[str]] = {
+    "langchain": ["langchain.agents", "langgraph.checkpoint.sqlite"],
+    "llama_index": ["llama_index.core"],
+}
 _LIMIT = 120  # seconds that a script may take
 
 
+def run_forked(
+    framework: Framework,
+    script: Path | str,
+    *arguments: str,
+    warning: str = "default",
+    variables: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a script.
+
+    Args:
+        framework: The one that the process has imported.
+        script: Its file, or its text.
+        arguments: Of the command line.
+        warning: As for Python's `-W`: an action, or `ACTION::CATEGORY`.
+        variables: Of the environment, which otherwise names no app.
+    """
+    process = _process(framework)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "script.py") if isinstance(script, str) else script
+        if isinstance(script, str):
+            file.write_text(script)
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        request = {
+            "script": str(file),
+            "arguments": arguments,
+            "warning": warning,
+            "variables": dict(variables or {}),
+            "output": str(output),
+            "errors": str(errors),
+        }
+        print(json.dumps(request), file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        command = [str(script), *arguments]
+        return subprocess.CompletedProcess(command, code, output.read_text(), errors.read_text())
+
+
+@cache
+def _process(framework: Framework) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if "DIFY" not in name}
+    modules = [*_IMPORTED[framework], "starlette.applications", "uvicorn"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, *modules],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(process.communicate)  # closes its input, which ends it
+    return process
+
+
 def main() -> None:
+    """Import the modules named, then run a script for each line of input; answer its exit code."""
     for name in sys.argv[1:]:
         importlib.import_module(name)
     assert threading.active_count() == 1, "a process with threads cannot be forked safely"
@@ -32,13 +103,20 @@ def main() -> None:
 
 
 def _become(
-    script: str, arguments: list[str], variables: dict[str, str], output: str, errors: str
+    script: str,
+    arguments: list[str],
+    warning: str,
+    variables: dict[str, str],
+    output: str,
+    errors: str,
 ) -> None:
     signal.alarm(_LIMIT)
     for descriptor, path in enumerate([os.devnull, output, errors]):
         file = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(file, descriptor)
         os.close(file)
+    action, _, category = warning.partition("::")
+    warnings.filterwarnings(action, category=getattr(builtins, category or "Warning"))
     os.environ.update(variables)
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).parent)

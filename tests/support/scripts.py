@@ -7,9 +7,16 @@ import subprocess
 import sys
 import textwrap
 
+from tests.support.forking import Framework, run_forked
+
 
 def run_script(
-    head: str, code: str, base_url: str, *, warnings: str = "default"
+    head: str,
+    code: str,
+    base_url: str,
+    *,
+    warnings: str = "default",
+    framework: Framework | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a script that finds the server's address in `sys.argv[1]`.
 
@@ -18,13 +25,17 @@ def run_script(
         code: The rest.
         base_url: The address.
         warnings: As for Python's `-W`.
+        framework: One that the script uses, imported beforehand.
     """
     script = textwrap.dedent(head) + textwrap.dedent(code)
+    variables = {"DIFY_API_KEY": "app-x"}
+    if framework:
+        return run_forked(framework, script, base_url, warning=warnings, variables=variables)
     return subprocess.run(
         [sys.executable, "-W", warnings, "-c", script, base_url],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "DIFY_API_KEY": "app-x"},
+        env={**os.environ, **variables},
     )
