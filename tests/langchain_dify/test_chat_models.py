@@ -287,7 +287,7 @@ async def test_a_fallback_of_a_model_with_arguments_of_its_own(chat: Models) -> 
 
 
 def test_unknown_fields(chat: Models) -> None:
-    with pytest.raises(ValidationError, match="knows no argument api_kye"):
+    with pytest.raises(ValidationError, match="knows no argument 'api_kye'; did you mean api_key"):
         chat(api_kye="x")
     with pytest.warns(UserWarning, match="temperature is ignored: the Dify app decides"):
         chat(temperature=0)
