@@ -10,12 +10,13 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from dify_api._calls.input_message import user_fingerprint
+from dify_api._calls.end_user import shown_user
+from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._connection import LangChainConnection
 
 _SET_IN_THE_APP = frozenset(
     {
         "model",
-        "model_name",
         "temperature",
         "top_p",
         "top_k",
@@ -63,6 +64,8 @@ class DifyArguments(LangChainConnection):
     """Values of the app's variables; those of a call are laid over them."""
     files: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """Entries of the request's `files`, as they are, beside the files of messages."""
+    model_name: str = Field(default=MODEL_NAME, min_length=1)
+    """What traces and sums of usage call the app, such as its own name. Default: "dify"."""
     stop: list[str] | None = Field(default=None, alias="stop_sequences")
     """Sequences at which an answer ends. Dify knows none: the answer is cut here."""
 
@@ -84,11 +87,18 @@ class DifyArguments(LangChainConnection):
         return {
             "app": self.app,
             "base_url": self.base_url,
+            "model_name": self.model_name,
             "user": user_fingerprint(self.user),
             "inputs": self.inputs,
             "files": self.files,
             "default_stop": self.stop,
         }
+
+
+def with_user_hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call as traces may show them."""
+    user = arguments.get("user")
+    return {**arguments, "user": shown_user(user)} if isinstance(user, str) else {**arguments}
 
 
 def check_call_arguments(

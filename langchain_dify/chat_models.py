@@ -22,9 +22,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
 from dify_api._calls.flows import arun, run
-from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.tracing import anode_tracer, current_run, known_run, node_tracer
-from langchain_dify._arguments import check_call_arguments
+from langchain_dify._arguments import check_call_arguments, with_user_hidden
 from langchain_dify._calls.chat_call import CALL_ARGUMENTS, ChatCallPlan, plan_call
 from langchain_dify._calls.ownership import owned, owning
 from langchain_dify._calls.structured_output import (
@@ -64,7 +64,7 @@ class ChatDify(ChatArguments):
         params = LangSmithParams(
             ls_provider=MODEL_PROVIDER,
             ls_model_type="chat",
-            ls_model_name=model if isinstance(model, str) else MODEL_NAME,
+            ls_model_name=model if isinstance(model, str) else self.model_name,
         )
         if stop:
             params["ls_stop"] = stop
@@ -82,7 +82,7 @@ class ChatDify(ChatArguments):
         with model_errors():
             call = run(client, plan.prepare())
             with (
-                node_tracer(run_manager) as tracer,
+                node_tracer(run_manager, self.model_name, plan.options.user) as tracer,
                 client.stream(call.operation) as stream,
             ):
                 chunks = call.chunks(stream)
@@ -97,6 +97,7 @@ class ChatDify(ChatArguments):
                         yield chunk
                     if chunks.is_cut:
                         break
+                tracer.finish(stream.answer)
                 for chunk in chunks.finish():
                     tracer.tell(chunk)
                     yield chunk
@@ -117,7 +118,7 @@ class ChatDify(ChatArguments):
         with model_errors():
             call = await arun(client, plan.prepare())
             async with (
-                anode_tracer(run_manager) as tracer,
+                anode_tracer(run_manager, self.model_name, plan.options.user) as tracer,
                 client.stream(call.operation) as stream,
                 aclosing(stream.steps()) as steps,
             ):
@@ -133,6 +134,7 @@ class ChatDify(ChatArguments):
                         yield chunk
                     if chunks.is_cut:
                         break
+                await tracer.afinish(stream.answer)
                 for chunk in chunks.finish():
                     await tracer.atell(chunk)
                     yield chunk
@@ -149,7 +151,7 @@ class ChatDify(ChatArguments):
         with model_errors():
             call = run(client, plan.prepare())
             with (
-                node_tracer(run_manager) as tracer,
+                node_tracer(run_manager, self.model_name, plan.options.user) as tracer,
                 client.stream(call.operation) as stream,
             ):
                 chunks = call.chunks(stream)
@@ -159,6 +161,7 @@ class ChatDify(ChatArguments):
                     chunks.watch(event, text)
                     if chunks.is_cut:
                         break
+                tracer.finish(stream.answer)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
     async def _agenerate(
@@ -173,7 +176,7 @@ class ChatDify(ChatArguments):
         with model_errors():
             call = await arun(client, plan.prepare())
             async with (
-                anode_tracer(run_manager) as tracer,
+                anode_tracer(run_manager, self.model_name, plan.options.user) as tracer,
                 client.stream(call.operation) as stream,
                 aclosing(stream.steps()) as steps,
             ):
@@ -184,6 +187,7 @@ class ChatDify(ChatArguments):
                     chunks.watch(event, text)
                     if chunks.is_cut:
                         break
+                await tracer.afinish(stream.answer)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
     # langchain-core does not tell `_stream` the model's run, below which nodes are traced. So
@@ -199,7 +203,7 @@ class ChatDify(ChatArguments):
     ) -> Iterator[AIMessageChunk]:
         """Stream an answer. See `BaseChatModel.stream`; `kwargs` are arguments of the call."""
         if self._should_stream(async_api=False, **{**kwargs, "stream": True}):
-            config, run = known_run(CallbackManager, CallbackManagerForLLMRun, config)
+            config, run = known_run(self, CallbackManager, CallbackManagerForLLMRun, config)
             kwargs |= {"run_manager": run} if run else {}
         return super().stream(input, config, stop=stop, **kwargs)
 
@@ -213,7 +217,9 @@ class ChatDify(ChatArguments):
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream an answer, for asyncio. See `BaseChatModel.astream`."""
         if self._should_stream(async_api=True, **{**kwargs, "stream": True}):
-            config, run = known_run(AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config)
+            config, run = known_run(
+                self, AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config
+            )
             kwargs |= {"run_manager": run} if run else {}
         return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
 
@@ -250,7 +256,7 @@ class ChatDify(ChatArguments):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         kwargs.pop("run_manager", None)
-        return super()._get_invocation_params(stop, **kwargs)
+        return super()._get_invocation_params(stop, **with_user_hidden(kwargs))
 
     def bind_tools(
         self,
@@ -349,4 +355,5 @@ class ChatDify(ChatArguments):
         options = self._chat_options(kwargs)
         reasoning = kwargs.get("reasoning")
         reasoning = self.reasoning if reasoning is None else reasoning
-        return plan_call(messages, options, kwargs, stop or self.stop or (), reasoning)
+        stop = stop or self.stop or ()
+        return plan_call(messages, options, kwargs, stop, reasoning, self.model_name)

@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
+    BaseRunManager,
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
@@ -27,7 +28,8 @@ from dify_api.answers.answer import Answer
 from dify_api.endpoints.chat import ResponseMode
 from dify_api.operation import Operation
 from langchain_dify._answers.chunks import AnswerSource, GenerationChunks
-from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify._answers.metadata import MODEL_PROVIDER
+from langchain_dify._answers.run_facts import add_run_facts
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import DifyArguments, check_call_arguments
@@ -64,7 +66,7 @@ class DifyLLM(DifyArguments, LLM):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
-            ls_provider=MODEL_PROVIDER, ls_model_type="llm", ls_model_name=MODEL_NAME
+            ls_provider=MODEL_PROVIDER, ls_model_type="llm", ls_model_name=self.model_name
         )
         if stop:
             params["ls_stop"] = stop
@@ -96,7 +98,7 @@ class DifyLLM(DifyArguments, LLM):
         **kwargs: Any,
     ) -> LLMResult:
         if len(prompts) == 1:
-            return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
+            return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs, run_manager)]])
         with ContextThreadPoolExecutor() as executor:
             done = executor.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts)
             return LLMResult(generations=[[generation] for generation in done])
@@ -108,7 +110,8 @@ class DifyLLM(DifyArguments, LLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        calls = (self._acomplete(prompt, stop, kwargs) for prompt in prompts)
+        above = run_manager if len(prompts) == 1 else None  # the run manager is the first one's
+        calls = (self._acomplete(prompt, stop, kwargs, above) for prompt in prompts)
         return LLMResult(generations=[[done] for done in await asyncio.gather(*calls)])
 
     def _stream(
@@ -121,11 +124,13 @@ class DifyLLM(DifyArguments, LLM):
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with (
             model_errors(),
-            node_tracer(run_manager) as tracer,
+            node_tracer(run_manager, self.model_name, kwargs.get("user") or self.user) as tracer,
             self.client.stream(operation) as stream,
         ):
             for chunk in _chunks_of(stream.steps(), make_chunks(stream)):
                 tracer.tell(chunk)
+                if chunk.generation_info and "model_name" in chunk.generation_info:
+                    tracer.finish(stream.answer)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -149,12 +154,14 @@ class DifyLLM(DifyArguments, LLM):
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
             async with (
-                anode_tracer(run_manager) as tracer,
+                anode_tracer(run_manager, self.model_name, kwargs.get("user") or self.user) as tracer,
                 self.async_client.stream(operation) as stream,
                 aclosing(_achunks_of(stream.steps(), make_chunks(stream))) as chunks,
             ):
                 async for chunk in chunks:
                     await tracer.atell(chunk)
+                    if chunk.generation_info and "model_name" in chunk.generation_info:
+                        await tracer.afinish(stream.answer)
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -180,7 +187,11 @@ class DifyLLM(DifyArguments, LLM):
         return owning(super().atransform(input, config, **kwargs))
 
     def _complete(
-        self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
+        self,
+        prompt: str,
+        stop: Sequence[str] | None,
+        kwargs: dict[str, Any],
+        run_manager: BaseRunManager | None = None,
     ) -> Generation:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors(), self.client.stream(operation) as stream:
@@ -189,10 +200,16 @@ class DifyLLM(DifyArguments, LLM):
                 chunks.watch(event, text)
                 if chunks.is_cut:
                     break
+        if run_manager:
+            add_run_facts(run_manager, stream.answer)
         return chunks.generation()
 
     async def _acomplete(
-        self, prompt: str, stop: Sequence[str] | None, kwargs: dict[str, Any]
+        self,
+        prompt: str,
+        stop: Sequence[str] | None,
+        kwargs: dict[str, Any],
+        run_manager: BaseRunManager | None = None,
     ) -> Generation:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
@@ -205,6 +222,8 @@ class DifyLLM(DifyArguments, LLM):
                     chunks.watch(event, text)
                     if chunks.is_cut:
                         break
+        if run_manager:
+            add_run_facts(run_manager, stream.answer)
         return chunks.generation()
 
     def _completion_call(
@@ -226,6 +245,7 @@ class DifyLLM(DifyArguments, LLM):
             GenerationChunks,
             marks=marks(self.app, user),
             text_filter=TextFilter(stop=stop or self.stop or ()),
+            model=self.model_name,
         )
         return operation, chunks
 

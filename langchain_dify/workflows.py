@@ -29,6 +29,7 @@ from dify_api.answers.events import (
 )
 from dify_api.models import as_json
 from dify_api.operation import Operation
+from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import check_call_values, default_user
 from langchain_dify._connection import LangChainConnection
@@ -73,6 +74,8 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = None
+    model_name: str = Field(default=MODEL_NAME, min_length=1)
+    """What traces and sums of usage call the app, such as its own name. Default: "dify"."""
     user: str = Field(default_factory=default_user)
     """The end user on whose behalf the app runs. Default: `DIFY_USER`, else "langchain"."""
     inputs: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -178,7 +181,10 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     ) -> Iterator[dict[str, Any]]:
         client = self.client
         operation = run(client, self._prepare(next(values), kwargs))
-        with client.stream(operation) as stream, node_tracer(run_manager) as tracer:
+        with (
+            client.stream(operation) as stream,
+            node_tracer(run_manager, self.model_name, operation.user or "") as tracer,
+        ):
             for event, text in stream.steps():
                 if text:
                     yield AddableDict(text=text)
@@ -186,6 +192,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
                 tracer.take(event)
                 if progress := node_progress(event):
                     yield AddableDict(nodes=[progress])
+            tracer.finish(stream.answer)
         yield WorkflowOutputs(stream.answer.outputs or {})
 
     async def _aprogress(
@@ -198,7 +205,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         operation = await arun(client, self._prepare(await values.__anext__(), kwargs))
         async with (
             client.stream(operation) as stream,
-            anode_tracer(run_manager) as tracer,
+            anode_tracer(run_manager, self.model_name, operation.user or "") as tracer,
             aclosing(stream.steps()) as steps,
         ):
             async for event, text in steps:
@@ -208,6 +215,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
                 await tracer.atake(event)
                 if progress := node_progress(event):
                     yield AddableDict(nodes=[progress])
+            await tracer.afinish(stream.answer)
         yield WorkflowOutputs(stream.answer.outputs or {})
 
     def _prepare(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from dify_api.answers._usage import NodeUsages
 from dify_api.answers.events import (
     AgentMessageEvent,
     AgentThoughtEvent,
@@ -23,6 +24,7 @@ from dify_api.answers.events import (
     MessageEvent,
     MessageFileEvent,
     MessageReplaceEvent,
+    NodeFinishedEvent,
     ReasoningChunkEvent,
     TextChunkEvent,
     TextReplaceEvent,
@@ -55,6 +57,7 @@ class Answer(Model):
     workflow_run_id: str | None = None
     created_at: datetime | None = None
     usage: Usage | None = None
+    """Tokens and price; of a workflow, and of a chatflow that was left, those of its nodes."""
     retriever_resources: list[RetrieverResource] = []
     files: list[AnswerFile] = []
     """What the app made, without the user's own attachments."""
@@ -110,6 +113,7 @@ class AnswerBuilder:
         self._thoughts: dict[str, AgentThoughtEvent] = {}
         self._files: dict[str, AnswerFile] = {}
         self._reasoning: list[str] = []
+        self._node_usages = NodeUsages()
 
     def add(self, event: Event) -> str:
         """Take the next event.
@@ -157,7 +161,7 @@ class AnswerBuilder:
             task_id=self.task_id,
             workflow_run_id=self.workflow_run_id,
             created_at=self._created_at,
-            usage=metadata.usage if metadata else None,
+            usage=(metadata.usage if metadata else None) or self._node_usages.build(self.workflow),
             retriever_resources=resources or [],
             files=self._all_files(),
             agent_thoughts=list(self._thoughts.values()),
@@ -296,6 +300,10 @@ class AnswerBuilder:
         self.workflow = event.data
         return ""
 
+    def _take_node(self, event: NodeFinishedEvent) -> str:
+        self._node_usages.take(event.data)
+        return ""
+
     def _take_datasource_data(self, event: DatasourceCompletedEvent) -> str:
         found = event.data if isinstance(event.data, list) else [event.data]
         before = (self.workflow.outputs if self.workflow else None) or {"data": []}
@@ -338,6 +346,7 @@ _HANDLERS: dict[type[Event], Callable[[AnswerBuilder, Any], str]] = {
     AgentThoughtEvent: AnswerBuilder._take_thought,
     ReasoningChunkEvent: AnswerBuilder._take_reasoning,
     MessageEndEvent: AnswerBuilder._take_message_end,
+    NodeFinishedEvent: AnswerBuilder._take_node,
     WorkflowFinishedEvent: AnswerBuilder._take_workflow_finished,
     DatasourceCompletedEvent: AnswerBuilder._take_datasource_data,
     DatasourceErrorEvent: AnswerBuilder._take_datasource_error,

@@ -25,6 +25,7 @@ from dify_api.answers.events import (
 )
 from langchain_dify._answers.content_blocks import ServerTools
 from langchain_dify._answers.metadata import (
+    MODEL_NAME,
     MODEL_PROVIDER,
     closing_metadata,
     opening_metadata,
@@ -56,11 +57,19 @@ class AnswerProgress:
         source: The stream that is read.
         marks: What the answer is marked with.
         text_filter: What is done to the text.
+        model: Name of the app as a model.
     """
 
-    def __init__(self, source: AnswerSource, marks: Marks, text_filter: TextFilter) -> None:
+    def __init__(
+        self,
+        source: AnswerSource,
+        marks: Marks,
+        text_filter: TextFilter,
+        model: str = MODEL_NAME,
+    ) -> None:
         self._source = source
         self._marks = marks
+        self._model = model
         self._filter = text_filter
         self._opened: dict[str, Any] | None = None
         self._message_id: str | None = None
@@ -120,8 +129,14 @@ class AnswerProgress:
 class AnswerChunks(AnswerProgress):
     """Makes the chunks of a chat answer, in the order in which its events come."""
 
-    def __init__(self, source: AnswerSource, marks: Marks, text_filter: TextFilter) -> None:
-        super().__init__(source, marks, text_filter)
+    def __init__(
+        self,
+        source: AnswerSource,
+        marks: Marks,
+        text_filter: TextFilter,
+        model: str = MODEL_NAME,
+    ) -> None:
+        super().__init__(source, marks, text_filter, model)
         self._template = ChatGenerationChunk(message=DifyMessageChunk(content=""))
         self._server_tools = ServerTools()
         self._speech: list[str] = []
@@ -246,7 +261,7 @@ class AnswerChunks(AnswerProgress):
         return chunks
 
     def _closing(self, answer: Answer, calls: Sequence[Call]) -> dict[str, Any]:
-        return {**closing_metadata(answer), **self._finish_reason(calls)}
+        return {**closing_metadata(answer, self._model), **self._finish_reason(calls)}
 
     def _chunk(
         self,
@@ -281,7 +296,7 @@ class GenerationChunks(AnswerProgress):
         chunks = self._pieces(self._filter.end()[0])
         chunks += self._pieces(*self._complete(answer))
         opening = self._opening()
-        info = {**self._late(answer), **closing_metadata(answer), **self._finish_reason()}
+        info = {**self._late(answer), **self._closing_info(answer)}
         return [*chunks, DifyGenerationChunk.of("", {**opening, **info})]
 
     def generation(self) -> Generation:
@@ -289,8 +304,14 @@ class GenerationChunks(AnswerProgress):
         answer = self._source.answer
         self._message_id = answer.message_id
         opening = opening_metadata(answer, self._marks)
-        info = {**self._info(opening), **closing_metadata(answer), **self._finish_reason()}
+        info = {**self._info(opening), **self._closing_info(answer)}
         return Generation(text=self._filter.whole(answer.text)[0], generation_info=info)
+
+    def _closing_info(self, answer: Answer) -> dict[str, Any]:
+        """With the usage where tracers look for that of a generation that is no message."""
+        usage = usage_metadata(answer)
+        counted = {"usage_metadata": dict(usage)} if usage else {}
+        return {**closing_metadata(answer, self._model), **counted, **self._finish_reason()}
 
     def _info(self, opening: dict[str, Any]) -> dict[str, Any]:
         return {**opening, "message_id": self._message_id}

@@ -13,7 +13,8 @@ from dify_api.models import as_json
 
 MODEL_PROVIDER = "dify"
 MODEL_NAME = "dify"
-"""Never the model behind the app: agents match model names to know what a model can do."""
+"""Of apps that are not named. Never the model behind the app: agents match model names to know
+what a model can do."""
 
 
 def opening_metadata(answer: Answer, marks: Marks) -> dict[str, Any]:
@@ -41,10 +42,15 @@ def without_anchor(message: BaseMessage) -> BaseMessage:
     return message.model_copy(update={"id": None, "response_metadata": kept})
 
 
-def closing_metadata(answer: Answer) -> dict[str, Any]:
-    """What is known when an answer has ended. Prices are exact decimals, as text."""
+def closing_metadata(answer: Answer, model: str) -> dict[str, Any]:
+    """What is known when an answer has ended. Prices are exact decimals, as text.
+
+    Args:
+        answer: The answer.
+        model: Name of the app as a model.
+    """
     facts: dict[str, Any] = {
-        "model_name": MODEL_NAME,
+        "model_name": model,
         "finish_reason": answer.finish_reason,
         "workflow_run_id": answer.workflow_run_id,
         "annotation_reply": answer.annotation_reply,

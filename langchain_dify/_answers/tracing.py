@@ -1,18 +1,14 @@
-"""A run of a Dify app as traces: its nodes and tools as runs below the model's own run.
-
-Written once for sync and async: `NodeRuns` yields calls of a callback manager and is sent what
-they return, awaited where they must be.
-"""
+"""A run of a Dify app as traces: its nodes and tools as runs below the model's own run."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from typing import TypeVar
+from uuid import uuid4
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -21,217 +17,33 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.documents import Document
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
-from langchain_core.outputs import (
-    ChatGenerationChunk,
-    Generation,
-    GenerationChunk,
-    LLMResult,
-)
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from dify_api.answers.events import (
-    AgentThoughtEvent,
-    ContainerExecution,
-    Event,
-    IterationCompletedEvent,
-    IterationStartedEvent,
-    LoopCompletedEvent,
-    LoopStartedEvent,
-    NodeExecution,
-    NodeFinishedEvent,
-    NodeStartedEvent,
-    WorkflowEvent,
-    WorkflowFinishedEvent,
-    WorkflowStartedEvent,
-)
-from dify_api.models import as_json
-from langchain_dify._answers.content_blocks import ServerTools
+from dify_api.answers.answer import Answer
+from dify_api.answers.events import Event
+from dify_api.errors import DifyError
+from langchain_dify._answers.node_runs import Calls, NodeRuns
+from langchain_dify._answers.run_facts import add_run_facts
 from langchain_dify._answers.replacement import MESSAGE_REPLACE, replacement_of
 
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 _Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)
 _RunManager = TypeVar("_RunManager", CallbackManagerForLLMRun, AsyncCallbackManagerForLLMRun)
-_Calls = Generator[Any, Any, None]
 
 CURRENT_RUN: ContextVar[RunManager | None] = ContextVar("dify_run", default=None)
 """The model's run, where langchain-core does not hand it to `_stream`."""
 
 
-class NodeRuns:
-    """Makes the runs below a model's run from the events of its answer.
-
-    Args:
-        manager: Callbacks whose parent is the model's run.
-        run_id: Of the model's run.
-    """
-
-    def __init__(self, manager: CallbackManager | AsyncCallbackManager, run_id: UUID) -> None:
-        self._manager = manager
-        self._run_id = run_id
-        self._open: dict[str, Any] = {}  # run managers, by what they are runs of
-        self._query = ""
-        self._tools = ServerTools()
-
-    def take(self, event: Event) -> _Calls:
-        """The calls that an event means."""
-        if isinstance(event, AgentThoughtEvent):
-            yield from self._take_thought(event)
-        elif isinstance(event, WorkflowEvent):
-            data = getattr(event, "data", None)
-            facts = as_json(data, exclude_none=True) if data is not None else {}
-            yield self._manager.on_custom_event(event.event, facts, run_id=self._run_id)
-            yield from self._take_workflow_event(event)
-
-    def replace(self, mark: Mapping[str, Any]) -> _Calls:
-        """The call that tells of a chunk that replaces those before it."""
-        yield self._manager.on_custom_event(MESSAGE_REPLACE, dict(mark), run_id=self._run_id)
-
-    def close(self, error: BaseException | None) -> _Calls:
-        """End what is still open, innermost first."""
-        for run in reversed(list(self._open.values())):
-            if error is not None:
-                yield _failing(run, error)
-            else:
-                yield _ending(run, {})
-        self._open.clear()
-
-    def _take_workflow_event(self, event: WorkflowEvent) -> _Calls:
-        if isinstance(event, WorkflowStartedEvent):
-            inputs = event.data.inputs or {}
-            self._query = str(inputs.get("sys.query") or "")
-            yield from self._start("workflow", "chain", "workflow", inputs, self._manager)
-        elif isinstance(event, WorkflowFinishedEvent):
-            failed = event.data.error if event.data.status == "failed" else None
-            yield from self._end("workflow", event.data.outputs or {}, failed)
-        elif isinstance(event, NodeStartedEvent):
-            yield from self._start_node(event.data)
-        elif isinstance(event, NodeFinishedEvent):
-            node = event.data
-            failed = node.error if node.status in ("failed", "exception") else None
-            yield from self._end(_node_key(node), _result(node), failed, node.inputs)
-        elif isinstance(event, IterationStartedEvent | LoopStartedEvent):
-            part = event.data
-            inputs = part.inputs or {}
-            name = part.title or part.node_type or "node"
-            yield from self._start(f"container {part.node_id}", "chain", name, inputs)
-        elif isinstance(event, IterationCompletedEvent | LoopCompletedEvent):
-            yield from self._end_container(event.data)
-
-    def _start_node(self, node: NodeExecution) -> _Calls:
-        kind = {"knowledge-retrieval": "retriever", "llm": "llm", "tool": "tool"}.get(
-            node.node_type or "", "chain"
-        )
-        name = node.title or node.node_type or "node"
-        container = self._open.get(f"container {node.iteration_id or node.loop_id}")
-        parent = container.get_child() if container else None
-        yield from self._start(_node_key(node), kind, name, node.inputs or {}, parent)
-
-    def _end_container(self, part: ContainerExecution) -> _Calls:
-        failed = part.error if part.status == "failed" else None
-        yield from self._end(f"container {part.node_id}", part.outputs or {}, failed)
-
-    def _take_thought(self, event: AgentThoughtEvent) -> _Calls:
-        for block in self._tools.take(event):
-            if block["type"] == "server_tool_call":
-                yield from self._start(block["id"], "tool", block["name"], block["args"])
-            else:
-                yield from self._end(block["tool_call_id"], block["output"])
-
-    def _start(
-        self, key: str, kind: str, name: str, inputs: dict[str, Any], parent: Any = None
-    ) -> _Calls:
-        workflow = self._open.get("workflow")
-        manager = parent or (workflow.get_child() if workflow else self._manager)
-        described = {"name": name}
-        if kind == "retriever":
-            query = str(inputs.get("query") or self._query)
-            self._open[key] = yield manager.on_retriever_start(described, query, name=name)
-        elif kind == "llm":
-            self._open[key] = (yield manager.on_llm_start(described, [self._query], name=name))[0]
-        elif kind == "tool":
-            self._open[key] = yield manager.on_tool_start(
-                described, str(inputs), inputs=inputs, name=name
-            )
-        else:
-            self._open[key] = yield manager.on_chain_start(described, inputs, name=name)
-
-    def _end(
-        self,
-        key: str,
-        result: Any,
-        failed: str | None = None,
-        inputs: dict[str, Any] | None = None,
-    ) -> _Calls:
-        run = self._open.pop(key, None)
-        if run is None:
-            return
-        if failed is not None:
-            yield _failing(run, RuntimeError(failed))
-        elif inputs is not None and hasattr(run, "on_chain_end"):
-            yield run.on_chain_end(result, inputs=inputs)
-        else:
-            yield _ending(run, result)
-
-
-def _node_key(node: NodeExecution) -> str:
-    return f"node {node.id or node.node_id}"
-
-
-def _result(node: NodeExecution) -> Any:
-    outputs = node.outputs or {}
-    if node.node_type == "knowledge-retrieval":
-        found = outputs.get("result")
-        return [_document(record) for record in found] if isinstance(found, list) else []
-    if node.node_type == "llm":
-        usage = outputs.get("usage") or (node.execution_metadata or {})
-        counts = {
-            name: usage[name]
-            for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-            if usage.get(name) is not None
-        }
-        generation = Generation(text=str(outputs.get("text") or ""))
-        model = (node.process_data or {}).get("model_name")
-        return LLMResult(
-            generations=[[generation]], llm_output={"token_usage": counts, "model_name": model}
-        )
-    return outputs
-
-
-def _document(record: Any) -> Document:
-    facts = record if isinstance(record, dict) else {}
-    metadata = dict(facts.get("metadata") or {})
-    title = {"title": facts["title"]} if facts.get("title") else {}
-    return Document(
-        id=metadata.get("segment_id"),
-        page_content=str(facts.get("content") or ""),
-        metadata={**title, **metadata},
-    )
-
-
-_ENDS = ("on_chain_end", "on_tool_end", "on_retriever_end", "on_llm_end")
-
-
-def _ending(run: Any, result: Any) -> Any:
-    name = next(name for name in _ENDS if hasattr(run, name))
-    if name == "on_llm_end" and not isinstance(result, LLMResult):
-        result = LLMResult(generations=[[Generation(text="")]])
-    if name == "on_retriever_end" and not isinstance(result, list):
-        result = []
-    return getattr(run, name)(result)
-
-
-def _failing(run: Any, error: BaseException) -> Any:
-    return getattr(run, next(n for n in _ENDS if hasattr(run, n)).replace("_end", "_error"))(error)
-
-
 class NodeTracer:
     """Traces the events of an answer, sync or async; does nothing where nobody listens."""
 
-    def __init__(self, runs: NodeRuns | None) -> None:
+    def __init__(self, runs: NodeRuns | None, above: BaseRunManager | None) -> None:
         self._runs = runs
+        self._above = above
 
     def take(self, event: Event) -> None:
         """Trace an event."""
@@ -253,15 +65,35 @@ class NodeTracer:
         if (mark := _announced(chunk)) and self._runs is not None:
             await _amake(self._runs.replace(mark))
 
+    def finish(self, answer: Answer) -> None:
+        """Trace the answer as far as it has come: its ids, usage and price."""
+        if self._above is not None:
+            add_run_facts(self._above, answer)
+        if self._runs is not None:
+            _make(self._runs.finish(answer))
+
+    async def afinish(self, answer: Answer) -> None:
+        """`finish` for asyncio."""
+        if self._above is not None:
+            add_run_facts(self._above, answer)
+        if self._runs is not None:
+            await _amake(self._runs.finish(answer))
+
     def close(self, error: BaseException | None = None) -> None:
         """End the runs that are open."""
+        self._add_partial(error)
         if self._runs is not None:
             _make(self._runs.close(error))
 
     async def aclose(self, error: BaseException | None = None) -> None:
         """End the runs that are open, for asyncio."""
+        self._add_partial(error)
         if self._runs is not None:
             await _amake(self._runs.close(error))
+
+    def _add_partial(self, error: BaseException | None) -> None:
+        if self._above is not None and isinstance(error, DifyError) and error.answer is not None:
+            add_run_facts(self._above, error.answer)
 
 
 def _announced(chunk: GenerationChunk | ChatGenerationChunk) -> Mapping[str, Any] | None:
@@ -278,9 +110,16 @@ def _announced(chunk: GenerationChunk | ChatGenerationChunk) -> Mapping[str, Any
 
 
 @contextmanager
-def node_tracer(run_manager: BaseRunManager | None) -> Iterator[NodeTracer]:
-    """What traces an answer below the run of its model; runs open at the end are ended."""
-    tracer = NodeTracer(_runs_below(run_manager or CURRENT_RUN.get(), CallbackManager))
+def node_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> Iterator[NodeTracer]:
+    """What traces an answer below a run; runs open at the end are ended.
+
+    Args:
+        run_manager: Of the run above. Default: the model's run that `current_run` names.
+        model: Name of the app as a model.
+        user: The end user, whose name no run tells.
+    """
+    above = run_manager or CURRENT_RUN.get()
+    tracer = NodeTracer(_runs_below(above, CallbackManager, model, user), above)
     try:
         yield tracer
     except BaseException as error:
@@ -295,10 +134,9 @@ class anode_tracer:  # noqa: N801 - used like `node_tracer`
     A class, for asyncio may close a generator in it before the one that uses it at a loop's end.
     """
 
-    def __init__(self, run_manager: BaseRunManager | None) -> None:
-        self._tracer = NodeTracer(
-            _runs_below(run_manager or CURRENT_RUN.get(), AsyncCallbackManager)
-        )
+    def __init__(self, run_manager: BaseRunManager | None, model: str, user: str) -> None:
+        above = run_manager or CURRENT_RUN.get()
+        self._tracer = NodeTracer(_runs_below(above, AsyncCallbackManager, model, user), above)
 
     async def __aenter__(self) -> NodeTracer:
         return self._tracer
@@ -312,14 +150,14 @@ class anode_tracer:  # noqa: N801 - used like `node_tracer`
         await self._tracer.aclose(error)
 
 
-def _make(calls: _Calls) -> None:
+def _make(calls: Calls) -> None:
     with suppress(StopIteration):
         result = next(calls)
         while True:
             result = calls.send(result)
 
 
-async def _amake(calls: _Calls) -> None:
+async def _amake(calls: Calls) -> None:
     with suppress(StopIteration):
         result = await next(calls)
         while True:
@@ -337,7 +175,10 @@ def current_run(run_manager: RunManager | None) -> Iterator[None]:
 
 
 def known_run(
-    manager_type: type[_Manager], run_type: type[_RunManager], config: RunnableConfig | None
+    model: BaseChatModel,
+    manager_type: type[_Manager],
+    run_type: type[_RunManager],
+    config: RunnableConfig | None,
 ) -> tuple[RunnableConfig, _RunManager | None]:
     """Decide the model's run before langchain-core makes it, so that it is known.
 
@@ -345,9 +186,20 @@ def known_run(
         The config to call langchain-core with, and the run; None where nobody listens.
     """
     config = ensure_config(config)
-    manager = manager_type.configure(config.get("callbacks"))
-    if not manager.inheritable_handlers:
+    # The handlers of the environment are made once, here: langchain-core finds them in the config.
+    shared = manager_type.configure(config.get("callbacks"))
+    if not shared.inheritable_handlers:
         return config, None
+    # The same tags and metadata as langchain-core gives the run, which it hands on to those below.
+    manager = manager_type.configure(
+        shared,
+        model.callbacks,
+        model.verbose,
+        config.get("tags"),
+        model.tags,
+        config.get("metadata"),
+        model.metadata,
+    )
     run_id = config.get("run_id") or uuid4()
     run = run_type(
         run_id=run_id,
@@ -359,21 +211,31 @@ def known_run(
         metadata=manager.metadata,
         inheritable_metadata=manager.inheritable_metadata,
     )
-    return {**config, "callbacks": manager, "run_id": run_id}, run
+    return {**config, "callbacks": shared, "run_id": run_id}, run
 
 
 def _runs_below(
-    run_manager: BaseRunManager | None, kind: type[CallbackManager] | type[AsyncCallbackManager]
+    run_manager: BaseRunManager | None,
+    kind: type[CallbackManager] | type[AsyncCallbackManager],
+    model: str,
+    user: str,
 ) -> NodeRuns | None:
     if run_manager is None or not run_manager.inheritable_handlers:
         return None
+    # What langchain-core tells of the model, the nodes below it are not.
+    metadata = {
+        name: value
+        for name, value in run_manager.inheritable_metadata.items()
+        if not name.startswith("ls_")
+    }
     manager = kind(
         handlers=list(run_manager.inheritable_handlers),
         inheritable_handlers=list(run_manager.inheritable_handlers),
         parent_run_id=run_manager.run_id,
         inheritable_tags=list(run_manager.inheritable_tags),
-        inheritable_metadata=dict(run_manager.inheritable_metadata),
+        inheritable_metadata=dict(metadata),
         tags=list(run_manager.inheritable_tags),
-        metadata=dict(run_manager.inheritable_metadata),
+        metadata=dict(metadata),
     )
-    return NodeRuns(manager, run_manager.run_id)
+    is_model = isinstance(run_manager, CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun)
+    return NodeRuns(manager, run_manager.run_id, model, user, is_model=is_model)

@@ -52,10 +52,11 @@ class ChatCall:
     operation: Operation[Answer]
     marks: Marks
     text_filter: TextFilter
+    model: str
 
     def chunks(self, source: AnswerSource) -> AnswerChunks:
         """What makes the chunks of the answer."""
-        return AnswerChunks(source, self.marks, self.text_filter)
+        return AnswerChunks(source, self.marks, self.text_filter, self.model)
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ class ChatCallPlan:
     options: ChatOptions
     instructions: Instructions
     text_filter: TextFilter
+    model: str
 
     def prepare(self) -> Flow[ChatCall]:
         """The calls that stand before the message, and the message itself."""
         call = yield from prepare_chat(self.messages, self.options, self.instructions)
-        return ChatCall(call.operation, call.marks, self.text_filter)
+        return ChatCall(call.operation, call.marks, self.text_filter, self.model)
 
 
 def plan_call(
@@ -79,6 +81,7 @@ def plan_call(
     arguments: Mapping[str, Any],
     stop: Sequence[str],
     reasoning: bool,
+    model: str,
 ) -> ChatCallPlan:
     """Plan a call.
 
@@ -88,6 +91,7 @@ def plan_call(
         arguments: `tools`, `tool_choice` and `response_format` of the call.
         stop: Sequences to cut the answer at.
         reasoning: Whether `<think>` text is reasoning.
+        model: Name of the app as a model.
 
     Raises:
         ValueError: If `tool_choice` names no tool, or the response format is none.
@@ -104,4 +108,4 @@ def plan_call(
         demands.append(structure_instructions(schema))
     instructions = Instructions(offer, "\n\n".join(demand for demand in demands if demand))
     text_filter = TextFilter(reasoning, stop, reader)
-    return ChatCallPlan(input_messages(messages), options, instructions, text_filter)
+    return ChatCallPlan(input_messages(messages), options, instructions, text_filter, model)

@@ -96,7 +96,9 @@ async def test_nodes_of_a_chatflow_are_runs_below_the_model(chat: Models) -> Non
         assert first.id
         assert "274 moons" in first.page_content
         model = found(run, "LLM")
-        assert model.outputs["llm_output"]["token_usage"]["total_tokens"] > 0
+        share = model.outputs["llm_output"]["node_usage"]
+        answer = run.outputs["generations"][0][0]["message"]["kwargs"]
+        assert share["total_tokens"] == answer["usage_metadata"]["total_tokens"] > 0
         assert "274 moons" in model.outputs["generations"][0][0]["text"]
         assert found(run, "Answer").outputs["answer"]
         assert not any(found(run, name).error for name in ("workflow", "LLM", "Answer"))

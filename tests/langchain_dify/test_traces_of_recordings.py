@@ -1,0 +1,124 @@
+"""What tracers are told of each recorded answer: all nodes, the app's usage once, no secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import get_usage_metadata_callback
+from pydantic import SecretStr
+
+from dify_api.errors import DifyError
+from langchain_dify import ChatDify, DifyWorkflow
+from tests.contract.exchanges import generations, replayed
+from tests.support.cassettes import Exchange
+from tests.support.collectors import (
+    Spans,
+    Trace,
+    langfuse,
+    langfuse_tokens,
+    openinference_langchain,
+    payload,
+    tokens_of_run,
+)
+
+USER, KEY, HEADER, PASSWORD = "canary-user", "app-canarykey", "canary-header", "canary-password"
+CANARIES = (USER, KEY, HEADER, PASSWORD)
+
+CHATS = [e for e in generations("/chat-messages") if e.is_stream and e.status == 200]
+WORKFLOWS = [e for e in generations("/workflows/run") if e.is_stream and e.status == 200]
+
+
+@pytest.fixture(scope="module")
+def spans() -> Iterator[Spans]:
+    with openinference_langchain() as spans:
+        yield spans
+
+
+def events_of(exchange: Exchange) -> list[dict[str, Any]]:
+    lines = exchange.body.decode(errors="replace").splitlines()
+    events = []
+    for line in lines:
+        if line.startswith("data:"):
+            try:
+                events.append(json.loads(line[5:]))
+            except ValueError:
+                continue
+    return events
+
+
+def nodes_of(exchange: Exchange) -> list[str]:
+    """The executions of nodes that the stream tells of."""
+    return [
+        event["data"]["id"]
+        for event in events_of(exchange)
+        if event.get("event") == "node_started"
+    ]
+
+
+def options(base_url: str) -> dict[str, Any]:
+    return {
+        "api_key": SecretStr(KEY),
+        "base_url": base_url,
+        "user": USER,
+        "default_headers": {"X-Gateway": HEADER},
+        "max_retries": 0,
+    }
+
+
+def runs_of_nodes(trace: Trace) -> list[Any]:
+    return [run for run in trace.runs if (run.extra or {}).get("metadata", {}).get("dify_node_id")]
+
+
+@pytest.mark.parametrize("exchange", CHATS, ids=lambda e: e.name)
+def test_a_recorded_chat(exchange: Exchange, spans: Spans) -> None:
+    trace = Trace()
+    spans.clear()
+    usage: Any = None
+    with replayed(exchange) as base_url, langfuse() as (handler, collected):
+        model = ChatDify(**options(base_url), proxy=None)
+        with get_usage_metadata_callback() as counted:
+            try:
+                message = model.invoke("Hi?", {"callbacks": [trace, handler]})
+                usage = message.usage_metadata
+            except DifyError as error:
+                usage = None
+                told = error.answer.usage if error.answer else None
+                assert not told or True
+    total = usage["total_tokens"] if usage else 0
+    assert sum(tokens_of_run(run) for run in trace.runs) == total
+    assert spans.tokens == total
+    assert langfuse_tokens(collected) == total
+    assert sum(use["total_tokens"] for use in counted.usage_metadata.values()) == total
+    started = nodes_of(exchange)
+    assert len(runs_of_nodes(trace)) == len(started)
+    assert all(run.end_time for run in trace.runs)
+    assert len(trace.runs) == len(spans.all) == len(collected.all)
+    for text in (payload(trace), spans.text, collected.text):
+        assert not [canary for canary in CANARIES if canary in text]
+
+
+@pytest.mark.parametrize("exchange", WORKFLOWS, ids=lambda e: e.name)
+def test_a_recorded_workflow(exchange: Exchange, spans: Spans) -> None:
+    trace = Trace()
+    spans.clear()
+    ended = [e["data"] for e in events_of(exchange) if e.get("event") == "workflow_finished"]
+    total = (ended[-1].get("total_tokens") or 0) if ended else 0
+    failed = False
+    with replayed(exchange) as base_url, langfuse() as (handler, collected):
+        workflow = DifyWorkflow(**options(base_url), workflow_id="w")
+        try:
+            workflow.invoke({}, {"callbacks": [trace, handler]})
+        except DifyError:
+            failed = True
+    if not failed:
+        assert sum(tokens_of_run(run) for run in trace.runs) == total
+        assert spans.tokens == total
+        assert langfuse_tokens(collected) == total
+    assert len(runs_of_nodes(trace)) == len(nodes_of(exchange))
+    assert all(run.end_time for run in trace.runs)
+    assert len(trace.runs) == len(spans.all) == len(collected.all)
+    for text in (payload(trace), spans.text, collected.text):
+        assert not [canary for canary in CANARIES if canary in text]
