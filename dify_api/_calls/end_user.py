@@ -35,6 +35,8 @@ def without_user(value: Any, user: str) -> Any:
     Dify hands the name to its nodes, as `sys.user_id` and to whatever reads that variable.
     """
     if isinstance(value, dict):
+        known = value.get("sys.user_id")
+        user = known if isinstance(known, str) and known else user
         return {name: without_user(part, user) for name, part in value.items()}
     if isinstance(value, list):
         return [without_user(part, user) for part in value]

@@ -40,6 +40,7 @@ from dify_api.answers.events import (
     WorkflowFinishedEvent,
     WorkflowStartedEvent,
 )
+from dify_api.errors import DifyError
 from langchain_dify._answers.content_blocks import ServerTools
 from langchain_dify._answers.metadata import (
     MODEL_PROVIDER,
@@ -107,8 +108,11 @@ class NodeRuns:
 
     def close(self, error: BaseException | None) -> Calls:
         """End what is still open, innermost first."""
-        for run in reversed(list(self._open.values())):
-            if error is not None:
+        for key, run in reversed(list(self._open.items())):
+            if key == _APP and not self._is_model and isinstance(error, DifyError):
+                partial = _result_of_app(error.answer or Answer(), self._model)
+                yield run.on_llm_error(error, response=partial)
+            elif error is not None:
                 yield _failing(run, error)
             else:
                 yield _ending(run, {})
@@ -121,7 +125,7 @@ class NodeRuns:
             yield from self._start_app("workflow", inputs)
         elif isinstance(event, WorkflowFinishedEvent):
             failed = event.data.error if event.data.status == "failed" else None
-            if self._is_model or failed:  # otherwise with the answer, which has the usage
+            if self._is_model:  # otherwise with the answer, which has the usage
                 yield from self._end(_APP, event.data.outputs or {}, failed)
         elif isinstance(event, NodeStartedEvent):
             yield from self._start_node(event.data)

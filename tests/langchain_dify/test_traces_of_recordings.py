@@ -23,9 +23,10 @@ from tests.support.collectors import (
     payload,
     tokens_of_run,
 )
+from tests.support.replay import Received, ReplayServer, Reply
 
-USER, KEY, HEADER, PASSWORD = "canary-user", "app-canarykey", "canary-header", "canary-password"
-CANARIES = (USER, KEY, HEADER, PASSWORD)
+USER, KEY, HEADER = "canary-user", "app-canarykey", "canary-header"
+CANARIES = (USER, KEY, HEADER)
 
 CHATS = [e for e in generations("/chat-messages") if e.is_stream and e.status == 200]
 WORKFLOWS = [e for e in generations("/workflows/run") if e.is_stream and e.status == 200]
@@ -54,7 +55,7 @@ def nodes_of(exchange: Exchange) -> list[str]:
     return [
         event["data"]["id"]
         for event in events_of(exchange)
-        if event.get("event") == "node_started"
+        if event.get("event") in ("node_started", "iteration_started", "loop_started")
     ]
 
 
@@ -78,7 +79,7 @@ def test_a_recorded_chat(exchange: Exchange, spans: Spans) -> None:
     spans.clear()
     usage: Any = None
     with replayed(exchange) as base_url, langfuse() as (handler, collected):
-        model = ChatDify(**options(base_url), proxy=None)
+        model = ChatDify(**options(base_url))
         with get_usage_metadata_callback() as counted:
             try:
                 message = model.invoke("Hi?", {"callbacks": [trace, handler]})
@@ -107,16 +108,22 @@ def test_a_recorded_workflow(exchange: Exchange, spans: Spans) -> None:
     ended = [e["data"] for e in events_of(exchange) if e.get("event") == "workflow_finished"]
     total = (ended[-1].get("total_tokens") or 0) if ended else 0
     failed = False
-    with replayed(exchange) as base_url, langfuse() as (handler, collected):
-        workflow = DifyWorkflow(**options(base_url), workflow_id="w")
+    form = Reply(headers={"content-type": "application/json"}, pieces=[b'{"user_input_form": []}'])
+
+    def reply(request: Received) -> Reply:
+        return form if request.path.endswith("/parameters") else exchange.reply(longest=400)
+
+    with ReplayServer(reply) as server, langfuse() as (handler, collected):
+        workflow = DifyWorkflow(**options(server.base_url))
         try:
             workflow.invoke({}, {"callbacks": [trace, handler]})
         except DifyError:
             failed = True
-    if not failed:
-        assert sum(tokens_of_run(run) for run in trace.runs) == total
-        assert spans.tokens == total
-        assert langfuse_tokens(collected) == total
+    assert sum(tokens_of_run(run) for run in trace.runs) == total
+    assert spans.tokens == total
+    assert langfuse_tokens(collected) == (
+        0 if failed else total
+    )  # its handler drops that of errors
     assert len(runs_of_nodes(trace)) == len(nodes_of(exchange))
     assert all(run.end_time for run in trace.runs)
     assert len(trace.runs) == len(spans.all) == len(collected.all)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
@@ -114,15 +115,16 @@ def langfuse() -> Iterator[tuple[Any, Spans]]:
     from langfuse.langchain import CallbackHandler
 
     spans = Spans()
+    key = f"pk-lf-{uuid4()}"  # by which Langfuse remembers its clients
     client = Langfuse(
-        public_key="pk-lf-local",
+        public_key=key,
         secret_key="sk-lf-local",
         base_url="http://127.0.0.1:9",
         tracer_provider=spans.provider,  # which exports to the collector already
         span_exporter=InMemorySpanExporter(),
     )
     try:
-        yield CallbackHandler(public_key="pk-lf-local"), spans
+        yield CallbackHandler(public_key=key), spans
     finally:
         client.shutdown()
 
@@ -139,4 +141,6 @@ def langfuse_tokens(spans: Spans) -> int:
 
 def payload(trace: Trace) -> str:
     """Everything that a tracer was told, as text."""
-    return "\n".join(run.model_dump_json(fallback=repr, exclude={"child_runs"}) for run in trace.runs)
+    return "\n".join(
+        run.model_dump_json(fallback=repr, exclude={"child_runs"}) for run in trace.runs
+    )
