@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from dify_api._calls.input_message import user_fingerprint
 from dify_api._calls.end_user import shown_user
+from dify_api._calls.input_message import user_fingerprint
 from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._connection import LangChainConnection
 

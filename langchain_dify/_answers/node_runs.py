@@ -41,6 +41,7 @@ from dify_api.answers.events import (
     WorkflowStartedEvent,
 )
 from dify_api.errors import DifyError
+from dify_api.models import as_json
 from langchain_dify._answers.content_blocks import ServerTools
 from langchain_dify._answers.metadata import (
     MODEL_PROVIDER,
