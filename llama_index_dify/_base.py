@@ -32,6 +32,7 @@ from llama_index_dify._answers.responses import (
 )
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify._structured import StructuredLLM, refuse_function_agent
+from llama_index_dify._traced import traced, user_of
 from llama_index_dify.open_streams import remember
 
 CALL_ARGUMENTS = frozenset({"user", "inputs", "files", "reasoning", "stop", "trace_id"})
@@ -55,6 +56,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     user: str = Field(default_factory=default_user)
     """Stable identifier of the end user, to whom conversations and files belong. Default:
     `DIFY_USER`, else "llama-index". Name your own users where you have several."""
+    model_name: str = Field(default="dify", min_length=1)
+    """What traces call the app, such as its own name. Default: "dify"."""
     inputs: dict[str, Any] = Field(default_factory=dict)
     """Values of the app's variables; those of a call are laid over them."""
     response_mode: ResponseMode = "streaming"
@@ -83,7 +86,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
             num_output=self.num_output,
             is_chat_model=self._is_chat_model,
             is_function_calling_model=False,
-            model_name="dify",
+            model_name=self.model_name,
         )
 
     # What the two models do differently. Not abstract: LlamaIndex wraps implementations of
@@ -101,16 +104,24 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         """What turns the answer's events into chat responses."""
-        return ChatResponses(self._reasons(options), self.base_url, stop=self._stops(options))
+        return ChatResponses(
+            self._reasons(options),
+            self.base_url,
+            stop=self._stops(options),
+            user=self._user(options),
+        )
 
     def _completion_responses(self, options: Mapping[str, Any]) -> CompletionResponses:
         """What turns the answer's events into completion responses."""
-        return CompletionResponses(self._reasons(options), self._stops(options))
+        return CompletionResponses(
+            self._reasons(options), self._stops(options), user=self._user(options)
+        )
 
     # The eight endpoints ---------------------------------------------------------------------
     # Each is native and decorated once: the defaults of CustomLLM call each other, so that
     # usage counts double, and block the event loop.
 
+    @traced
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages.
@@ -125,11 +136,13 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         """
         return self._ask(self._chat_call(messages, kwargs), self._chat_responses(kwargs))
 
+    @traced
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """`chat` for asyncio."""
         return await self._aask(self._chat_call(messages, kwargs), self._chat_responses(kwargs))
 
+    @traced
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer messages as a stream; the request goes out with the first `next`.
@@ -140,6 +153,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         responses = self._chat_responses(kwargs)
         return remember(self._stream(self._chat_call(messages, kwargs), responses))
 
+    @traced
     @llm_chat_callback()
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
@@ -148,12 +162,14 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         responses = self._chat_responses(kwargs)
         return remember(self._astream(self._chat_call(messages, kwargs), responses))
 
+    @traced
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt; `chat` tells what it raises."""
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
         return self._ask(call, self._completion_responses(kwargs))
 
+    @traced
     @llm_completion_callback()
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -162,6 +178,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
         return await self._aask(call, self._completion_responses(kwargs))
 
+    @traced
     @llm_completion_callback()
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -170,6 +187,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
         return remember(self._stream(call, self._completion_responses(kwargs)))
 
+    @traced
     @llm_completion_callback()
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -184,7 +202,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         client = self.client
         call = run(client, flow)
         responses.marks = call.marks
-        with client.stream(call.operation) as stream:
+        with responses.spans, client.stream(call.operation) as stream:
             for event, text in stream.steps():
                 responses.watch(event, text)
                 if responses.is_cut:
@@ -195,11 +213,15 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         client = self.async_client
         call = await arun(client, flow)
         responses.marks = call.marks
-        async with client.stream(call.operation) as stream, aclosing(stream.steps()) as steps:
-            async for event, text in steps:
-                responses.watch(event, text)
-                if responses.is_cut:
-                    break
+        with responses.spans:
+            async with (
+                client.stream(call.operation) as stream,
+                aclosing(stream.steps()) as steps,
+            ):
+                async for event, text in steps:
+                    responses.watch(event, text)
+                    if responses.is_cut:
+                        break
         return responses.only(stream.answer)
 
     def _stream(
@@ -208,7 +230,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         client = self.client
         call = run(client, flow)
         responses.marks = call.marks
-        with client.stream(call.operation) as stream:
+        with responses.spans, client.stream(call.operation) as stream:
             for event, text in stream.steps():
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
@@ -223,13 +245,17 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         client = self.async_client
         call = await arun(client, flow)
         responses.marks = call.marks
-        async with client.stream(call.operation) as stream, aclosing(stream.steps()) as steps:
-            async for event, text in steps:
-                response = responses.take(event, text) if text else responses.note(event)
-                if response is not None:
-                    yield response
-                if responses.is_cut:
-                    break
+        with responses.spans:
+            async with (
+                client.stream(call.operation) as stream,
+                aclosing(stream.steps()) as steps,
+            ):
+                async for event, text in steps:
+                    response = responses.take(event, text) if text else responses.note(event)
+                    if response is not None:
+                        yield response
+                    if responses.is_cut:
+                        break
         yield responses.last(stream.answer)
 
     # Details ------------------------------------------------------------------------------------
@@ -240,7 +266,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         return self.completion_to_prompt(prompt)
 
     def _user(self, options: Mapping[str, Any]) -> str:
-        return options.get("user") or self.user
+        return user_of(options, self.user)
 
     def _reasons(self, options: Mapping[str, Any]) -> bool:
         given: bool | None = options.get("reasoning")

@@ -57,7 +57,7 @@ class ChatTurn:
     llm: Dify
     memory: BaseMemory
     question: ChatMessage
-    user: str
+    user: str = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     prefix_messages: Sequence[ChatMessage] = ()
     named: Callable[[], str | None] = lambda: None

@@ -18,6 +18,7 @@ from llama_index_dify._answers.history import chat_messages
 from llama_index_dify._answers.records import Origin, source_nodes
 from llama_index_dify._base import check_call_arguments, check_model, own_model
 from llama_index_dify._chat_turn import ChatTurn
+from llama_index_dify._traced import traced, user_of
 from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
 from llama_index_dify.model import CHAT_ARGUMENTS, Dify
 
@@ -127,6 +128,7 @@ class DifyChatEngine(BaseChatEngine):
 
     # Turns --------------------------------------------------------------------------------------
 
+    @traced
     @trace_method("chat")
     def chat(
         self,
@@ -154,6 +156,7 @@ class DifyChatEngine(BaseChatEngine):
             turn.end(answer)
         return _agent_response(response, turn)
 
+    @traced
     @trace_method("chat")
     async def achat(
         self,
@@ -172,6 +175,7 @@ class DifyChatEngine(BaseChatEngine):
             await turn.aend(answer)
         return _agent_response(response, turn)
 
+    @traced
     @trace_method("chat")
     def stream_chat(
         self,
@@ -188,6 +192,7 @@ class DifyChatEngine(BaseChatEngine):
         """
         return DifyStreamingChatResponse(turn=self._turn(message, chat_history, kwargs))
 
+    @traced
     @trace_method("chat")
     async def astream_chat(
         self,
@@ -245,7 +250,7 @@ class DifyChatEngine(BaseChatEngine):
         check_call_arguments(options, CHAT_ARGUMENTS, type(self._llm))
         if isinstance(message, str):
             message = ChatMessage(role=MessageRole.USER, content=message)
-        self._user = options.get("user") or self._llm.user
+        self._user = user_of(options, self._llm.user)
         named = self._conversation_id is not None and not options.get("conversation_id")
         return ChatTurn(
             self._llm,

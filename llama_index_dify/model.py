@@ -146,5 +146,9 @@ class Dify(DifyModel):
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         return ChatResponses(
-            self._reasons(options), self.base_url, self.content_blocks, self._stops(options)
+            self._reasons(options),
+            self.base_url,
+            self.content_blocks,
+            self._stops(options),
+            user=self._user(options),
         )

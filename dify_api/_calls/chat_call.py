@@ -56,7 +56,7 @@ class ChatOptions:
     """
 
     apps: Sequence[str]
-    user: str
+    user: str = field(repr=False)
     conversation_id: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     system_input: str | None = None

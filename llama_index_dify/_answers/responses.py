@@ -31,6 +31,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.instrumentation.span import active_span_id
 
+from dify_api._calls.end_user import private_event
 from dify_api._calls.input_message import Marks
 from dify_api.answers._stop import StopSequences
 from dify_api.answers._thinking import ThinkSplitter
@@ -38,6 +39,7 @@ from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event, ReasoningChunkEvent
 from dify_api.models import AnswerFile, RetrieverResource, as_json
 from llama_index_dify import events
+from llama_index_dify._answers.node_spans import NodeSpans
 from llama_index_dify._answers.records import DifyChatMessage, Origin, record
 from llama_index_dify._answers.streamed import (
     GrowingText,
@@ -58,14 +60,18 @@ class Responses(ABC, Generic[ResponseT]):
     Args:
         reasoning: Whether `<think>` text and reasoning events are kept out of the text.
         stop: Sequences at which the answer ends.
+        user: The end user, whose name no event and no span tells.
     """
 
-    def __init__(self, reasoning: bool, stop: Sequence[str] = ()) -> None:
+    def __init__(self, reasoning: bool, stop: Sequence[str] = (), *, user: str) -> None:
         self._text = GrowingText()
         self._thinking: list[str] = []
         self._splitter = ThinkSplitter() if reasoning else None
         self._stop = StopSequences(stop) if stop else None
+        self._user = user
         self._span_id = active_span_id.get()
+        self.spans = NodeSpans(self._span_id)
+        """Those of the app's nodes, to be closed with the stream."""
         self.on_event: Callable[[events.DifyEvent], None] | None = None
         """Also told what is dispatched."""
         self._has_begun = False
@@ -100,6 +106,8 @@ class Responses(ABC, Generic[ResponseT]):
     def note(self, event: Event) -> ResponseT | None:
         """Take an event without text: dispatch what it tells, respond to reasoning."""
         if not isinstance(event, ReasoningChunkEvent):
+            event = private_event(event, self._user)
+            self.spans.take(event)
             told = events.dispatch(event, self._span_id)
             if told is not None and self.on_event is not None:
                 self.on_event(told)
@@ -163,6 +171,7 @@ class ChatResponses(Responses[ChatResponse]):
         base_url: Address of the API.
         content_blocks: Whether citations, tool calls and files become blocks of the message.
         stop: Sequences at which the answer ends.
+        user: The end user.
     """
 
     _after = staticmethod(StreamedChatResponse.after)
@@ -173,8 +182,10 @@ class ChatResponses(Responses[ChatResponse]):
         base_url: str,
         content_blocks: bool = False,
         stop: Sequence[str] = (),
+        *,
+        user: str,
     ) -> None:
-        super().__init__(reasoning, stop)
+        super().__init__(reasoning, stop, user=user)
         self._base_url = base_url
         self._content_blocks = content_blocks
 

@@ -84,10 +84,8 @@ def test_a_recorded_chat(exchange: Exchange, spans: Spans) -> None:
             try:
                 message = model.invoke("Hi?", {"callbacks": [trace, handler]})
                 usage = message.usage_metadata
-            except DifyError as error:
-                usage = None
-                told = error.answer.usage if error.answer else None
-                assert not told or True
+            except DifyError:
+                pass
     total = usage["total_tokens"] if usage else 0
     assert sum(tokens_of_run(run) for run in trace.runs) == total
     assert spans.tokens == total
