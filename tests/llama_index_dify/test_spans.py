@@ -113,7 +113,7 @@ def test_a_recorded_chat(exchange: Exchange, spans: Spans, tree: Tree) -> None:
     assert spans.tokens == total
     assert len(spans.all) == 1 + len(nodes) + len(tools)
     assert not tree.open_spans
-    told = "\n".join(event.model_dump_json() for event in recorder.events)
+    told = "\n".join(event.model_dump_json() for event in recorder.seen)
     for text in (spans.text, tree.text, told):
         assert not [canary for canary in CANARIES if canary in text]
 
@@ -131,7 +131,7 @@ async def test_the_user_of_a_call_is_a_hash(local: LocalDify, chatflow: Dify, tr
             pass
         async for _ in await chatflow.astream_complete(QUESTION, user=user):
             pass
-    told = "\n".join(event.model_dump_json() for event in recorder.events)
+    told = "\n".join(event.model_dump_json() for event in recorder.seen)
     assert "canary" not in told
     assert "canary" not in tree.text
     sent = [request.json["user"] for request in local.requests if request.path.endswith("messages")]
