@@ -154,7 +154,9 @@ class DifyLLM(DifyArguments, LLM):
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
             async with (
-                anode_tracer(run_manager, self.model_name, kwargs.get("user") or self.user) as tracer,
+                anode_tracer(
+                    run_manager, self.model_name, kwargs.get("user") or self.user
+                ) as tracer,
                 self.async_client.stream(operation) as stream,
                 aclosing(_achunks_of(stream.steps(), make_chunks(stream))) as chunks,
             ):

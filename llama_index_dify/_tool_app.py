@@ -91,12 +91,12 @@ class DifyApp(DifyModel):
         return _prepared(self._operation)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
-        responses = _ChatResults(self.reasoning, self.base_url)
+        responses = _ChatResults(self.reasoning, self.base_url, user=self.user)
         responses.on_event = self._on_event
         return responses
 
     def _completion_responses(self, options: Mapping[str, Any]) -> CompletionResponses:
-        responses = _CompletionResults(self.reasoning)
+        responses = _CompletionResults(self.reasoning, user=self.user)
         responses.on_event = self._on_event
         return responses
 

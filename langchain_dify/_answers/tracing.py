@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from langchain_core.callbacks import (
@@ -27,8 +27,8 @@ from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event
 from dify_api.errors import DifyError
 from langchain_dify._answers.node_runs import Calls, NodeRuns
-from langchain_dify._answers.run_facts import add_run_facts
 from langchain_dify._answers.replacement import MESSAGE_REPLACE, replacement_of
+from langchain_dify._answers.run_facts import add_run_facts
 
 RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 _Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)
