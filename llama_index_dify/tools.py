@@ -13,6 +13,7 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.settings import Settings
 from llama_index.core.tools.function_tool import FunctionTool
 from llama_index.core.tools.types import ToolMetadata, ToolOutput
+from llama_index_instrumentation import get_dispatcher
 from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
@@ -30,6 +31,8 @@ from llama_index_dify._connection import LlamaIndexConnected
 from llama_index_dify._tool_app import DifyApp, Progress, Response, told_by_run
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse
+
+dispatcher = get_dispatcher(__name__)
 
 
 class DifyTool(FunctionTool):
@@ -191,6 +194,7 @@ class DifyTool(FunctionTool):
         """`call`."""
         return self.call(*args, **kwargs)
 
+    @dispatcher.span
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """Call the app.
 
@@ -216,6 +220,7 @@ class DifyTool(FunctionTool):
             return self._failure(arguments, error)
         return self._output(arguments, response)
 
+    @dispatcher.span
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """`call` for asyncio. Cancelling it stops the app."""
         context = kwargs.get(self.ctx_param_name)
@@ -297,7 +302,9 @@ class DifyTool(FunctionTool):
         """The app on behalf of a user; raises where there is no key."""
         connection = self._connection
         options = {name: getattr(connection, name) for name in DifyConnection.model_fields}
-        app = DifyApp(**{**options, "api_key": connection.key}, user=user)
+        app = DifyApp(
+            **{**options, "api_key": connection.key}, user=user, model_name=self.app_tool.name
+        )
         app.callback_manager = self._callback_manager or Settings.callback_manager
         return app
 

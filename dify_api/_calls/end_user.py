@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from dify_api._calls.input_message import user_fingerprint
+from dify_api.answers.answer import Answer
 
 _PREFIX = "sha256:"
-_TOLD = ("inputs", "outputs", "process_data")
+_CREATOR = "created_by"
+"""Of a run: its `user` is the name."""
 
 EventT = TypeVar("EventT", bound=BaseModel)
 
@@ -44,13 +46,21 @@ def without_user(value: Any, user: str) -> Any:
 
 
 def private_event(event: EventT, user: str) -> EventT:
-    """An event of a run, with the hash in place of the user's name in what its nodes tell."""
+    """An event of a run, with the hash in place of the user's name in what it tells."""
     data = getattr(event, "data", None)
     if not isinstance(data, BaseModel):
         return event
     told = {
-        name: without_user(value, user)
-        for name in _TOLD
-        if (value := getattr(data, name, None)) is not None
+        name: without_user(value, user) for name, value in data if isinstance(value, dict | list)
     }
     return event.model_copy(update={"data": data.model_copy(update=told)}) if told else event
+
+
+def private_answer(answer: Answer) -> Answer:
+    """An answer whose run does not tell who started it."""
+    run = answer.workflow
+    creator = (run.model_extra or {}).get(_CREATOR) if run is not None else None
+    if run is None or not isinstance(creator, dict) or not isinstance(creator.get("user"), str):
+        return answer
+    hidden = {**creator, "user": shown_user(creator["user"])}
+    return answer.model_copy(update={"workflow": run.model_copy(update={_CREATOR: hidden})})

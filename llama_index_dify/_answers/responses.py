@@ -31,7 +31,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.instrumentation.span import active_span_id
 
-from dify_api._calls.end_user import private_event
+from dify_api._calls.end_user import private_answer, private_event
 from dify_api._calls.input_message import Marks
 from dify_api.answers._stop import StopSequences
 from dify_api.answers._thinking import ThinkSplitter
@@ -219,7 +219,7 @@ class CompletionResponses(Responses[CompletionResponse]):
 
 def raw(answer: Answer) -> dict[str, Any]:
     """What Dify said beside the text, as JSON values."""
-    return as_json(answer, exclude=_NOT_RAW)
+    return as_json(private_answer(answer), exclude=_NOT_RAW)
 
 
 def _additional_kwargs(answer: Answer) -> dict[str, Any]:
