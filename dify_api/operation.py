@@ -44,6 +44,7 @@ class Operation(Generic[T_co]):
         json: JSON body; None for no body.
         form: Fields of a multipart form beside `file`.
         file: The file of a multipart form.
+        headers: Headers of this call, beside those of every call.
         user: The end user in whose name it is made; None for calls that have none.
         conversation_id: The conversation that it is a turn of, or lists; None for a new one
             and for calls that name it in their path.
@@ -67,6 +68,7 @@ class Operation(Generic[T_co]):
     json: Mapping[str, Any] | None = None
     form: Mapping[str, str] | None = None
     file: FilePart | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     user: str | None = field(default=None, repr=False)
     conversation_id: str | None = None
     enveloped: bool = False
@@ -90,6 +92,27 @@ class Operation(Generic[T_co]):
         if self.json is not None:
             return replace(self, json={**self.json, **names})
         return replace(self, query={**self.query, **names})
+
+    def traced(
+        self, trace_id: str | None = None, trace_session_id: str | None = None
+    ) -> Operation[T_co]:
+        """The same as a part of the caller's trace: Dify's own trace of the run joins it.
+
+        Args:
+            trace_id: Your trace id, letters, digits, "_" and "-" (servers since 1.7.0).
+            trace_session_id: The session that it belongs to, 1 to 200 characters (servers since
+                mid-2026; others ignore it).
+
+        Raises:
+            ValueError: If `trace_session_id` is blank, too long, or cannot be sent in a header.
+        """
+        operation = self
+        if trace_id is not None and self.json is not None:
+            operation = replace(operation, json={**self.json, "trace_id": trace_id})
+        if trace_session_id is not None:
+            session = {"X-Trace-Session-Id": _trace_session(trace_session_id)}
+            operation = replace(operation, headers={**self.headers, **session})
+        return operation
 
     def or_older(self, *, method: str | None = None, path: str | None = None) -> Operation[T_co]:
         """The same call, with one more way that older servers know, tried last.
@@ -127,6 +150,17 @@ def require(value: str, name: str, what: str) -> str:
     if not value or not value.strip():
         raise ValueError(f"{name} must not be empty: {what}")
     return value
+
+
+def _trace_session(value: str) -> str:
+    session = require_length(
+        require(value, "trace_session_id", "name the session of the trace").strip(),
+        "trace_session_id",
+        200,
+    )
+    if not session.isascii() or not session.isprintable():
+        raise ValueError("trace_session_id must be printable ASCII: it is sent in a header")
+    return session
 
 
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)

@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from langchain_core.language_models.base import BaseLanguageModel
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from dify_api._calls.end_user import shown_user
 from dify_api._calls.input_message import user_fingerprint
+from dify_api._version import __version__
 from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._connection import LangChainConnection
 
@@ -44,7 +47,9 @@ _SET_IN_THE_APP = frozenset(
 """What other models take, and what in Dify the app decides. Given to a model of ours, which may be
 the fallback of one of them, it is ignored with a warning."""
 
-_OF_A_CALL = frozenset({"user", "inputs", "files", "stop", "stream"})
+_OF_A_CALL = frozenset(
+    {"trace_id", "trace_session_id", "user", "inputs", "files", "stop", "stream"}
+)
 _OF_CONVERSATIONS = frozenset({"conversation_id", "memory", "on_fork"})
 _OF_LANGCHAIN = frozenset({"ls_structured_output_format", "structured_output_format"})
 
@@ -64,10 +69,20 @@ class DifyArguments(LangChainConnection):
     """Values of the app's variables; those of a call are laid over them."""
     files: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """Entries of the request's `files`, as they are, beside the files of messages."""
+    trace_id: str | None = None
+    """Your trace id, which Dify's own trace then joins (servers since 1.7.0)."""
+    trace_session_id: str | None = None
+    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
     model_name: str = Field(default=MODEL_NAME, min_length=1)
     """What traces and sums of usage call the app, such as its own name. Default: "dify"."""
     stop: list[str] | None = Field(default=None, alias="stop_sequences")
     """Sequences at which an answer ends. Dify knows none: the answer is cut here."""
+
+    @model_validator(mode="after")
+    def _set_dify_version(self) -> Self:
+        if isinstance(self, BaseLanguageModel) and hasattr(self, "_add_version"):
+            self._add_version("dify-adapters", __version__)  # for LangSmith; newer langchain-core
+        return self
 
     @model_validator(mode="before")
     @classmethod

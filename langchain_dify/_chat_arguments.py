@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -20,6 +20,9 @@ from dify_api.endpoints.chat import ResponseMode
 from langchain_dify._answers.metadata import without_anchor
 from langchain_dify._arguments import DifyArguments
 from langchain_dify._calls.input_messages import input_messages
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import ModelProfile
 
 
 class ChatArguments(DifyArguments, BaseChatModel):
@@ -56,6 +59,10 @@ class ChatArguments(DifyArguments, BaseChatModel):
     cache: BaseCache | bool | None = Field(default=False, exclude=True)
     """Off by default. Answers that begin a conversation are cached, without the conversation: it is
     the first caller's. A turn that continues one is always asked."""
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        """What is true of any app; `profile={"max_input_tokens": ...}` tells more."""
+        return {"text_inputs": True, "text_outputs": True, "tool_calling": True}
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
@@ -149,5 +156,6 @@ class ChatArguments(DifyArguments, BaseChatModel):
             response_mode=self.response_mode,
             auto_generate_name=self.auto_generate_name,
             workflow_id=kwargs.get("workflow_id") or self.workflow_id,
-            trace_id=kwargs.get("trace_id"),
+            trace_id=kwargs.get("trace_id") or self.trace_id,
+            trace_session_id=kwargs.get("trace_session_id") or self.trace_session_id,
         )

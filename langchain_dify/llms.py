@@ -242,6 +242,9 @@ class DifyLLM(DifyArguments, LLM):
             query=prompt,
             files=kwargs.get("files") or self.files,
             response_mode=self.response_mode,
+        ).traced(
+            kwargs.get("trace_id") or self.trace_id,
+            kwargs.get("trace_session_id") or self.trace_session_id,
         )
         chunks = partial(
             GenerationChunks,

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api._calls.end_user import private_answer
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import InputForm
 from dify_api._calls.input_form import explain as explain
@@ -96,6 +97,10 @@ class DifyTool(LangChainConnection, BaseTool):
     """What the app is and takes; `from_app` asks it."""
     user: str = Field(default_factory=default_user)
     """The end user on whose behalf the app is called. Default: `DIFY_USER`, else "langchain"."""
+    trace_id: str | None = None
+    """Your trace id, which Dify's own trace then joins (servers since 1.7.0)."""
+    trace_session_id: str | None = None
+    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
     name: str = ""
     """Name of the tool. Default: the app's."""
     description: str = ""
@@ -224,7 +229,7 @@ class DifyTool(LangChainConnection, BaseTool):
         try:
             with (
                 client.stream(run(client, flow)) as stream,
-                app_run(run_manager, stream, question, self._labels(call), settings.write) as told,
+                app_run(run_manager, stream, question, self._labels(call), settings.write, settings.user or self.user) as told,
             ):
                 for event, text in stream.steps():
                     told.take(event, text)
@@ -246,7 +251,7 @@ class DifyTool(LangChainConnection, BaseTool):
         try:
             async with (
                 client.stream(await arun(client, flow)) as stream,
-                aapp_run(run_manager, stream, question, self._labels(call), settings.write) as told,
+                aapp_run(run_manager, stream, question, self._labels(call), settings.write, settings.user or self.user) as told,
                 aclosing(stream.steps()) as steps,
             ):
                 async for event, text in steps:
@@ -269,14 +274,18 @@ class DifyTool(LangChainConnection, BaseTool):
         }
         asked = given.get(tool.query_argument or "")
         question = asked or json.dumps(given, ensure_ascii=False, default=str)
-        return question, tool.prepare(given, user=settings.user or self.user)
+        return question, self._traced(tool.prepare(given, user=settings.user or self.user))
+
+    def _traced(self, prepared: Flow[Operation[Answer]]) -> Flow[Operation[Answer]]:
+        operation = yield from prepared
+        return operation.traced(self.trace_id, self.trace_session_id)
 
     def _labels(self, call: _Call) -> dict[str, Any]:
         return {"tool_name": self.name, "tool_call_id": call.tool_call_id}
 
     def _result(self, call: _Call, answer: Answer) -> tuple[str | ToolMessage, ToolAnswer]:
         documents = documents_from_resources(answer.retriever_resources)
-        artifact = ToolAnswer(**dict(answer), documents=documents)
+        artifact = ToolAnswer(**dict(private_answer(answer)), documents=documents)
         text = result_text(answer)
         if call.tool_call_id is None:
             return text, artifact

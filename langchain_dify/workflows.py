@@ -34,7 +34,7 @@ from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import check_call_values, default_user
 from langchain_dify._connection import LangChainConnection
 
-_OF_A_CALL = {"user", "files", "workflow_id"}
+_OF_A_CALL = {"trace_id", "trace_session_id", "user", "files", "workflow_id"}
 
 
 class WorkflowOutputs(AddableDict):
@@ -76,6 +76,10 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     name: str | None = None
     model_name: str = Field(default=MODEL_NAME, min_length=1)
     """What traces and sums of usage call the app, such as its own name. Default: "dify"."""
+    trace_id: str | None = None
+    """Your trace id, which Dify's own trace then joins (servers since 1.7.0)."""
+    trace_session_id: str | None = None
+    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
     user: str = Field(default_factory=default_user)
     """The end user on whose behalf the app runs. Default: `DIFY_USER`, else "langchain"."""
     inputs: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -98,7 +102,8 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         Args:
             input: Values of the app's variables.
             config: Callbacks, tags and so on.
-            **kwargs: `user`, `files` (references for `sys.files`) and `workflow_id` of this call.
+            **kwargs: `user`, `files` (references for `sys.files`), `workflow_id`, `trace_id` and
+                `trace_session_id` of this call.
 
         Returns:
             The outputs.
@@ -180,7 +185,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
         client = self.client
-        operation = run(client, self._prepare(next(values), kwargs))
+        operation = run(client, self._traced(next(values), kwargs))
         with (
             client.stream(operation) as stream,
             node_tracer(run_manager, self.model_name, operation.user or "") as tracer,
@@ -202,7 +207,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         **kwargs: Any,
     ) -> AsyncGenerator[dict[str, Any], None]:
         client = self.async_client
-        operation = await arun(client, self._prepare(await values.__anext__(), kwargs))
+        operation = await arun(client, self._traced(await values.__anext__(), kwargs))
         async with (
             client.stream(operation) as stream,
             anode_tracer(run_manager, self.model_name, operation.user or "") as tracer,
@@ -217,6 +222,16 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
                     yield AddableDict(nodes=[progress])
             await tracer.afinish(stream.answer)
         yield WorkflowOutputs(stream.answer.outputs or {})
+
+    def _traced(
+        self, given: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> Flow[Operation[Answer]]:
+        """The call as a part of the caller's trace."""
+        operation = yield from self._prepare(given, arguments)
+        return operation.traced(
+            arguments.get("trace_id") or self.trace_id,
+            arguments.get("trace_session_id") or self.trace_session_id,
+        )
 
     def _prepare(
         self, given: Mapping[str, Any], arguments: Mapping[str, Any]

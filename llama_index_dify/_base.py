@@ -35,7 +35,9 @@ from llama_index_dify._structured import StructuredLLM, refuse_function_agent
 from llama_index_dify._traced import traced, user_of
 from llama_index_dify.open_streams import remember
 
-CALL_ARGUMENTS = frozenset({"user", "inputs", "files", "reasoning", "stop", "trace_id"})
+CALL_ARGUMENTS = frozenset(
+    {"user", "inputs", "files", "reasoning", "stop", "trace_id", "trace_session_id"}
+)
 _OF_CONVERSATIONS = frozenset({"conversation_id", "memory", "on_fork"})
 
 
@@ -68,6 +70,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     stop: list[str] | None = None
     """Sequences at which an answer ends. Dify knows none: the answer is cut here, and the app
     stopped."""
+    trace_session_id: str | None = None
+    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
     trace_id: str | None = None
     """Your trace id, for Dify's own tracing: letters, digits, "_" and "-" (servers since 1.7.0)."""
     context_window: int = 32_768
@@ -275,6 +279,9 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     def _stops(self, options: Mapping[str, Any]) -> Sequence[str]:
         stop: str | Sequence[str] = options.get("stop") or self.stop or ()
         return [stop] if isinstance(stop, str) else stop
+
+    def _trace_session_id(self, options: Mapping[str, Any]) -> str | None:
+        return options.get("trace_session_id") or self.trace_session_id
 
     def _trace_id(self, options: Mapping[str, Any]) -> str | None:
         return options.get("trace_id") or self.trace_id

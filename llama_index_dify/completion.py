@@ -87,5 +87,5 @@ class DifyCompletion(DifyModel):
                 files=[*(options.get("files") or ()), *uploaded],
                 response_mode=self.response_mode,
                 trace_id=self._trace_id(options),
-            )
+            ).traced(trace_session_id=self._trace_session_id(options))
         )

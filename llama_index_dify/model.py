@@ -138,6 +138,7 @@ class Dify(DifyModel):
                 auto_generate_name=self.auto_generate_name,
                 workflow_id=options.get("workflow_id") or self.workflow_id,
                 trace_id=self._trace_id(options),
+                trace_session_id=self._trace_session_id(options),
             ),
         )
 

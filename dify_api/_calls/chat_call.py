@@ -49,6 +49,7 @@ class ChatOptions:
         auto_generate_name: Whether the server names a new conversation.
         workflow_id: Published version of a chatflow to run.
         trace_id: Your trace id.
+        trace_session_id: The session that it belongs to.
 
     Raises:
         ValueError: If `memory` or `on_fork` is none of its values, or a conversation that goes
@@ -69,6 +70,7 @@ class ChatOptions:
     auto_generate_name: bool = False
     workflow_id: str | None = None
     trace_id: str | None = None
+    trace_session_id: str | None = None
 
     def __post_init__(self) -> None:
         for name, kind in (("memory", Memory), ("on_fork", OnFork)):
@@ -145,6 +147,7 @@ def prepare_chat(
         trace_id=options.trace_id,
         delete_conversation=is_own and options.delete_conversation,
     )
+    operation = operation.traced(trace_session_id=options.trace_session_id)
     return AppCall(operation, request.marks)
 
 

@@ -40,6 +40,7 @@ def request_arguments(
         }
     )
     headers.update(connection.default_headers)
+    headers.update(operation.headers)
     arguments: RequestArguments = {
         "method": operation.method,
         "url": connection.base_url + operation.path,

@@ -21,7 +21,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 
 from dify_api.answers.events import AgentThoughtEvent, Event
 from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
-from langchain_dify._answers.metadata import MODEL_NAME, MODEL_PROVIDER
+from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tracing import NodeTracer, anode_tracer, node_tracer
 from langchain_dify.workflows import node_progress
@@ -49,7 +49,7 @@ class AppRun:
         labels: Mapping[str, Any],
     ) -> None:
         # Without marks: no conversation is continued from a tool's answer.
-        self._chunks = AnswerChunks(source, {}, TextFilter())
+        self._chunks = AnswerChunks(source, {}, TextFilter(), labels["tool_name"])
         self._run = run
         self._tracer = tracer
         self._write = write
@@ -132,6 +132,7 @@ def app_run(
     question: str,
     labels: Mapping[str, Any],
     write: Write,
+    user: str,
 ) -> Iterator[AppRun]:
     """What tells of an answer below a tool's run, until the end of the block.
 
@@ -141,16 +142,18 @@ def app_run(
         question: What the app is asked.
         labels: `tool_name` and `tool_call_id`.
         write: Writes into LangGraph's "custom" stream, if there is one.
+        user: The end user, whose name no run tells.
     """
     run = None
     if tool_run is not None and tool_run.inheritable_handlers:
         manager = tool_run.get_child()
-        manager.add_metadata(_METADATA, inherit=False)
+        manager.add_metadata(_metadata(labels), inherit=False)
         [run] = manager.on_chat_model_start(**_start(question, labels))
     try:
-        with node_tracer(run) as tracer:
+        with node_tracer(run, labels["tool_name"], user) as tracer:
             told = AppRun(source, run, tracer, write, labels)
             yield told
+            tracer.finish(source.answer)
             told.finish()
         if run is not None:
             run.on_llm_end(told.result())
@@ -167,17 +170,19 @@ async def aapp_run(
     question: str,
     labels: Mapping[str, Any],
     write: Write,
+    user: str,
 ) -> AsyncIterator[AppRun]:
     """`app_run` for asyncio."""
     run = None
     if tool_run is not None and tool_run.inheritable_handlers:
         manager = tool_run.get_child()
-        manager.add_metadata(_METADATA, inherit=False)
+        manager.add_metadata(_metadata(labels), inherit=False)
         [run] = await manager.on_chat_model_start(**_start(question, labels))
     try:
-        async with anode_tracer(run) as tracer:
+        async with anode_tracer(run, labels["tool_name"], user) as tracer:
             told = AppRun(source, run, tracer, write, labels)
             yield told
+            await tracer.afinish(source.answer)
             await told.afinish()
         if run is not None:
             await run.on_llm_end(told.result())
@@ -187,11 +192,12 @@ async def aapp_run(
         raise
 
 
-_METADATA = {
-    "ls_provider": MODEL_PROVIDER,
-    "ls_model_name": MODEL_NAME,
-    "ls_model_type": "chat",
-}
+def _metadata(labels: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "ls_provider": MODEL_PROVIDER,
+        "ls_model_name": labels["tool_name"],
+        "ls_model_type": "chat",
+    }
 
 
 def _start(question: str, labels: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,6 +206,6 @@ def _start(question: str, labels: Mapping[str, Any]) -> dict[str, Any]:
         "serialized": {"name": name, "id": ["dify", name]},
         "messages": [[HumanMessage(question)]],
         "name": name,
-        "invocation_params": {"_type": MODEL_PROVIDER, "model_name": MODEL_NAME},
+        "invocation_params": {"_type": MODEL_PROVIDER, "model_name": name},
         "options": {},
     }

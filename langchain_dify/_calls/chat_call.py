@@ -39,7 +39,6 @@ CALL_ARGUMENTS = frozenset(
         "parallel_tool_calls",
         "response_format",
         "strict",
-        "trace_id",
     }
 )
 """What `ChatDify` takes for a call, beside what every model takes."""
