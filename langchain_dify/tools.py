@@ -225,11 +225,19 @@ class DifyTool(LangChainConnection, BaseTool):
     ) -> tuple[str | ToolMessage, ToolAnswer]:
         client = self.client
         call, settings = _call_of(given, arguments), run_settings(config)
+        labels, user = self._labels(call), settings.user or self.user
         question, flow = self._prepare(call, settings)
         try:
             with (
                 client.stream(run(client, flow)) as stream,
-                app_run(run_manager, stream, question, self._labels(call), settings.write, settings.user or self.user) as told,
+                app_run(
+                    run_manager,
+                    stream,
+                    question,
+                    self._labels(call),
+                    settings.write,
+                    settings.user or self.user,
+                ) as told,
             ):
                 for event, text in stream.steps():
                     told.take(event, text)
@@ -247,11 +255,19 @@ class DifyTool(LangChainConnection, BaseTool):
     ) -> tuple[str | ToolMessage, ToolAnswer]:
         client = self.async_client
         call, settings = _call_of(given, arguments), run_settings(config)
+        labels, user = self._labels(call), settings.user or self.user
         question, flow = self._prepare(call, settings)
         try:
             async with (
                 client.stream(await arun(client, flow)) as stream,
-                aapp_run(run_manager, stream, question, self._labels(call), settings.write, settings.user or self.user) as told,
+                aapp_run(
+                    run_manager,
+                    stream,
+                    question,
+                    self._labels(call),
+                    settings.write,
+                    settings.user or self.user,
+                ) as told,
                 aclosing(stream.steps()) as steps,
             ):
                 async for event, text in steps:

@@ -74,7 +74,7 @@ def closing_metadata(answer: Answer, model: str) -> dict[str, Any]:
 
 def tool_metadata(answer: Answer) -> dict[str, Any]:
     """What the message of a tool says of the answer: usage, price and ids."""
-    closing = closing_metadata(answer)
+    closing = closing_metadata(answer, MODEL_NAME)
     facts = {
         "conversation_id": answer.conversation_id,
         "message_id": answer.message_id,
