@@ -230,14 +230,7 @@ class DifyTool(LangChainConnection, BaseTool):
         try:
             with (
                 client.stream(run(client, flow)) as stream,
-                app_run(
-                    run_manager,
-                    stream,
-                    question,
-                    self._labels(call),
-                    settings.write,
-                    settings.user or self.user,
-                ) as told,
+                app_run(run_manager, stream, question, labels, settings.write, user) as told,
             ):
                 for event, text in stream.steps():
                     told.take(event, text)
@@ -260,14 +253,7 @@ class DifyTool(LangChainConnection, BaseTool):
         try:
             async with (
                 client.stream(await arun(client, flow)) as stream,
-                aapp_run(
-                    run_manager,
-                    stream,
-                    question,
-                    self._labels(call),
-                    settings.write,
-                    settings.user or self.user,
-                ) as told,
+                aapp_run(run_manager, stream, question, labels, settings.write, user) as told,
                 aclosing(stream.steps()) as steps,
             ):
                 async for event, text in steps:
