@@ -37,7 +37,7 @@ def detail(run: Run) -> str:
     if run.run_type == "retriever":
         sources = [document.metadata.get("document_name") for document in outputs["documents"]]
         return f" found {', '.join(str(source) for source in sources)}"
-    usage = (outputs.get("llm_output") or {}).get("token_usage")
+    usage = (outputs.get("llm_output") or {}).get("node_usage")
     return f" used {usage['total_tokens']} tokens" if usage else ""
 
 
