@@ -96,7 +96,7 @@ def _costs(usage: Usage | None, names: dict[str, str]) -> dict[str, float]:
 def _set_span_costs(handler: object, above: BaseRunManager, costs: dict[str, float]) -> None:
     """For OpenInference, whose tracer keeps a span for each run, and reads no costs."""
     get_span = getattr(handler, "get_span", None)
-    span = get_span(above.run_id) if callable(get_span) else None
+    span: Any = get_span(above.run_id) if callable(get_span) else None
     if span is not None:
         for name, cost in costs.items():
             span.set_attribute(name, cost)
