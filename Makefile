@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
 
-.PHONY: demo test check format bench record clean
+.PHONY: demo test check format bench record faults soak fuzz clean
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
@@ -25,6 +25,10 @@ check: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+## Every fault through every class (a quarter of an hour), and the tables of docs/reliability.md.
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
