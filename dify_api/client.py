@@ -22,7 +22,7 @@ from dify_api._transport.pools import (
     shared_async_client,
     shared_client,
 )
-from dify_api._transport.requests import authorize, request_arguments
+from dify_api._transport.requests import build_request
 from dify_api._transport.retry import async_retrying, retrying
 from dify_api._transport.streams import AsyncEventStream, EventStream, Keep
 from dify_api.answers.answer import Answer
@@ -204,8 +204,7 @@ class DifyClient(_Client):
         connection = self.connection
         client = connection.http_client or shared_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
-            arguments = request_arguments(connection, opened, timeout)
-            request = authorize(client.build_request(**arguments), connection)
+            request = build_request(client, connection, opened, timeout)
             limit(request, due)
             response = client.send(request, stream=True, follow_redirects=False)
             if response.status_code < 300 and is_readable(response.headers):
@@ -348,8 +347,7 @@ class AsyncDifyClient(_Client):
         await notice_closed_connections()
         client = connection.http_async_client or shared_async_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
-            arguments = request_arguments(connection, opened, timeout)
-            request = authorize(client.build_request(**arguments), connection)
+            request = build_request(client, connection, opened, timeout)
             async with within(time):
                 response = await client.send(request, stream=True, follow_redirects=False)
                 if response.status_code < 300 and is_readable(response.headers):

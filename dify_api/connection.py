@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,10 @@ DEFAULT_BASE_URL = "https://api.dify.ai/v1"
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=None)
 """Seconds. Reading: six of the pings that a living server sends every ten seconds."""
 
+_MORE_THAN_AN_ADDRESS = re.compile(r"[\s\x00-\x20\x7f\\?#]")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _APP = "dify_app"
 """Where a pickle names its app, by the hash."""
 _REFUSES_KEY = "_refuses_key"
@@ -67,7 +72,8 @@ class DifyConnection(BaseModel):
     the first request and shared by all objects that talk to one server.
 
     Raises:
-        ValueError: For a missing key, or a base URL that is none.
+        ValueError: For a missing key, a base URL that is none, or a header or proxy that
+            cannot be one.
     """
 
     model_config = ConfigDict(
@@ -124,6 +130,18 @@ class DifyConnection(BaseModel):
     def _find_base_url(cls, value: object) -> str:
         given = value if isinstance(value, str) else None
         return check_base_url(given or os.environ.get("DIFY_BASE_URL"))
+
+    @field_validator("default_headers")
+    @classmethod
+    def _check_headers(cls, value: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        for name, text in (value or {}).items():
+            check_header(name, text)
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _check_proxy(cls, value: str | None) -> str | None:
+        return check_proxy(value) if value else value
 
     @field_serializer("verify")
     def _verify_as_json(self, value: Verify) -> bool | str:
@@ -238,24 +256,64 @@ def check_base_url(base_url: str | None) -> str:
     """The base URL without its trailing slash; Dify's cloud where none is given.
 
     Raises:
-        ValueError: If it is not an http(s) URL.
+        ValueError: If it is not an http(s) URL, or more than an address. The message shows
+            nothing that may be a secret.
     """
     url = (base_url or DEFAULT_BASE_URL).strip().rstrip("/")
+    if _MORE_THAN_AN_ADDRESS.search(url):
+        raise ValueError(
+            "base_url must be an address alone, without blanks, line feeds, backslashes, a query "
+            '("?...") or a fragment ("#..."): give what a gateway wants in default_headers'
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # no address, or no port, has this form
         parts, port = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError(
-            f'base_url must be a URL such as "https://dify.example.com/v1", not {base_url!r}'
-        )
-    if parts.username or parts.password:
+    if "@" in (parts.netloc or url):
         raise ValueError(
             "base_url must not hold a user name or password: they would be sent in place of the "
             "API key; give what a gateway wants in default_headers"
         )
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(
+            f'base_url must be a URL such as "https://dify.example.com/v1", not {base_url!r}'
+        )
     return url
+
+
+def check_header(name: str, value: str) -> None:
+    """Refuse a header that cannot be sent, or would be sent as several.
+
+    Raises:
+        ValueError: Names the header, and does not show its value, which may be a secret.
+    """
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("default_headers: a name is not one that a header can have")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError(
+            f"default_headers: the value of {name} holds line feeds or other characters that no "
+            "header can have (ASCII can be sent)"
+        )
+
+
+def check_proxy(proxy: str) -> str:
+    """Refuse what is no address of a proxy.
+
+    Raises:
+        ValueError: Does not show it, since it may hold a password.
+    """
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # no address, or no port, has this form
+        parts, port = urlsplit(""), None
+    if parts.scheme not in _PROXY_SCHEMES or not parts.hostname or port == 0:
+        raise ValueError(
+            'proxy must be a URL such as "http://user:password@proxy.example.com:3128"'
+        )
+    return proxy
 
 
 def check_api_key(

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import httpx
@@ -37,17 +38,36 @@ def broken_connection(error: Exception) -> Exception:
     return error
 
 
-@contextlib.contextmanager
-def connection_errors(operation: Operation[object], connection: DifyConnection) -> Iterator[None]:
+def connection_errors(
+    operation: Operation[object], connection: DifyConnection
+) -> contextlib.AbstractContextManager[None]:
     """Turn what the HTTP libraries raise inside the block into errors of this package.
 
     Raises:
         ConnectionFailedError: Instead of theirs.
     """
-    try:
-        yield
-    except Exception as error:
-        raise connection_failure(broken_connection(error), operation, connection) from error
+    return _ConnectionErrors(operation, connection)
+
+
+class _ConnectionErrors(contextlib.AbstractContextManager[None]):
+    """A class, for `contextlib.contextmanager` brings cut tracebacks back."""
+
+    def __init__(self, operation: Operation[object], connection: DifyConnection) -> None:
+        self._operation = operation
+        self._connection = connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            cause = broken_connection(error)
+            raise connection_failure(cause, self._operation, self._connection) from cause
+        if error is not None:  # a cancellation has come through frames that hold the headers
+            hide_key(error)
+            raise error
 
 
 def connection_failure(

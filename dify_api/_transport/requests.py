@@ -68,8 +68,17 @@ def request_arguments(
     return arguments
 
 
-def authorize(request: httpx.Request, connection: DifyConnection) -> httpx.Request:
-    """Give a request the key: last, so that no variable but the request's headers holds it."""
+def build_request(
+    client: httpx.Client | httpx.AsyncClient,
+    connection: DifyConnection,
+    operation: Operation[object],
+    timeout: httpx.Timeout,
+) -> httpx.Request:
+    """The request for an operation whose file is open.
+
+    Made here, so that no variable of a frame that a failure comes through shows its headers.
+    """
+    request = client.build_request(**request_arguments(connection, operation, timeout))
     request.headers["Authorization"] = f"Bearer {connection.key.get_secret_value()}"
     return request
 

@@ -116,3 +116,56 @@ def test_key_and_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         DifyClient(base_url="dify.example/v1")
     with pytest.raises(ValueError, match="must be a URL"):
         DifyClient(base_url="http://dify.example:99999/v1")
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "/v1?token=SECRET",
+        "/v1#SECRET",
+        "/v1?",
+        "/v1\nSECRET",
+        "/v1\r\nX-Header: SECRET",
+        "/SECRET v1",
+        "/SECRET\tv1",
+        "\\SECRET",
+        "@SECRET/v1",
+        "/SECRET\u2028x",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["https://", "http://", ""])
+def test_a_base_url_that_is_more_than_an_address(scheme: str, tail: str) -> None:
+    with pytest.raises(ValueError, match="base_url must") as raised:
+        DifyClient(KEY, base_url=f"{scheme}dify.example{tail}/x")
+    assert "SECRET" not in _told(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Gateway", "SECRET\r\nX-Other: 1"),
+        ("X-Gateway", "SECRET\n"),
+        ("X-Gateway", "SECRET\x00"),
+        ("X-Gateway", "SECRETé"),
+        ("X-Gateway", "SECRET\u20ac"),
+        ("X SECRET", "1"),
+        ("SECRET\r\nX", "1"),
+        ("", "SECRET"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused_without_being_shown(name: str, value: str) -> None:
+    for kind in (DifyClient, AsyncDifyClient):
+        with pytest.raises(ValueError, match="default_headers") as raised:
+            kind(KEY, default_headers={name: value})
+        assert "SECRET" not in _told(raised.value)
+
+
+@pytest.mark.parametrize("proxy", ["ftp://me:SECRET@proxy", "http://me:SECRET@", "me:SECRET@p:x"])
+def test_a_proxy_that_is_none_is_refused_without_being_shown(proxy: str) -> None:
+    with pytest.raises(ValueError, match="proxy must") as raised:
+        DifyClient(KEY, proxy=proxy)
+    assert "SECRET" not in _told(raised.value)
+
+
+def _told(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from vcr.request import Request
 
@@ -16,11 +16,15 @@ KEPT_HEADERS = {"content-type", "x-version", "retry-after", "location"}
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _TOKEN = re.compile(r"(/form/human_input/)[^/?]+")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_SIGNED = re.compile(r"""(?:\b|(?<=u0026))(timestamp|nonce|sign)=[\w.~%+/-]*=*""")
+_TENANT = re.compile(r"""(\\*"tenant_id\\*"\s*:\s*\\*")([^"\\]+)""")
+NO_TENANT = "00000000-0000-4000-8000-000000000000"
+_STAND_INS = {"timestamp": "1700000000", "nonce": "nonce", "sign": "sign"}
 _PERSON = re.compile(r'("(?:author_name|maintainer)"\s*:\s*)"[^"]*"')
 
 
 class Scrubber:
-    """Takes out of exchanges what is nobody's business: address, keys, people.
+    """Takes out of exchanges what is nobody's business: address, keys, people, tenants, signatures.
 
     Args:
         base_url: Of the server that is recorded.
@@ -28,13 +32,24 @@ class Scrubber:
     """
 
     def __init__(self, base_url: str, keys: Mapping[str, str]) -> None:
-        parts = urlsplit(base_url)
-        self._base_url = base_url.rstrip("/")
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        parts = urlsplit(base_url.rstrip("/"))
+        self._addresses = {
+            form(address): form(example)
+            for form in (str, _escaped, _quoted)
+            for scheme in ("http", "https")
+            for address, example in (
+                (f"{scheme}://{parts.netloc}{parts.path}", f"{EXAMPLE}/v1"),
+                (f"{scheme}://{parts.netloc}", EXAMPLE),
+            )
+        }
+        if "." in (parts.hostname or ""):  # also where it stands alone; "localhost" may be a word
+            self._addresses[parts.netloc] = urlsplit(EXAMPLE).netloc
         self._keys = keys
 
     def text(self, text: str) -> str:
-        text = text.replace(self._base_url, f"{EXAMPLE}/v1").replace(self._origin, EXAMPLE)
+        for address, example in self._addresses.items():
+            text = text.replace(address, example)
+        text = mask_server(text)
         for key, name in self._keys.items():
             text = text.replace(key, name)
         text = _EMAIL.sub("person@example.com", text)
@@ -63,6 +78,21 @@ class Scrubber:
             if name.lower() in KEPT_HEADERS
         }
         return response
+
+
+def mask_server(text: str) -> str:
+    """Put stand-ins in place of signatures of files' addresses, and of the tenant."""
+    for tenant in {found for _, found in _TENANT.findall(text)}:
+        text = text.replace(tenant, NO_TENANT)
+    return _SIGNED.sub(lambda found: f"{found[1]}={_STAND_INS[found[1]]}", text)
+
+
+def _escaped(address: str) -> str:
+    return address.replace("/", "\\/")  # as some JSON has it
+
+
+def _quoted(address: str) -> str:
+    return quote(address, safe="")
 
 
 def same_endpoint(one: Request, other: Request) -> None:
