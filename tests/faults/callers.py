@@ -46,11 +46,11 @@ class Caller:
             return self.call(options)
         assert self.stream is not None
         pieces = self.stream(options)
-        return _joined(pieces) if self.is_async else "".join(pieces)
+        return _ajoined(pieces) if self.is_async else joined(list(pieces))
 
 
-async def _joined(pieces: AsyncIterator[str]) -> str:
-    return "".join([piece async for piece in pieces])
+async def _ajoined(pieces: AsyncIterator[str]) -> str:
+    return joined([piece async for piece in pieces])
 
 
 # --- dify_api -----------------------------------------------------------------------------------
@@ -96,27 +96,33 @@ def _workflow(options: Options) -> lc.DifyWorkflow:
     return lc.DifyWorkflow(workflow_id=ID, **options)
 
 
+class Outputs(str):
+    """A workflow's outputs, which come last, and in place of all text before."""
+
+    __slots__ = ()
+
+
+def joined(pieces: list[str]) -> str:
+    """The text that pieces make."""
+    if pieces and isinstance(pieces[-1], Outputs):
+        return str(pieces[-1])
+    return "".join(pieces)
+
+
 def _run_stream(options: Options) -> Iterator[str]:
-    seen = ""
     for chunk in _workflow(options).stream({}):
-        yield (text := _progress(chunk, seen))
-        seen += text
+        yield _progress(chunk)
 
 
 async def _run_astream(options: Options) -> AsyncIterator[str]:
-    seen = ""
     async with aclosing(_workflow(options).astream({})) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
-            yield (text := _progress(chunk, seen))
-            seen += text
+            yield _progress(chunk)
 
 
-def _progress(chunk: dict[str, Any], seen: str) -> str:
-    """The text of a piece of progress; that of the outputs, which come last, if it is more."""
+def _progress(chunk: dict[str, Any]) -> str:
     text: str = chunk.get("text", "")
-    if isinstance(chunk, WorkflowOutputs):
-        return text.removeprefix(seen) if text.startswith(seen) else ""
-    return text
+    return Outputs(text) if isinstance(chunk, WorkflowOutputs) else text
 
 
 def _lc_retriever(options: Options) -> lc.DifyRetriever:

@@ -135,7 +135,9 @@ def connections() -> Iterator[Fault]:
     """Faults before there is a reply."""
     yield Fault("connection", "none of these", good, Whole())
     yield Fault("connection", "refused", _always(), _LOST, where="refused")
-    yield Fault("connection", "the host has no address", _always(), _LOST, where="name")
+    yield Fault(
+        "connection", "the host has no address", _always(), _LOST, where="name", limit=15.0
+    )  # the resolver's own limit
     yield Fault("connection", "TLS: certificate not trusted", good, _LOST, where="untrusted")
     yield Fault("connection", "TLS: the server speaks none", good, _LOST, where="plain")
     yield Fault(

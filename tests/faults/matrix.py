@@ -17,7 +17,7 @@ import trustme
 
 from dify_api._transport import retry
 from dify_api.errors import DifyError
-from tests.faults.callers import CALLERS, Caller, error_of
+from tests.faults.callers import CALLERS, Caller, error_of, joined
 from tests.faults.faults import FAULTS, Fails, Fault
 from tests.faults.server import Case, FaultServer
 
@@ -131,10 +131,8 @@ async def _run(chosen: Sequence[tuple[Fault, Caller]], found: Places, slack: flo
     loop, limit = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
     with ThreadPoolExecutor(AT_ONCE) as pool:
 
-        async def one(number: int, fault: Fault, caller: Caller) -> Result:
-            name = f"case-{number}"
-            script = fault.script(caller.asks)
-            case = Case(script, refuses=fault.refuses)
+        async def ask(name: str, fault: Fault, caller: Caller) -> tuple[Case, Outcome, float]:
+            case = Case(fault.script(caller.asks), refuses=fault.refuses)
             servers = (found.plain, found.untrusted)
             for server in servers:
                 server.cases[name] = case
@@ -144,18 +142,20 @@ async def _run(chosen: Sequence[tuple[Fault, Caller]], found: Places, slack: flo
                 "max_retries": RETRIES,
                 **fault.options,
             }
-            async with limit:
-                began = time.monotonic()
-                if caller.is_async:
-                    said, partial, error = await _aoutcome(caller, options)
-                else:
-                    said, partial, error = await loop.run_in_executor(
-                        pool, _outcome, caller, options
-                    )
-                seconds = time.monotonic() - began
+            began = time.monotonic()
+            if caller.is_async:
+                outcome = await _aoutcome(caller, options)
+            else:
+                outcome = await loop.run_in_executor(pool, _outcome, caller, options)
+            seconds = time.monotonic() - began
             for server in servers:
                 del server.cases[name]
-            problem = _problem(fault, caller, case, said, partial, error, seconds, slack)
+            return case, outcome, seconds
+
+        async def one(number: int, fault: Fault, caller: Caller) -> Result:
+            async with limit:
+                case, outcome, seconds = await ask(f"case-{number}", fault, caller)
+            problem = _problem(fault, caller, case, outcome, seconds, slack)
             return Result(fault, caller, seconds, case.generations, case.requests, problem)
 
         return await asyncio.gather(
@@ -176,7 +176,7 @@ def _outcome(caller: Caller, options: dict[str, Any]) -> Outcome:
             pieces.append(piece)  # noqa: PERF402  # kept for when it raises
     except Exception as error:  # noqa: BLE001 - judged by `_problem`
         return None, "".join(pieces), error
-    return "".join(pieces), "", None
+    return joined(pieces), "", None
 
 
 async def _aoutcome(caller: Caller, options: dict[str, Any]) -> Outcome:
@@ -188,21 +188,20 @@ async def _aoutcome(caller: Caller, options: dict[str, Any]) -> Outcome:
             pieces.append(piece)  # noqa: PERF401  # kept for when it raises
     except Exception as error:  # noqa: BLE001 - judged by `_problem`
         return None, "".join(pieces), error
-    return "".join(pieces), "", None
+    return joined(pieces), "", None
 
 
 def _problem(
     fault: Fault,
     caller: Caller,
     case: Case,
-    said: str | None,
-    streamed: str,
-    error: BaseException | None,
+    outcome: Outcome,
     seconds: float,
     slack: float,
 ) -> str:
     """What is not as stated; "" if all is."""
     expected = fault.outcome_of(caller.asks)
+    said, streamed, error = outcome
     if case.generations > 1:
         return f"{case.generations} generations"
     if case.requests > 1 + RETRIES:
