@@ -30,6 +30,14 @@ check: $(VENV)/.dev
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults
 
+## Threads, streams, cuts and cancels at random on one object, for minutes: nothing may grow.
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak
+
+## The properties of decoder, events, answers and error bodies, with many more examples.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pytest --hypothesis-profile=long -m hypothesis
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
