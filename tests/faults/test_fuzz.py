@@ -20,10 +20,19 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = ["answer", "data", "metadata", "task_id", "message_id", "status", "code", "message", "id"]
-EVENTS = (
-    "message agent_message message_end message_replace error text_chunk workflow_started "
-    "node_finished workflow_finished agent_thought news"
-).split()
+EVENTS = [
+    "message",
+    "agent_message",
+    "message_end",
+    "message_replace",
+    "error",
+    "text_chunk",
+    "workflow_started",
+    "node_finished",
+    "workflow_finished",
+    "agent_thought",
+    "news",
+]
 ODD = st.builds(
     lambda event, fields: b"data: " + json.dumps({**fields, "event": event}).encode() + b"\n\n",
     st.sampled_from(EVENTS),
