@@ -127,7 +127,7 @@ async def told_by_run(context: Context[Any] | None) -> ToldByRun:
     user = await context.store.get("dify_user", default=None) or kept.get("dify_user")
     inputs = await context.store.get("dify_inputs", default=None) or kept.get("dify_inputs")
     if user is not None and not (isinstance(user, str) and user.strip()):
-        raise ValueError(f"dify_user must be the name of an end user as text, not {user!r}")
+        raise ValueError("dify_user must be the name of an end user, a text that is not blank")
     if inputs is not None and not isinstance(inputs, Mapping):
         raise ValueError(
             f"dify_inputs must be a dict of the values of variables, not {type(inputs).__name__}"

@@ -38,6 +38,10 @@ class DifyToolSpec(BaseToolSpec):
     def __init__(
         self, api_keys: Keys, *, user: str | None = None, **options: Unpack[ConnectionOptions]
     ) -> None:
+        if isinstance(api_keys, str | SecretStr):
+            raise TypeError(
+                'api_keys is a list of keys, or a mapping of names to keys: ["app-..."]'
+            )
         pairs: Iterable[tuple[str | None, SecretStr | str]]
         pairs = api_keys.items() if isinstance(api_keys, Mapping) else zip(repeat(None), api_keys)
         self._apps = [

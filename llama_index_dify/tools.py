@@ -66,6 +66,7 @@ class DifyTool(FunctionTool):
         **options: Address, limits, headers and so on, as in `Dify`.
 
     Raises:
+        TypeError: Without an `app_tool`.
         ValueError: If there is no key.
 
     Example:
@@ -78,7 +79,7 @@ class DifyTool(FunctionTool):
 
     def __init__(
         self,
-        app_tool: AppTool,
+        app_tool: AppTool | None = None,
         *,
         api_key: SecretStr | str | None = None,
         user: str | None = None,
@@ -86,6 +87,11 @@ class DifyTool(FunctionTool):
         callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> None:
+        if not isinstance(app_tool, AppTool):
+            raise TypeError(
+                "DifyTool needs to know what the app is and takes: use "
+                "DifyTool.from_app(api_key=...), which asks it"
+            )
         # Not the base's constructor: it wants a function, and keeps it.
         self.partial_params = {}
         self._callback_manager = callback_manager

@@ -146,7 +146,7 @@ async def test_function_agents_refuse_it(llm: Dify) -> None:
     """Fact 13. `AgentWorkflow.from_tools_or_functions` takes a ReActAgent by itself."""
     assert not llm.metadata.is_function_calling_model
     agent = FunctionAgent(tools=[FunctionTool.from_defaults(multiply)], llm=llm)
-    with pytest.raises(ValueError, match="FunctionCallingLLM"):
+    with pytest.raises(ValueError, match="use ReActAgent"):
         await agent.run("What is 6 times 7?")
 
 

@@ -231,3 +231,20 @@ async def test_an_argument_of_the_app_may_be_called_as_the_run(local: LocalDify)
     output = await tool.acall(query=_QUESTION, ctx="of the app")
     assert not output.is_error
     assert local.requests[0].json["inputs"] == {"ctx": "of the app"}
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [({"dify_user": 7}, "dify_user must be"), ({"dify_inputs": ["lang"]}, "dify_inputs must be")],
+)
+async def test_what_a_run_says_is_checked(
+    said: dict[str, Any], problem: str, local: LocalDify
+) -> None:
+    tool = _tool(local, name="moons")
+    agent = _agent(tool, query=_QUESTION)
+    context: Context[Any] = Context(agent)
+    for name, value in said.items():
+        await context.store.set(name, value)
+    answer = await agent.run(user_msg=_QUESTION, ctx=context)
+    assert problem in str(answer)
+    assert local.requests == []

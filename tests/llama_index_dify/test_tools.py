@@ -18,9 +18,14 @@ from llama_index.core.tools import ToolMetadata, ToolOutput
 from llama_index.core.tools.calling import acall_tool, call_tool
 from pydantic import ValidationError
 
-from dify_api.errors import CompletionRequestError, UnauthorizedError, WorkflowPausedError
+from dify_api.errors import (
+    CompletionRequestError,
+    DifyError,
+    UnauthorizedError,
+    WorkflowPausedError,
+)
 from dify_local import LocalDify
-from llama_index_dify import Dify, DifyResponse, DifyTool, DifyToolSpec
+from llama_index_dify import Dify, DifyCompletion, DifyResponse, DifyTool, DifyToolSpec
 from tests.llama_index_dify.function_calling import ScriptedLLM
 from tests.support.cassettes import Exchange, all_exchanges
 from tests.support.replay import Received, ReplayServer, Reply
@@ -342,3 +347,27 @@ def test_a_tool_without_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DIFY_API_KEY", raising=False)
     with pytest.raises(ValueError, match="no API key"):
         DifyTool.from_app()
+
+
+# First mistakes ----------------------------------------------------------------------------------
+
+
+def test_first_mistakes_say_what_to_do(local: LocalDify) -> None:
+    with pytest.raises(TypeError, match=r"use DifyTool\.from_app\(api_key="):
+        DifyTool(api_key="app-key")
+    key: Any = "app-key"
+    with pytest.raises(TypeError, match="a list of keys"):
+        DifyToolSpec(key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "app"), [(Dify, "workflow"), (Dify, "completion"), (DifyCompletion, "chat")]
+)
+def test_a_key_of_another_kind_of_app_names_the_classes_of_llamaindex(
+    kind: Any, app: str, local: LocalDify
+) -> None:
+    with pytest.raises(DifyError) as raised:
+        kind(api_key=local.keys[app], base_url=local.base_url).complete("Hello")
+    told = str(raised.value)
+    assert all(name in told for name in ("Use Dify,", "DifyCompletion", "from_app"))
+    assert not any(name in told for name in ("ChatDify", "DifyLLM", "DifyWorkflow"))
