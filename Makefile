@@ -59,7 +59,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml dify_api/_version.py
-	$(BIN)/python -m pip install --quiet --editable ".[examples]"
+	$(BIN)/python -m pip install --quiet --editable ".[all]"
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml dify_api/_version.py
