@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sqlite3
 import sys
 import threading
@@ -55,7 +56,7 @@ def banner(server: LocalDify) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until Ctrl-C.
+    """Serve until Ctrl-C, or SIGTERM.
 
     Args:
         arguments: Command line; that of the process when left out.
@@ -75,13 +76,14 @@ def main(arguments: list[str] | None = None) -> None:
         server.start()
     except (OSError, OverflowError, sqlite3.Error) as error:
         sys.exit(f"dify_local cannot start on port {options.port}: {error}")
-    try:
-        print(banner(server), flush=True)
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print("\nStopped.")
-    finally:
-        server.stop()
+    stopped = threading.Event()
+    # Set also where a shell has Ctrl-C ignored, as it does for what runs in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    print(banner(server), flush=True)
+    stopped.wait()
+    server.stop()
+    print("\nStopped.")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from dify_local import LocalDify
 from dify_local.__main__ import banner, main, parser
 
 
-def test_the_command_serves_until_it_is_interrupted() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_interrupted(number: signal.Signals) -> None:
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-m", "dify_local", "--port", "0", "--token-delay", "0"],
@@ -28,7 +29,7 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
         base_url = first.split()[-1]
         headers = {"Authorization": "Bearer app-chat"}
         assert httpx.get(f"{base_url}/info", headers=headers).status_code == 200
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stdout.read()
         assert process.wait(10) == 0
     assert "app-completion" in rest
