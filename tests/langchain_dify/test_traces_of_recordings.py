@@ -23,10 +23,10 @@ from tests.support.collectors import (
     payload,
     tokens_of_run,
 )
-from tests.support.replay import Received, ReplayServer, Reply
+from tests.support.replay import Received, ReplayServer, Reply, through_proxy
 
-USER, KEY, HEADER = "canary-user", "app-canarykey", "canary-header"
-CANARIES = (USER, KEY, HEADER)
+USER, KEY, HEADER, PASSWORD = "canary-user", "app-canarykey", "canary-header", "canary-password"
+CANARIES = (USER, KEY, HEADER, PASSWORD)
 
 CHATS = [e for e in generations("/chat-messages") if e.is_stream and e.status == 200]
 WORKFLOWS = [e for e in generations("/workflows/run") if e.is_stream and e.status == 200]
@@ -65,6 +65,7 @@ def options(base_url: str) -> dict[str, Any]:
         "base_url": base_url,
         "user": USER,
         "default_headers": {"X-Gateway": HEADER},
+        "proxy": through_proxy(base_url, PASSWORD),
         "max_retries": 0,
     }
 

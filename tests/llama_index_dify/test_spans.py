@@ -24,9 +24,10 @@ from tests.contract.exchanges import generations, replayed
 from tests.llama_index_dify.support import WAYS, Way, recorded_events
 from tests.support.cassettes import Exchange
 from tests.support.collectors import Spans, openinference_llama_index
+from tests.support.replay import through_proxy
 
-USER, KEY, HEADER = "canary-user", "app-canarykey", "canary-header"
-CANARIES = (USER, KEY, HEADER)
+USER, KEY, HEADER, PASSWORD = "canary-user", "app-canarykey", "canary-header", "canary-password"
+CANARIES = (USER, KEY, HEADER, PASSWORD)
 QUESTION = "Which planet has most moons?"
 CHATS = [e for e in generations("/chat-messages") if e.is_stream and e.status == 200]
 
@@ -96,7 +97,12 @@ def test_a_recorded_chat(exchange: Exchange, spans: Spans, tree: Tree) -> None:
     spans.clear()
     total = 0
     with replayed(exchange) as base_url, recorded_events() as recorder:
-        llm = Dify(api_key=KEY, base_url=base_url, default_headers={"X-Gateway": HEADER})
+        llm = Dify(
+            api_key=KEY,
+            base_url=base_url,
+            default_headers={"X-Gateway": HEADER},
+            proxy=through_proxy(base_url, PASSWORD),
+        )
         try:
             response = llm.chat([ChatMessage("Hi?")], user=USER)
             total = ((response.raw or {}).get("usage") or {}).get("total_tokens", 0)
