@@ -8,6 +8,24 @@ from typing import Any
 from dify_api.answers.workflow_events import NodeExecution, WorkflowFinished
 from dify_api.models import Usage, decode
 
+SPAN_COSTS = {
+    "prompt_price": "llm.cost.prompt",
+    "completion_price": "llm.cost.completion",
+    "total_price": "llm.cost.total",
+}
+"""OpenInference's names of prices; it counts in US dollars."""
+
+
+def costs_in_dollars(usage: Usage | None, names: Mapping[str, str]) -> dict[str, float]:
+    """The prices by other names, as numbers; none where they are not in US dollars."""
+    if usage is None or usage.currency != "USD":
+        return {}
+    return {
+        name: float(price)
+        for field, name in names.items()
+        if (price := getattr(usage, field)) is not None
+    }
+
 
 def usage_of_node(node: NodeExecution) -> Usage | None:
     """The tokens and the price of a node; None for one that called no model.

@@ -13,8 +13,8 @@ from langchain_core.callbacks import BaseRunManager
 from langchain_core.callbacks.manager import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
+from dify_api.answers._usage import SPAN_COSTS, costs_in_dollars
 from dify_api.answers.answer import Answer
-from dify_api.models import Usage
 from langchain_dify._answers.metadata import usage_metadata
 
 _SESSION_IDS = ("session_id", "thread_id", "conversation_id")
@@ -25,12 +25,7 @@ _COSTS = {
     "completion_price": "output_cost",
     "total_price": "total_cost",
 }
-_SPAN_COSTS = {
-    "prompt_price": "llm.cost.prompt",
-    "completion_price": "llm.cost.completion",
-    "total_price": "llm.cost.total",
-}
-"""OpenInference's names; it counts in US dollars, as LangSmith does."""
+"""LangSmith's names of prices; it counts in US dollars."""
 
 
 def add_run_facts(above: BaseRunManager, answer: Answer) -> None:
@@ -46,10 +41,10 @@ def add_run_facts(above: BaseRunManager, answer: Answer) -> None:
         metadata = {**(extra.get("metadata") or {}), **_ids(answer)}
         if answer.conversation_id and not any(metadata.get(name) for name in _SESSION_IDS):
             metadata["conversation_id"] = answer.conversation_id
-        if is_model and (costs := _costs(answer.usage, _COSTS)):
+        if is_model and (costs := costs_in_dollars(answer.usage, _COSTS)):
             metadata = _Metadata(metadata, costs)
             metadata["usage_metadata"] = dict(usage_metadata(answer) or {})
-            _set_span_costs(handler, above, _costs(answer.usage, _SPAN_COSTS))
+            _set_span_costs(handler, above, costs_in_dollars(answer.usage, SPAN_COSTS))
         extra["metadata"] = metadata
         run.extra = extra
 
@@ -80,17 +75,6 @@ def _ids(answer: Answer) -> dict[str, str]:
     if usage is not None and usage.total_price is not None:
         ids |= {"dify_total_price": str(usage.total_price), "dify_currency": usage.currency}
     return {name: value for name, value in ids.items() if value}
-
-
-def _costs(usage: Usage | None, names: dict[str, str]) -> dict[str, float]:
-    """The prices by other names, as numbers; none where they are not in US dollars."""
-    if usage is None or usage.currency != "USD":
-        return {}
-    return {
-        name: float(price)
-        for field, name in names.items()
-        if (price := getattr(usage, field)) is not None
-    }
 
 
 def _set_span_costs(handler: object, above: BaseRunManager, costs: dict[str, float]) -> None:

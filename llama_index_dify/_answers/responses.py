@@ -41,6 +41,7 @@ from dify_api.models import AnswerFile, RetrieverResource, as_json
 from llama_index_dify import events
 from llama_index_dify._answers.node_spans import NodeSpans
 from llama_index_dify._answers.records import DifyChatMessage, Origin, record
+from llama_index_dify._answers.span_facts import add_span_facts, current_span
 from llama_index_dify._answers.streamed import (
     GrowingText,
     StreamedChatResponse,
@@ -70,6 +71,7 @@ class Responses(ABC, Generic[ResponseT]):
         self._stop = StopSequences(stop) if stop else None
         self._user = user
         self._span_id = active_span_id.get()
+        self._span = current_span()
         self.spans = NodeSpans(self._span_id)
         """Those of the app's nodes, to be closed with the stream."""
         self.on_event: Callable[[events.DifyEvent], None] | None = None
@@ -129,6 +131,7 @@ class Responses(ABC, Generic[ResponseT]):
 
     def _ended(self, answer: Answer) -> Answer:
         """The answer, which a stop sequence ended before its last event."""
+        add_span_facts(self._span, answer)
         return answer.model_copy(update={"finish_reason": "stop"}) if self.is_cut else answer
 
     def _parts(self, answer: Answer) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMChat
 from llama_index.core.instrumentation.span import SimpleSpan
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import ChatMessage
+from openinference.instrumentation import using_session
 from opentelemetry.trace import StatusCode
 from pydantic import PrivateAttr
 
@@ -88,8 +89,18 @@ async def test_nodes_are_spans(way: Way, chatflow: Dify, spans: Spans) -> None:
     found: Any = spans.named("Knowledge Retrieval").attributes
     assert found["openinference.span.kind"] == "RETRIEVER"
     assert "274 moons" in found["retrieval.documents.0.document.content"]
-    assert (call.attributes or {})["llm.model_name"] == "planets"
+    told = call.attributes or {}
+    assert told["llm.model_name"] == "planets"
+    assert told["session.id"] == last.raw["conversation_id"]
+    assert told["llm.cost.total"] == float(last.raw["usage"]["total_price"]) > 0
     assert not [canary for canary in CANARIES if canary in spans.text]
+
+
+def test_the_session_of_the_caller_stays(chatflow: Dify, spans: Spans) -> None:
+    spans.clear()
+    with using_session("ours"):
+        chatflow.chat([ChatMessage(QUESTION)])
+    assert {(span.attributes or {})["session.id"] for span in spans.all} == {"ours"}
 
 
 @pytest.mark.parametrize("exchange", CHATS, ids=lambda e: e.name)
