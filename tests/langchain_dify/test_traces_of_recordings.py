@@ -65,7 +65,9 @@ def tokens_told(exchange: Exchange) -> int:
     for event in events:
         if event.get("event") == "workflow_finished":
             return event["data"].get("total_tokens") or 0
-    spent = [e["data"].get("execution_metadata") for e in events if e.get("event") == "node_finished"]
+    spent = [
+        e["data"].get("execution_metadata") for e in events if e.get("event") == "node_finished"
+    ]
     return sum((each or {}).get("total_tokens") or 0 for each in spent)
 
 
