@@ -84,6 +84,7 @@ def test_langchain(events: list[dict[str, Any]], total: int) -> None:
 
 @CASES
 def test_llama_index(events: list[dict[str, Any]], total: int) -> None:
+    pytest.importorskip("openinference", reason="takes no old frameworks")
     with served(events) as server, openinference_llama_index() as spans:
         llm = Dify(api_key="app-x", base_url=server.base_url, user="ann")
 

@@ -1,18 +1,21 @@
-"""What tracing tools receive: LangChain's tracers, OpenInference's spans, Langfuse's handler."""
+"""What tracing tools receive: LangChain's tracers, OpenInference's spans, Langfuse's handler.
+
+Importable without those tools, which take no old frameworks.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
 
 
 class Trace(BaseTracer):
@@ -49,6 +52,10 @@ class Spans:
     """A local collector of OpenTelemetry's spans."""
 
     def __init__(self) -> None:
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
         self.exporter = InMemorySpanExporter()
         self.provider = TracerProvider()
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
@@ -113,6 +120,7 @@ def langfuse() -> Iterator[tuple[Any, Spans]]:
     """Langfuse's callback handler, and what it exports."""
     from langfuse import Langfuse
     from langfuse.langchain import CallbackHandler
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     spans = Spans()
     key = f"pk-lf-{uuid4()}"  # by which Langfuse remembers its clients
