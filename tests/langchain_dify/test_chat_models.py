@@ -267,6 +267,7 @@ async def test_what_the_app_decides_is_ignored_with_a_warning(
     assert not any(argument.keys() & request.json.keys() for request in server.requests)
 
 
+@pytest.mark.filterwarnings("ignore:max_tokens is ignored")
 async def test_a_fallback_of_a_model_with_arguments_of_its_own(chat: Models) -> None:
     class Broken(BaseChatModel):
         """Fails as a provider that is down."""
@@ -433,9 +434,11 @@ from langchain_dify import ChatDify
 def refuse(*args, **kwargs): raise AssertionError("a connection was built")
 httpx.create_ssl_context = httpx.Client.__init__ = httpx.AsyncClient.__init__ = refuse
 ChatDify(api_key="app-x")
-begin = time.process_time()
-for _ in range(200): ChatDify(api_key="app-x")
-print((time.process_time() - begin) / 200 * 1e6)
+def one_of(number):
+    begin = time.process_time()
+    for _ in range(number): ChatDify(api_key="app-x")
+    return (time.process_time() - begin) / number
+print(min(one_of(20) for _ in range(50)) * 1e6)  # the best: the machine has other work, too
 """
     assert float(run_python(code)) < 100  # microseconds
 

@@ -66,7 +66,9 @@ def program(tmp_path: Path) -> Path:
 def test_mypy(program: Path) -> None:
     config = program.with_name("mypy.ini")
     config.write_text("[mypy]\nstrict = True\nfollow_imports = silent\n", encoding="utf-8")
-    _check(sys.executable, "-m", "mypy", "--config-file", str(config), str(program))
+    # A cache of its own: that of other settings would be of no use, and be overwritten.
+    cache = f"--cache-dir={_ROOT / '.mypy_cache' / 'plain'}"
+    _check(sys.executable, "-m", "mypy", "--config-file", str(config), cache, str(program))
 
 
 def test_pyright(program: Path) -> None:
