@@ -37,13 +37,13 @@ SHOWN_ONCE = [
     "dify-0.15.3/moderation_input_stream",
     "dify-0.15.3/moderation_ok_stream",
     "dify-0.15.3/moderation_output_stream",
+    "dify-0.15.3/chatflow_files_stream",
+    "dify-1.12.1/chatflow_file_answer",
+    "dify-1.16.0/chatflow_file_answer",
 ]
-"""A moderator without a finding repeats the answer."""
+"""A moderator without a finding, or a workflow's output, repeats the answer."""
 
 CORRECTED = {
-    "dify-0.15.3/chatflow_files_stream": "",  # signed anew
-    "dify-1.12.1/chatflow_file_answer": "",
-    "dify-1.16.0/chatflow_file_answer": "",
     "dify-0.15.3/chatflow_parallel_stream": "",  # mixed up
     "dify-0.15.3/chatflow_retry_failmid": "",  # a blank less
     "dify-1.16.0/newagent_tool_streaming": "",  # only the end of what was said

@@ -481,19 +481,19 @@ async def test_a_handler_that_keeps_exceptions_keeps_no_stream_open(
         await tokens.__anext__()
         await response.aclose()
         assert await asyncio.to_thread(local.wait_for_stop) in local.stopped
-        assert recorder.of(ExceptionEvent)
+        assert not recorder.of(ExceptionEvent)  # leaving is no failure
         await tokens.aclose()
 
 
 async def test_explicit_close_of_a_stream_of_the_model(llm: Dify, local: LocalDify) -> None:
-    """Fact 11: closing LlamaIndex's wrapper is not enough while a handler keeps its exception."""
+    """Closing LlamaIndex's wrapper stops the run, and closing what was opened besides is no harm."""
     with recorded_events() as recorder:
         with opened() as streams:
             responses: Any = await llm.astream_chat([ChatMessage("/slow 60 1")])
         await responses.__anext__()
         await responses.aclose()
-        assert recorder.of(ExceptionEvent)
-        assert local.stopped == []
+        assert not recorder.of(ExceptionEvent)
+        assert await asyncio.to_thread(local.wait_for_stop) in local.stopped
         (stream,) = streams
         await stream.aclose()  # type: ignore[union-attr]  # an async one, as it was opened
         assert len(local.stopped) == 1
