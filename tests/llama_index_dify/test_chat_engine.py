@@ -486,7 +486,7 @@ async def test_a_handler_that_keeps_exceptions_keeps_no_stream_open(
 
 
 async def test_explicit_close_of_a_stream_of_the_model(llm: Dify, local: LocalDify) -> None:
-    """Closing LlamaIndex's wrapper stops the run, and closing what was opened besides is no harm."""
+    """Closing LlamaIndex's wrapper stops the run; closing what was opened besides is no harm."""
     with recorded_events() as recorder:
         with opened() as streams:
             responses: Any = await llm.astream_chat([ChatMessage("/slow 60 1")])
