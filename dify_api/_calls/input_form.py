@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -208,8 +209,14 @@ def _default(item: UserInputFormItem, annotation: Any) -> Any:
         return None
 
 
+def _max_length(item: UserInputFormItem) -> int | None:
+    """The form's limit, where it is one."""
+    length = item.max_length
+    return length if length and 0 < length <= sys.maxsize else None
+
+
 def _text(item: UserInputFormItem, _: object) -> Any:
-    limit = item.max_length if item.max_length and item.max_length > 0 else None
+    limit = _max_length(item)
     return Annotated[str, StringConstraints(max_length=limit)] if limit else str
 
 
@@ -238,9 +245,8 @@ def _file(_item: UserInputFormItem, root_dir: str | Path | None) -> Any:
 
 
 def _file_list(item: UserInputFormItem, root_dir: str | Path | None) -> Any:
-    limit = item.max_length if item.max_length and item.max_length > 0 else None
     check = AfterValidator(_file_check(root_dir))
-    size = Field(min_length=1 if item.required else None, max_length=limit)
+    size = Field(min_length=1 if item.required else None, max_length=_max_length(item))
     return Annotated[list[Annotated[Any, check, _TEXT_SCHEMA]], size]
 
 

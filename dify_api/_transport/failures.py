@@ -29,13 +29,22 @@ def broken_connection(error: Exception) -> Exception:
     Raises:
         Exception: `error` itself, if it is anything else.
     """
-    aiohttp = sys.modules.get("aiohttp")
-    # httpx-aiohttp lets those of aiohttp's errors through that have no match in httpx.
-    foreign = aiohttp is not None and isinstance(error, aiohttp.ClientError)
-    if not foreign and not isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError):
+    known = (httpx.HTTPError, httpx.InvalidURL, OSError, *_foreign_errors())
+    if not isinstance(error, known):
         raise error
     hide_key(error)
     return error
+
+
+def _foreign_errors() -> tuple[type[Exception], ...]:
+    """Errors below httpx that come through it as they are, of the libraries that are in use."""
+    known = (
+        ("aiohttp", "ClientError"),  # those that have no match in httpx
+        ("h2.exceptions", "H2Error"),  # while a body is read: frames that follow a GOAWAY
+    )
+    return tuple(
+        getattr(sys.modules[module], name) for module, name in known if module in sys.modules
+    )
 
 
 def connection_errors(

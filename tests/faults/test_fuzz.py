@@ -1,16 +1,25 @@
-"""Whatever a server sends: an answer or a `DifyError`, and the same however the bytes are cut."""
+"""Whatever a server sends: an answer or a `DifyError`, and the same however the bytes are cut.
+
+Whatever an app's form holds, and whatever is given to it: inputs that can be sent, or what is
+wrong with them.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
+import uuid
+from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from dify_api import DifyError
+from dify_api._calls.input_form import explain, form_model
 from dify_api._replies import error_from_reply
 from dify_api.answers._reader import AnswerReader
+from dify_api.endpoints.application import Parameters
 from langchain_dify._answers.tool_calls import ToolCallReader
 from tests.faults.server import MESSAGE, PING, RUN
 
@@ -90,3 +99,75 @@ def test_tool_calls_are_the_same_however_the_text_is_cut(text: str, cuts: list[i
 
     places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     assert shown(places) == shown([0, len(text)])
+
+
+KINDS = [
+    "text-input",
+    "paragraph",
+    "select",
+    "number",
+    "checkbox",
+    "json_object",
+    "file",
+    "file-list",
+    "external_data_tool",
+    "news",
+]
+CONTROLS = st.dictionaries(
+    st.sampled_from([
+        "variable", "label", "required", "default", "options", "max_length", "description", "hint",
+        "hide", "json_schema", "allowed_file_types", "allowed_file_upload_methods",
+    ]),
+    JSON,
+)  # fmt: skip
+VARIABLES = (
+    st.sampled_from(["city", "class", "model_fields", "2nd", "_", "größe", "a b"]) | st.text()
+)
+FITTING = st.fixed_dictionaries(
+    {"variable": VARIABLES},
+    optional={
+        "label": st.text(),
+        "required": st.booleans(),
+        "default": JSON,
+        "options": st.lists(st.text(max_size=5), max_size=4),
+        "max_length": st.none() | st.integers(-2, 2**70),
+        "json_schema": JSON | JSON.map(json.dumps),
+        "allowed_file_types": st.lists(st.sampled_from(["image", "document", "custom"])),
+    },
+)
+FORMS = st.lists(
+    st.dictionaries(st.sampled_from(KINDS), CONTROLS | FITTING, min_size=1, max_size=1), max_size=4
+)
+VALUES = (
+    JSON
+    | st.floats()
+    | st.binary(max_size=5)
+    | st.sampled_from(
+        ["", "1e999", "nan", "1_0", "https://x/a.png", "[1]", "{}", b"\xff", "\ud800"]
+    )
+    | st.sampled_from([str(uuid.uuid4()), Path("a.txt"), {"transfer_method": "remote_url"}])
+)
+
+
+@example([{"paragraph": {"variable": "city", "max_length": 2**70}}], [], {})
+@given(FORMS, st.lists(VALUES, max_size=4), st.dictionaries(st.text(), VALUES, max_size=2))
+def test_the_inputs_of_a_form(
+    form: list[dict[str, object]], values: list[object], more: dict[str, object]
+) -> None:
+    items = Parameters.model_validate({"user_input_form": form}).user_input_form
+    model = form_model("Inputs", items)
+    json.dumps(model.model_json_schema())
+    given_values = dict(zip([item.variable for item in items], values, strict=False)) | more
+    try:
+        taken = model.model_validate(given_values).values()
+    except ValidationError as error:
+        shown = explain(error)
+    else:
+        ready = {name: value for name, value in taken.items() if not holds_path(value)}
+        shown = json.dumps(ready, allow_nan=False)
+    assert shown.strip()
+
+
+def holds_path(value: object) -> bool:
+    """Whether a file is still to be uploaded."""
+    return isinstance(value, Path) or (isinstance(value, list) and any(map(holds_path, value)))

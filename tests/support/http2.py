@@ -14,6 +14,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
+import hyperframe.frame
 import trustme
 
 from tests.support.replay import Received, Reply
@@ -23,7 +24,8 @@ class HTTP2Server:
     """Answers each request by `reply(request)`, in a thread; stop endpoints by success.
 
     `Reply.ending` may be "end", "open" (the stream stays open, silent), "reset" (RST_STREAM of
-    this stream), "goaway" (GOAWAY, as from a server that goes down at once).
+    this stream), "goaway" (GOAWAY, as from a server that goes down at once) or "retire" (GOAWAY,
+    and the answer goes on in the same packet, as from a proxy that takes no new requests).
     """
 
     def __init__(self, reply: Callable[[Received], Reply]) -> None:
@@ -154,4 +156,8 @@ class _Connection:
                 state.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
             elif reply.ending == "goaway":
                 state.close_connection()
+            elif reply.ending == "retire":
+                last = hyperframe.frame.GoAwayFrame(0, last_stream_id=stream).serialize()
+                state.send_data(stream, b": goes on\n\n")
+                self._writer.write(last + state.data_to_send())
             self._flush()
