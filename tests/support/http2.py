@@ -95,6 +95,7 @@ class HTTP2Server:
         self._writers.append(writer)
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await _Connection(reader, writer, self.answer).serve()
+            writer.close()
 
 
 class _Connection:
@@ -117,6 +118,8 @@ class _Connection:
         self._flush()
         while received := await self._reader.read(65536):
             for event in self._state.receive_data(received):
+                if isinstance(event, h2.events.ConnectionTerminated):  # the client gives up
+                    return
                 self._take(event)
             self._flush()
 
