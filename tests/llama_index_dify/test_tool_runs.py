@@ -202,7 +202,7 @@ async def test_a_call_is_reported_once_as_a_models(
     ours = [event for event in starts if event.model_dict.get("class_name") == "DifyApp"]
     assert len(ours) == 1
     assert len([event for event in ends if event.span_id == ours[0].span_id]) == 1
-    assert "user" not in json.dumps(ours[0].model_dict)
+    assert '"ann"' not in json.dumps(ours[0].model_dict)
     assert len(debug.get_event_pairs(CBEventType.LLM)) == len(counter.llm_token_counts) == 1
     usage = output.raw_output.raw["usage"]
     if usage:
