@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.types
 _ROOT = Path(__file__).parents[2]
 _IMPORTS = """
 from llama_index.core import PromptTemplate

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.types
 CODE = Path(__file__).with_name("inference.py")
 ROOT = CODE.parents[3]
 
