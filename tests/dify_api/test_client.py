@@ -220,14 +220,12 @@ async def test_a_key_is_not_taken_along_by_a_redirect(send: Send, status: int) -
     with serve(reply()) as elsewhere:
         redirect = reply(b"", status, location=f"{elsewhere.base_url}/info")
         with serve(redirect) as server:
-            own: dict[str, Any] = (
-                {"http_client": httpx.Client(follow_redirects=True)}
-                if send is sync_send
-                else {"http_async_client": httpx.AsyncClient(follow_redirects=True)}
-            )
-            for settings in ({}, own):
-                with pytest.raises(errors.UnexpectedReplyError, match=elsewhere.base_url):
-                    await send(application.info(), base_url=server.base_url, **settings)
+            async with httpx.AsyncClient(follow_redirects=True) as own_async:
+                with httpx.Client(follow_redirects=True) as own_sync:
+                    own = {"http_client": own_sync, "http_async_client": own_async}
+                    for settings in ({}, own):
+                        with pytest.raises(errors.UnexpectedReplyError, match=elsewhere.base_url):
+                            await send(application.info(), base_url=server.base_url, **settings)
         assert elsewhere.requests == []
 
 
