@@ -1,0 +1,54 @@
+"""Every block of Python of docs/ runs, and every link between the pages leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dify_local import LocalDify
+from tests.support.pages import Reader, blocks
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalDify]:
+    with LocalDify() as server:
+        yield server
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.stem)
+async def test_the_python_of_a_page_runs(
+    page: Path, server: LocalDify, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(server, os.environ)
+    for block in blocks(page):
+        if block.runs:
+            await reader.run(block, str(page))
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda p: p.stem)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = link.partition("#")
+        if ":" in path:
+            continue
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [_slug(heading) for heading in headings], link
+
+
+def _slug(heading: str) -> str:
+    """The anchor of a heading, as Markdown renderers make it."""
+    text = re.sub(r"[^\w\s-]", "", heading.lower()).strip()
+    return re.sub(r"\s+", "-", text)
