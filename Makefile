@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
 
-.PHONY: demo test check format bench record faults soak fuzz clean
+.PHONY: demo test check format docs dist bench record faults soak fuzz clean
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
@@ -43,6 +43,16 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+## Build the documentation into site/, strictly; nothing is loaded from elsewhere.
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --clean --strict
+
+## Build wheel and sdist into dist/, and look at them as an index does.
+dist: $(VENV)/.dist
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 ## Measure speed beside its peers: table, JSON and plot in benchmarks/results.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
@@ -52,7 +62,7 @@ record: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/contract/scenarios --record-mode=rewrite -rs
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 10), 'Python 3.10 or newer is needed'"
@@ -65,6 +75,14 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml dify_api/_version.py
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml dify_api/_version.py
 	$(BIN)/python -m pip install --quiet --editable ".[examples]" --group dev
+	touch $@
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml dify_api/_version.py
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group docs
+	touch $@
+
+$(VENV)/.dist: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dist
 	touch $@
 
 $(VENV)/.bench: $(BIN)/python pyproject.toml dify_api/_version.py

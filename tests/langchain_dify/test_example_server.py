@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from dify_local import LocalDify
+from tests.support.served_example import served
 
 pytest.importorskip("fastapi", reason="of the extra `examples`")
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "langchain_server.py"
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +23,10 @@ def dify() -> Iterator[LocalDify]:
 
 @pytest.fixture(scope="module")
 def url(dify: LocalDify) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DIFY_BASE_URL", dify.base_url)
-        environment.setenv("DIFY_API_KEY", dify.keys["chat"])
-        spec = importlib.util.spec_from_file_location("langchain_server", EXAMPLE)
-        assert spec and spec.loader
-        example = importlib.util.module_from_spec(spec)
-        environment.setitem(sys.modules, "langchain_server", example)  # FastAPI looks there
-        spec.loader.exec_module(example)
-        config = uvicorn.Config(example.app, port=0, log_level="error")
-        server = uvicorn.Server(config)
-        listening = config.bind_socket()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with served(
+        "langchain_server", DIFY_BASE_URL=dify.base_url, DIFY_API_KEY=dify.keys["chat"]
+    ) as url:
+        yield url
 
 
 def ask(url: str, session: str, question: str) -> list[dict[str, Any]]:

@@ -23,9 +23,9 @@ _BLOCK = re.compile(
 class Block:
     """Code of a page.
 
-    A comment before it may say which app of the local server it asks (`<!-- runs: app=workflow -->`),
-    or why it cannot run here (`<!-- runs: no, REASON -->`). `<!-- setup CODE -->` is code that a
-    reader of the page has already, or does not care for.
+    A comment before it may say which app of the local server it asks, as in
+    `<!-- runs: app=workflow -->`, or why it cannot run here: `<!-- runs: no, REASON -->`.
+    `<!-- setup CODE -->` is code that a reader of the page has already, or does not care for.
     """
 
     code: str
