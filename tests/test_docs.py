@@ -1,4 +1,4 @@
-"""Every block of Python of docs/ runs, and every link between the pages leads somewhere."""
+"""The Python of the README and of docs/ runs, and every link between pages leads somewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dify_local import LocalDify
 from tests.support.pages import Reader, blocks
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,16 @@ async def test_the_python_of_a_page_runs(
             await reader.run(block, str(page))
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda p: p.stem)
+async def test_the_readme_prints_answers(
+    server: LocalDify, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for block in blocks(ROOT / "README.md"):  # each stands alone
+        await Reader(server, os.environ).run(block, "README.md")
+        assert "Saturn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
