@@ -16,6 +16,17 @@ _NAMES_OF_SERVERS = {  # servers since 1.2.0 refuse the usual names of what they
 }
 
 
+_CONTAINERS = (
+    (b"RIFF", 0, "audio/wav"),
+    (b"ID3", 0, "audio/mpeg"),
+    (b"OggS", 0, "audio/ogg"),
+    (b"fLaC", 0, "audio/flac"),
+    (b"ftyp", 4, "audio/mp4"),
+    (b"\x1a\x45\xdf\xa3", 0, "audio/webm"),
+)
+"""What a container begins with, and where."""
+
+
 class Transcript(Model):
     """What was said."""
 
@@ -89,3 +100,27 @@ def to_speech(
         json=without_none({"message_id": message_id, "text": text, "voice": voice}),
         user=user,
     )
+
+
+def type_of_speech(audio: bytes) -> str:
+    """The MIME type of what an app says: that of its container, told by its first bytes.
+
+    Apps do not tell it in `tts_message` events, and servers before 1.17 call all speech
+    "audio/mpeg". It knows what a server of 1.17 tells: AAC, FLAC, MP4, MP3, Ogg, WAV, WebM.
+
+    Args:
+        audio: The speech, or its beginning.
+
+    Returns:
+        The type; "audio/mpeg", what most models speak, where nothing else is recognised.
+
+    Example:
+        >>> type_of_speech(client.send(to_speech("Hello", user="ann")))
+        'audio/wav'
+    """
+    for begin, at, mime_type in _CONTAINERS:
+        if audio[at : at + len(begin)] == begin:
+            return mime_type
+    # Frames without a container: both begin with eleven set bits, AAC's have layer 0.
+    is_aac = len(audio) > 1 and audio[0] == 0xFF and audio[1] & 0xF6 == 0xF0
+    return "audio/aac" if is_aac else "audio/mpeg"

@@ -19,6 +19,7 @@ from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import Citation, ContentBlock
 
 from dify_api.answers.events import AgentThoughtEvent
+from dify_api.endpoints.audio import type_of_speech
 from dify_api.models import RetrieverResource
 from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.replacement import TEXT_INDEX, replacement_of, streamed_text
@@ -122,8 +123,7 @@ def _speech_block(pieces: Iterable[Mapping[str, str]]) -> dict[str, Any]:
     """The pieces as one: their base64 cannot just be joined, for it is padded."""
     audio = b"".join(base64.b64decode(piece["base64"]) for piece in pieces)
     encoded = base64.b64encode(audio).decode()
-    mime_type = "audio/wav" if audio.startswith(b"RIFF") else "audio/mpeg"
-    return _indexed("audio", "speech", base64=encoded, mime_type=mime_type)
+    return _indexed("audio", "speech", base64=encoded, mime_type=type_of_speech(audio))
 
 
 def _indexed(kind: str, key: str, /, **fields: Any) -> dict[str, Any]:
