@@ -19,7 +19,14 @@ from dify_local._protocol.release import Release
 from dify_local._runs.generation import Pace
 from dify_local._runs.service import DATASET_KEY, Service
 from dify_local._storage.files import Uploads
-from dify_local._storage.knowledge import SHIPPED_DOCUMENTS, Knowledge, dataset_id
+from dify_local._storage.knowledge import (
+    SHIPPED_DOCUMENTS,
+    Knowledge,
+    Tables,
+    Writer,
+    dataset_id,
+    read_folder,
+)
 from dify_local._storage.store import Store
 from dify_local._testing.faults import Fault, Faults
 from dify_local._testing.journal import Journal, RecordedRequest
@@ -43,6 +50,7 @@ class LocalDify:
             last events depends on it, for one.
         auto_tts: Whether every answer is read aloud.
         ping_interval: Seconds between the pings of a stream.
+        indexing_delay: Seconds that a new document stays in each state of its indexing.
 
     Attributes:
         base_url: Base URL of the API, ending in `/v1`; known once the server has started.
@@ -74,6 +82,7 @@ class LocalDify:
         version: str = "1.16.0",
         auto_tts: bool = False,
         ping_interval: float = 10.0,
+        indexing_delay: float = 0.0,
     ) -> None:
         self.keys = {app.name: app.key for app in APPS}
         self.dataset_key = DATASET_KEY
@@ -83,6 +92,7 @@ class LocalDify:
         self._database = str(database)
         self._pace = Pace(token_delay, ping_interval)
         self._auto_tts = auto_tts
+        self._indexing_delay = indexing_delay
         self._upstream = (
             Upstream(upstream, upstream_model or "default", upstream_key) if upstream else None
         )
@@ -119,18 +129,23 @@ class LocalDify:
         return self
 
     def _config(self, address: str) -> uvicorn.Config:
-        knowledge = Knowledge(self._documents)
         store = Store(self._database)
+        uploads = Uploads(store, address, self._release)
+        writer = Writer(Tables(store), uploads)
+        dataset = read_folder(writer, self._documents)
+        knowledge = Knowledge(writer.tables, dataset.id, dataset.name)
         version = self._release.version
         service = Service(
             store,
             knowledge,
+            writer,
             Responder(knowledge, self._upstream),
-            Uploads(store, address, self._release),
+            uploads,
             self._journal,
             self._release,
             self._pace,
             self._auto_tts,
+            self._indexing_delay,
         )
         application = DifyHeaders(make_application(service), version)
         return uvicorn.Config(

@@ -61,7 +61,7 @@ def answer_from(
     if query != question:
         wanted.update(dict.fromkeys(words(query), _NEWEST))
     candidates = [
-        (_fit(knowledge, wanted, sentence) + hit.score, sentence, hit.segment.document.title)
+        (_fit(knowledge, wanted, sentence) + hit.score, sentence, hit.document.title)
         for hit in hits
         for sentence in _SENTENCE.split(hit.segment.content)
     ]

@@ -22,6 +22,7 @@ def make_application(service: Service) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        service.resume()
         yield
         await service.close()
 

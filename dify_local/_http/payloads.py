@@ -171,28 +171,3 @@ class HumanInputFormSubmitPayload(BaseModel):
 
     inputs: dict[str, Any]
     action: str
-
-
-class RetrievalModel(BaseModel):
-    """How to search a knowledge base."""
-
-    search_method: Literal["semantic_search", "full_text_search", "hybrid_search", "keyword_search"]
-    reranking_enable: bool
-    top_k: int
-    score_threshold_enabled: bool
-    score_threshold: float | None = None
-
-
-class HitTestingPayload(BaseModel):
-    """Body of `POST /datasets/{id}/retrieve`."""
-
-    query: str = Field(max_length=250)
-    retrieval_model: RetrievalModel | None = None
-
-
-class DatasetListQuery(BaseModel):
-    """Query of `GET /datasets`."""
-
-    page: int = Field(default=1, ge=1)
-    limit: int = Field(default=20, ge=1)
-    keyword: str | None = None

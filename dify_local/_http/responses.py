@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dify_local._protocol.errors import ApiError, invalid_param
+from dify_local._protocol.release import Release
 from dify_local._protocol.values import spaced_json
 
 NOT_FOUND_PAGE = (
@@ -34,6 +35,13 @@ def json_response(value: object, status: int = 200, *, generation: bool = False)
     media_type = "application/json; charset=utf-8" if generation else "application/json"
     body = spaced_json(value) + ("" if generation else "\n")
     return Response(body, status, headers={"content-type": media_type})
+
+
+def deleted(release: Release) -> Response:
+    """Return the answer to a deletion: nothing, or before 1.13 the number of its status."""
+    if release.since(1, 13) or not release.since(1, 0):
+        return Response(status_code=204, headers={"content-type": "application/json"})
+    return json_response(204)
 
 
 async def on_api_error(request: Request, error: Exception) -> Response:

@@ -158,7 +158,7 @@ class Graph:
             "style": inputs.get("style"),
             "count": inputs.get("count"),
             "document": inputs.get("document"),
-            "sources": [hit.segment.document.name for hit in self.generation.reply.hits],
+            "sources": [hit.document.name for hit in self.generation.reply.hits],
             "files": self.run.files,
         }
 

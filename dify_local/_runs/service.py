@@ -15,7 +15,8 @@ from dify_local._runs.generation import Generation, Pace
 from dify_local._runs.workflow_run import WorkflowRun
 from dify_local._storage.conversations import Conversations
 from dify_local._storage.files import Uploads
-from dify_local._storage.knowledge import Knowledge
+from dify_local._storage.knowledge import Knowledge, Tables, Writer
+from dify_local._storage.knowledge.records import Document
 from dify_local._storage.store import EndUser, Store
 from dify_local._testing.journal import Journal
 
@@ -28,12 +29,14 @@ class Service:
 
     store: Store
     knowledge: Knowledge
+    writer: Writer
     responder: Responder
     uploads: Uploads
     journal: Journal
     release: Release
     pace: Pace
     auto_tts: bool = False
+    indexing_delay: float = 0.0
     apps: dict[str, App] = field(default_factory=lambda: {app.key: app for app in APPS})
     generations: dict[str, Generation] = field(default_factory=dict)
     runs: dict[str, WorkflowRun] = field(default_factory=dict)
@@ -46,6 +49,25 @@ class Service:
 
     def __post_init__(self) -> None:
         self.conversations = Conversations(self.store)
+
+    @property
+    def tables(self) -> Tables:
+        """Return the knowledge bases."""
+        return self.writer.tables
+
+    def index(self, document: Document) -> None:
+        """Index a document in the background, from the state that it is in."""
+        self.in_background(self._index(document))
+
+    async def _index(self, document: Document) -> None:
+        await asyncio.sleep(self.indexing_delay)
+        for seconds in self.writer.index(document.dataset_id, document.id):
+            await asyncio.sleep(self.indexing_delay + seconds)
+
+    def resume(self) -> None:
+        """Go on with what the process before has left: documents that wait to be indexed."""
+        for document in self.tables.unfinished():
+            self.index(document)
 
     def stop(self, task_id: str, end_user: EndUser, *, same_user_only: bool) -> None:
         """Stop a generation; an unknown one, or somebody else's, goes on without a word.
@@ -72,7 +94,6 @@ class Service:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.store.close()
-        self.knowledge.close()
 
     def new_job(self, action: str) -> str:
         """Note an annotation-reply job and return its id."""

@@ -40,7 +40,20 @@ class Uploads:
         """
         if _FORBIDDEN.intersection(name):
             raise invalid_param("Filename contains invalid characters")
-        extension = PurePath(name).suffix.lstrip(".").lower()
+        return self.keep(app_id, end_user, name, mime_type, content)
+
+    def keep(
+        self,
+        app_id: str,
+        end_user: EndUser,
+        name: str,
+        mime_type: str,
+        content: bytes,
+        *,
+        extension: str | None = None,
+    ) -> JsonObject:
+        """Keep a file of any name, as `add` does; a document's name may be a path."""
+        extension = extension or PurePath(name).suffix.lstrip(".").lower()
         file_id = new_id()
         record: JsonObject = {
             "id": file_id,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +75,24 @@ class Store:
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
+
+    def run_script(self, sql: str) -> None:
+        """Run several statements, such as those that make tables."""
+        self._connection.executescript(sql)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all that the block writes, or none of it; blocks may be nested."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
 
     def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
         """Run one statement."""

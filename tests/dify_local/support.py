@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,26 @@ import httpx
 import yaml
 
 from dify_local import LocalDify
+from dify_local._protocol.release import Release
+from dify_local._storage.files import Uploads
+from dify_local._storage.knowledge import Knowledge, Tables, Writer, read_folder
+from dify_local._storage.store import Store
 
 CASSETTES = Path(__file__).parents[2] / "cassettes"
 PING = {"event": "ping"}
 Event = dict[str, Any]
+
+
+@contextmanager
+def knowledge_over(folder: Path) -> Iterator[Knowledge]:
+    """The knowledge base over a folder, without a server."""
+    store = Store(":memory:")
+    try:
+        writer = Writer(Tables(store), Uploads(store, "http://dify.test", Release("1.16.0")))
+        dataset = read_folder(writer, folder)
+        yield Knowledge(writer.tables, dataset.id, dataset.name)
+    finally:
+        store.close()
 
 
 class Caller:

@@ -107,7 +107,10 @@ def test_settings_are_sent_whole(server: LocalDify) -> None:
         k=3,
         score_threshold=0.2,
         search_method="hybrid_search",
-        reranking_model={"reranking_provider_name": "cohere", "reranking_model_name": "rerank"},
+        reranking_model={
+            "reranking_provider_name": "langgenius/cohere/cohere",
+            "reranking_model_name": "rerank-v3.5",
+        },
         weights={"weight_type": "customized"},
         metadata_filter={
             "logical_operator": "and",
@@ -123,8 +126,8 @@ def test_settings_are_sent_whole(server: LocalDify) -> None:
         "reranking_enable": True,
         "reranking_mode": "reranking_model",
         "reranking_model": {
-            "reranking_provider_name": "cohere",
-            "reranking_model_name": "rerank",
+            "reranking_provider_name": "langgenius/cohere/cohere",
+            "reranking_model_name": "rerank-v3.5",
         },
         "weights": {"weight_type": "customized"},
         "metadata_filtering_conditions": {

@@ -83,7 +83,10 @@ def test_all_settings_reach_the_server(local: LocalDify) -> None:
         local,
         similarity_top_k=2,
         search_method="hybrid_search",
-        reranking_model={"reranking_provider_name": "p", "reranking_model_name": "m"},
+        reranking_model={
+            "reranking_provider_name": "langgenius/cohere/cohere",
+            "reranking_model_name": "rerank-v3.5",
+        },
         filters=filters,
     ).retrieve(_QUESTION)
     [request] = local.requests
@@ -93,7 +96,10 @@ def test_all_settings_reach_the_server(local: LocalDify) -> None:
         "score_threshold_enabled": False,
         "reranking_enable": True,
         "reranking_mode": "reranking_model",
-        "reranking_model": {"reranking_provider_name": "p", "reranking_model_name": "m"},
+        "reranking_model": {
+            "reranking_provider_name": "langgenius/cohere/cohere",
+            "reranking_model_name": "rerank-v3.5",
+        },
         "metadata_filtering_conditions": {
             "logical_operator": "and",
             "conditions": [{"name": "language", "comparison_operator": "is", "value": "en"}],

@@ -7,9 +7,9 @@ from dify_local._http.routes import (
     application,
     chat,
     conversations,
-    datasets,
     files,
     human_input,
+    knowledge,
     messages,
     workflows,
 )
@@ -23,7 +23,7 @@ _SECTIONS = (
     files,
     application,
     annotations,
-    datasets,
+    knowledge,
 )
 
 

@@ -70,7 +70,7 @@ def _remember(call: Call, generation: Generation) -> None:
     values = {
         "last_query": ("string", generation.query),
         "turns": ("number", turns),
-        "topics": ("array[string]", [hit.segment.document.title for hit in generation.reply.hits]),
+        "topics": ("array[string]", [hit.document.title for hit in generation.reply.hits]),
         "settings": ("object", {"lang": generation.inputs.get("lang")}),
     }
     store = call.service.store

@@ -1,0 +1,84 @@
+"""The text of a document's file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import PurePath
+
+_KINDS = """
+    txt markdown md mdx pdf html htm xlsx xls vtt properties doc docx csv eml msg pptx ppt xml epub
+"""
+EXTENSIONS = frozenset(_KINDS.split())
+_PDF_STRING = re.compile(rb"\(((?:\\.|[^()\\])*)\)\s*(?:Tj|'|\")")
+_HEADING = re.compile(r"#\s*(.+)\n")
+
+
+class UnreadableFileError(Exception):
+    """A file whose text cannot be read; the message is shown as the document's error."""
+
+
+def file_texts(extension: str, content: bytes) -> list[str]:
+    """Return the texts of a file: one, or one for each row of a table.
+
+    Args:
+        extension: Of its name, which tells what it is.
+        content: Its bytes.
+
+    Raises:
+        UnreadableFileError: It is no such file, or of a kind that this server cannot read.
+    """
+    if extension == "pdf":
+        return [_pdf_text(content)]
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise UnreadableFileError(f"dify_local cannot read the text of .{extension} files.")
+    text = content.decode("utf-8", errors="replace")
+    if extension in {"html", "htm", "xml"}:
+        reader = _TextOfHtml()
+        reader.feed(text)
+        return ["\n".join(reader.parts)]
+    return _csv_rows(text) if extension == "csv" else [text]
+
+
+def title_of(name: str, text: str) -> str:
+    """Return what a document is about: its first heading, or its name without an extension."""
+    heading = _HEADING.match(text)
+    return heading[1].strip() if heading else PurePath(name).stem or name
+
+
+def without_heading(text: str) -> str:
+    """Return a text without the heading that is its title."""
+    heading = _HEADING.match(text)
+    return text[heading.end() :] if heading else text
+
+
+def _pdf_text(content: bytes) -> str:
+    # Enough for the plain, uncompressed text of small files made for tests.
+    if not content.startswith(b"%PDF-"):
+        raise UnreadableFileError("Failed to load document (PDFium: Data format error).")
+    strings = [match[1].decode("latin-1") for match in _PDF_STRING.finditer(content)]
+    return "\n".join(re.sub(r"\\(.)", r"\1", string) for string in strings)
+
+
+def _csv_rows(text: str) -> list[str]:
+    rows = csv.DictReader(io.StringIO(text))
+    return [";".join(f"{name}: {value}" for name, value in row.items()) for row in rows]
+
+
+class _TextOfHtml(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self._hidden = False
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._hidden = tag in {"script", "style"}
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden and data.strip():
+            self.parts.append(data.strip())

@@ -1,0 +1,243 @@
+"""Knowledge bases of the local server: written, indexed, filtered, retrieved from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dify_local import LocalDify
+
+SETTINGS = {
+    "search_method": "semantic_search",
+    "reranking_enable": False,
+    "top_k": 5,
+    "score_threshold_enabled": False,
+}
+
+
+class Knowledge:
+    """Calls the knowledge endpoints of a server, and expects success where not told otherwise."""
+
+    def __init__(self, server: LocalDify) -> None:
+        self.client = httpx.Client(
+            base_url=server.base_url,
+            headers={"Authorization": f"Bearer {server.dataset_key}"},
+            verify=False,
+        )
+
+    def call(self, method: str, path: str, body: object = None, *, status: int = 200) -> Any:
+        response = self.client.request(method, path, json=body)
+        assert response.status_code == status, response.text
+        return response.json() if response.content.strip() else None
+
+    def create(self, name: str, technique: str = "high_quality") -> str:
+        body = {"name": name, "indexing_technique": technique}
+        return f"/datasets/{self.call('POST', '/datasets', body)['id']}"
+
+    def add(self, dataset: str, name: str, text: str, **more: object) -> str:
+        body = {"name": name, "text": text, "indexing_technique": "high_quality", **more}
+        made = self.call("POST", f"{dataset}/document/create-by-text", body)
+        assert self.wait(dataset, made["batch"])["indexing_status"] == "completed"
+        return str(made["document"]["id"])
+
+    def wait(self, dataset: str, batch: str) -> Any:
+        for _ in range(500):
+            progress = self.call("GET", f"{dataset}/documents/{batch}/indexing-status")["data"][0]
+            if progress["indexing_status"] in {"completed", "error"}:
+                return progress
+        raise AssertionError(progress)
+
+    def find(self, dataset: str, query: str, **settings: object) -> list[str]:
+        body = {"query": query, "retrieval_model": {**SETTINGS, **settings}}
+        records = self.call("POST", f"{dataset}/retrieve", body)["records"]
+        return [record["segment"]["document"]["name"] for record in records]
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Iterator[Knowledge]:
+    with LocalDify() as server:
+        calls = Knowledge(server)
+        yield calls
+        calls.client.close()
+
+
+def test_documents_are_written_changed_and_deleted(knowledge: Knowledge) -> None:
+    dataset = knowledge.create("written")
+    tea = knowledge.add(dataset, "tea", "Green tea is steeped at 80 degrees.")
+    knowledge.add(dataset, "coffee", "Coffee is brewed at 92 degrees.")
+    assert knowledge.find(dataset, "green tea")[0] == "tea"
+    change = {"name": "white tea", "text": "White tea is steeped at 70 degrees."}
+    path = f"{dataset}/documents/{tea}"
+    changed = knowledge.call("POST", f"{path}/update-by-text", change)
+    assert changed["document"]["id"] == tea
+    knowledge.wait(dataset, changed["batch"])
+    assert knowledge.find(dataset, "tea", search_method="full_text_search") == ["white tea"]
+    knowledge.call("DELETE", path, status=204)
+    assert knowledge.find(dataset, "tea") == ["coffee"]
+    assert knowledge.call("GET", path, status=404)["code"] == "not_found"
+
+
+def test_a_document_that_cannot_be_indexed_says_why(knowledge: Knowledge) -> None:
+    dataset = knowledge.create("failing")
+    body = {"name": "x", "text": "/fail out of paper", "indexing_technique": "high_quality"}
+    batch = knowledge.call("POST", f"{dataset}/document/create_by_text", body)["batch"]
+    progress = knowledge.wait(dataset, batch)
+    assert (progress["indexing_status"], progress["error"]) == ("error", "out of paper")
+
+
+def test_indexing_goes_through_its_states() -> None:
+    with LocalDify(indexing_delay=0.05) as server:
+        knowledge = Knowledge(server)
+        dataset = knowledge.create("slow")
+        body = {"name": "x", "text": "Some text.", "indexing_technique": "high_quality"}
+        batch = knowledge.call("POST", f"{dataset}/document/create-by-text", body)["batch"]
+        seen = dict.fromkeys(_states(knowledge, f"{dataset}/documents/{batch}/indexing-status"))
+        knowledge.client.close()
+    assert list(seen) == ["waiting", "parsing", "splitting", "indexing", "completed"]
+
+
+def _states(knowledge: Knowledge, path: str) -> Iterator[str]:
+    status = ""
+    while status != "completed":
+        status = knowledge.call("GET", path)["data"][0]["indexing_status"]
+        yield status
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "found"),
+    [
+        ("contains", "in", ["rings"]),
+        ("not contains", "moo", ["none", "rings"]),
+        ("start with", "ri", ["rings"]),
+        ("end with", "s", ["moons", "rings"]),
+        ("is", "moons", ["moons"]),
+        ("is not", "moons", ["none", "rings"]),
+        ("in", ["moons", "rings"], ["moons", "rings"]),
+        ("in", "moons, rings", ["moons", "rings"]),
+        ("not in", ["moons"], ["none", "rings"]),
+        ("not empty", None, ["moons", "none", "rings"]),
+        ("is", None, ["empty", "moons", "none", "rings"]),
+    ],
+)
+def test_text_filters(
+    filtered: tuple[Knowledge, str], operator: str, value: object, found: list[str]
+) -> None:
+    assert _found(filtered, "topic", operator, value) == found
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "found"),
+    [
+        ("=", 1877, ["moons"]),
+        ("=", "1877", ["moons"]),
+        ("≠", 1877, ["none", "rings"]),
+        (">", 1700, ["moons", "none"]),
+        ("<", 1877, ["rings"]),
+        ("≥", 1877, ["moons", "none"]),
+        ("≤", 1877, ["moons", "rings"]),
+        ("in", ["1877", "2006"], ["moons", "none"]),
+        ("empty", None, ["empty"]),
+        ("after", 1877, ["none"]),
+        ("before", 1877, ["rings"]),
+        ("is", 1610, ["rings"]),
+    ],
+)
+def test_number_filters(
+    filtered: tuple[Knowledge, str], operator: str, value: object, found: list[str]
+) -> None:
+    assert _found(filtered, "year", operator, value) == found
+
+
+def test_filters_that_find_nothing_or_are_refused(filtered: tuple[Knowledge, str]) -> None:
+    assert _found(filtered, "unknown", "is", "x") == []
+    knowledge, dataset = filtered
+    for condition, status in [
+        ({"name": "year", "comparison_operator": "before", "value": "2024-05-01"}, 500),
+        ({"name": "topic", "comparison_operator": "==", "value": "x"}, 400),
+    ]:
+        model = {**SETTINGS, "metadata_filtering_conditions": {"conditions": [condition]}}
+        body = {"query": "x", "retrieval_model": model}
+        knowledge.call("POST", f"{dataset}/retrieve", body, status=status)
+
+
+def _found(filtered: tuple[Knowledge, str], name: str, operator: str, value: object) -> list[str]:
+    knowledge, dataset = filtered
+    condition = {"name": name, "comparison_operator": operator, "value": value}
+    conditions = {"logical_operator": "and", "conditions": [condition]}
+    return sorted(knowledge.find(dataset, "text", metadata_filtering_conditions=conditions))
+
+
+@pytest.fixture(scope="module")
+def filtered(knowledge: Knowledge) -> tuple[Knowledge, str]:
+    """A knowledge base whose documents have metadata, but for one."""
+    dataset = knowledge.create("filtered")
+    fields = [
+        knowledge.call("POST", f"{dataset}/metadata", {"name": name, "type": kind}, status=201)
+        for name, kind in [("topic", "string"), ("year", "number")]
+    ]
+    operations = []
+    for name, year in [("moons", 1877), ("rings", 1610), ("none", 2006), ("empty", None)]:
+        document = knowledge.add(dataset, name, f"A text about {name}.")
+        values = [
+            {**field, "value": value} for field, value in zip(fields, [name, year], strict=True)
+        ]
+        if year:
+            operations.append({"document_id": document, "metadata_list": values})
+    body = {"operation_data": operations}
+    knowledge.call("POST", f"{dataset}/documents/metadata", body)
+    return knowledge, dataset
+
+
+def test_metadata_comes_back(filtered: tuple[Knowledge, str]) -> None:
+    knowledge, dataset = filtered
+    body = {"query": "moons", "retrieval_model": SETTINGS}
+    record = knowledge.call("POST", f"{dataset}/retrieve", body)["records"][0]
+    assert record["segment"]["document"]["doc_metadata"] == {"topic": "moons", "year": 1877}
+    counts = knowledge.call("GET", f"{dataset}/metadata")["doc_metadata"]
+    assert {field["name"]: field["count"] for field in counts} == {"topic": 3, "year": 3}
+    listed = knowledge.call("GET", f"{dataset}/documents?keyword=moons")["data"][0]
+    assert [(one["name"], one["value"]) for one in listed["doc_metadata"]] == [
+        ("topic", "moons"),
+        ("year", 1877),
+    ]
+
+
+def test_segments(knowledge: Knowledge) -> None:
+    dataset = knowledge.create("segments")
+    document = knowledge.add(dataset, "fruit", "Apples are red.")
+    path = f"{dataset}/documents/{document}/segments"
+    body = {"segments": [{"content": "Pears are green.", "keywords": ["pear"]}]}
+    [made] = knowledge.call("POST", path, body)["data"]
+    assert (made["position"], made["keywords"], made["word_count"]) == (2, ["pear"], 16)
+    assert knowledge.find(dataset, "green pears", top_k=1) == ["fruit"]
+    change = {"segment": {"content": "Plums are blue."}}
+    assert knowledge.call("POST", f"{path}/{made['id']}", change)["data"]["content"] == (
+        "Plums are blue."
+    )
+    assert knowledge.call("GET", path)["total"] == 2
+    knowledge.call("POST", f"{path}/{made['id']}", {"segment": {"enabled": False}})
+    assert knowledge.find(dataset, "plums", search_method="full_text_search") == []
+    knowledge.call("DELETE", f"{path}/{made['id']}", status=204)
+    assert knowledge.call("GET", path)["total"] == 1
+
+
+def test_what_was_written_survives_the_process(tmp_path: Path) -> None:
+    database = tmp_path / "local.db"
+    with LocalDify(database=database) as server:
+        knowledge = Knowledge(server)
+        dataset = knowledge.create("kept")
+        knowledge.add(dataset, "tea", "Green tea is steeped at 80 degrees.")
+        shipped = f"/datasets/{server.dataset_id}"
+        listed = knowledge.call("GET", f"{shipped}/documents")["data"]
+        knowledge.call("DELETE", f"{shipped}/documents/{listed[0]['id']}", status=204)
+        knowledge.client.close()
+    with LocalDify(database=database) as server:
+        knowledge = Knowledge(server)
+        assert knowledge.find(dataset, "tea") == ["tea"]
+        again = knowledge.call("GET", f"{shipped}/documents")["data"]
+        assert [one["id"] for one in again] == [one["id"] for one in listed[1:]]
+        knowledge.client.close()
