@@ -20,10 +20,12 @@ from dify_local._runs.generation import Pace
 from dify_local._runs.service import DATASET_KEY, Service
 from dify_local._storage.files import Uploads
 from dify_local._storage.knowledge import (
+    PIPELINE_DATASET_ID,
     SHIPPED_DOCUMENTS,
     Knowledge,
     Tables,
     Writer,
+    add_pipeline,
     dataset_id,
     read_folder,
 )
@@ -57,6 +59,7 @@ class LocalDify:
         keys: API keys by the name of the app.
         dataset_key: API key of the knowledge base.
         dataset_id: Id of the knowledge base.
+        pipeline_dataset_id: Id of a knowledge base that has a pipeline, whose form asks for `note`.
 
     Raises:
         OSError: The port is taken.
@@ -98,6 +101,7 @@ class LocalDify:
         )
         self._documents = Path(documents).resolve() if documents else SHIPPED_DOCUMENTS
         self.dataset_id = dataset_id(self._documents)
+        self.pipeline_dataset_id = PIPELINE_DATASET_ID
         self._journal = Journal()
         self._faults = Faults()
         self._thread: threading.Thread | None = None
@@ -132,6 +136,7 @@ class LocalDify:
         store = Store(self._database)
         uploads = Uploads(store, address, self._release)
         writer = Writer(Tables(store), uploads)
+        add_pipeline(writer.tables)
         dataset = read_folder(writer, self._documents)
         knowledge = Knowledge(writer.tables, dataset.id, dataset.name)
         version = self._release.version

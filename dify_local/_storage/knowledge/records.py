@@ -74,6 +74,7 @@ class Document:
         upload_file: Its file, as the API shows it; none for a document of a pipeline.
         process_rule: How it is split: `id`, `mode`, `rules`.
         moments: When each state of its indexing was reached, in seconds since the epoch.
+        locked_until: Until when it cannot be switched on or off again.
         doc_metadata: Values by the name of their field.
     """
 
@@ -101,6 +102,7 @@ class Document:
     archived: bool = False
     tokens: int | None = None
     word_count: int | None = None
+    locked_until: float = 0.0
     doc_metadata: dict[str, object] = field(default_factory=dict)
 
     @property

@@ -299,3 +299,40 @@ class Tables:
             dataset_id,
         )
         return [{"id": row["id"], "name": row["name"]} for row in rows]
+
+    def tags(self) -> list[JsonObject]:
+        """Return id and name of all tags, newest first."""
+        rows = self.store.rows("SELECT id, name FROM tags ORDER BY sequence DESC")
+        return [{"id": row["id"], "name": row["name"]} for row in rows]
+
+    def save_tag(self, tag_id: str, name: str) -> None:
+        """Add a tag, or keep its new name."""
+        self.store.execute(
+            "INSERT INTO tags (id, name) VALUES (?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+            tag_id, name,
+        )  # fmt: skip
+
+    def delete_tag(self, tag_id: str) -> None:
+        """Forget a tag, also at the datasets that have it."""
+        self.store.execute("DELETE FROM tag_bindings WHERE tag_id = ?", tag_id)
+        self.store.execute("DELETE FROM tags WHERE id = ?", tag_id)
+
+    def bind_tag(self, tag_id: str, dataset_id: str) -> None:
+        """Give a dataset a tag that there is."""
+        self.store.execute(
+            "INSERT OR IGNORE INTO tag_bindings (tag_id, dataset_id) "
+            "SELECT id, ? FROM tags WHERE id = ?",
+            dataset_id, tag_id,
+        )  # fmt: skip
+
+    def unbind_tag(self, tag_id: str, dataset_id: str) -> None:
+        """Take a tag from a dataset."""
+        self.store.execute(
+            "DELETE FROM tag_bindings WHERE tag_id = ? AND dataset_id = ?", tag_id, dataset_id
+        )
+
+    def bindings_of(self, tag_id: str) -> int:
+        """Return how many datasets have a tag."""
+        row = self.store.row("SELECT count(*) AS n FROM tag_bindings WHERE tag_id = ?", tag_id)
+        return int(row["n"]) if row else 0

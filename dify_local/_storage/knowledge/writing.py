@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dify_local._protocol.errors import invalid_param
+from dify_local._protocol.errors import ApiError, invalid_param
 from dify_local._protocol.values import JsonObject, new_id, now
 from dify_local._storage.files import Uploads
 from dify_local._storage.knowledge import splitting
@@ -199,7 +199,8 @@ class Writer:
         texts, _ = _obeyed(self._texts(document))
         segments = self._segments(document, texts)
         document.title = title_of(document.name, texts[0] if texts else "")
-        document.tokens = sum(segment.tokens for segment, _ in segments)
+        if document.upload_file:
+            document.tokens = sum(segment.tokens for segment, _ in segments)
         document.word_count = sum(segment.word_count for segment, _ in segments)
         document.error = None
         with self.tables.store.transaction():
@@ -212,9 +213,44 @@ class Writer:
 
     def _texts(self, document: Document) -> list[str]:
         if document.upload_file is None:
-            return []
+            return self.pipeline_texts(document.data_source_info)
         _, content, _, _ = self.uploads.content(document.upload_file["id"])
         return file_texts(document.upload_file["extension"], content)
+
+    def pipeline_texts(self, info: JsonObject) -> list[str]:
+        """Return the texts of a file that a pipeline was given.
+
+        Raises:
+            UnreadableFileError: There is no such file.
+        """
+        file_id = info.get("reference") or info.get("related_id")
+        try:
+            record, content, _, _ = self.uploads.content(str(file_id))
+        except ApiError:
+            raise UnreadableFileError(f"UploadFile not found for file_id={file_id}") from None
+        return file_texts(record["extension"], content)
+
+    def create_in_pipeline(self, dataset: Dataset, info: JsonObject, kind: str) -> Document:
+        """Add a document that waits for the pipeline of its dataset.
+
+        Args:
+            dataset: One that has a pipeline.
+            info: What is known of its source: the id of a file as `reference`, its `name`.
+            kind: The kind of source, such as local_file.
+        """
+        documents = self.tables.documents(dataset.id)
+        document = Document(
+            dataset_id=dataset.id,
+            name=str(info.get("name") or "untitled"),
+            position=max((one.position for one in documents), default=0) + 1,
+            batch=new_batch(),
+            data_source_type=kind,
+            data_source_info=info,
+            process_rule=dataset.process_rule,
+            created_from="rag-pipeline",
+        )
+        self.tables.save_document(document)
+        return document
 
     def _segments(
         self, document: Document, texts: list[str]

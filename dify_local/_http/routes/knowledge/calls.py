@@ -2,20 +2,78 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import BaseModel
-from starlette.datastructures import QueryParams
+from starlette.datastructures import QueryParams, UploadFile
 from starlette.requests import Request
 
-from dify_local._http.requests import json_body, require_dataset_key, service_of
-from dify_local._protocol.errors import ApiError, not_found
+from dify_local._http.requests import (
+    UploadedFile,
+    json_body,
+    require_dataset_key,
+    service_of,
+)
+from dify_local._protocol.errors import ApiError, invalid_param, not_found
+from dify_local._protocol.values import JsonObject
 from dify_local._runs.service import Service
 from dify_local._storage.knowledge import Tables
 from dify_local._storage.knowledge.records import Dataset, Document, Segment
 
+LONGEST_DOCUMENT = 15 * 1024 * 1024
+
 Payload = TypeVar("Payload", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class KnowledgeForm:
+    """A multipart body.
+
+    Attributes:
+        data: The JSON object of its part `data`; empty where there is none.
+        file: Its part `file`.
+        files: How many files it has.
+    """
+
+    data: JsonObject
+    file: UploadedFile | None
+    files: int
+
+    def one_file(self) -> UploadedFile:
+        """Return its file.
+
+        Raises:
+            ApiError: There is none, or more than one.
+        """
+        if self.file is None:
+            raise ApiError(400, "no_file_uploaded", "Please upload your file.")
+        self.require_no_more()
+        return self.file
+
+    def require_no_more(self) -> None:
+        """Refuse a second file, and one without a name or too large."""
+        if self.files > 1:
+            raise ApiError(400, "too_many_files", "Only one file is allowed.")
+        if self.file and not self.file.filename:
+            raise ApiError(
+                400, "filename_not_exists_error", "The specified filename does not exist."
+            )
+        if self.file and len(self.file.content) > LONGEST_DOCUMENT:
+            raise ApiError(413, "file_too_large", "")
+
+
+def _json_object(data: object) -> JsonObject:
+    if not isinstance(data, str) or not data:
+        return {}
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise invalid_param(str(error)) from None
+    if not isinstance(value, dict):
+        raise invalid_param("data must be a JSON object")
+    return value
 
 
 @dataclass(frozen=True)
@@ -53,6 +111,21 @@ class KnowledgeCall:
     async def payload(self, model: type[Payload]) -> Payload:
         """Return the JSON body as a checked payload."""
         return model.model_validate(await json_body(self.request))
+
+    async def form(self) -> KnowledgeForm:
+        """Return the multipart body.
+
+        Raises:
+            ApiError: Its `data` is no JSON object.
+        """
+        async with self.request.form() as form:
+            files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+            part, data = form.get("file"), form.get("data")
+            file = None
+            if isinstance(part, UploadFile):
+                content = await part.read()
+                file = UploadedFile(part.filename or "", part.content_type or "", content)
+        return KnowledgeForm(_json_object(data), file, len(files))
 
     def dataset(self) -> Dataset:
         """Return the dataset of the path.

@@ -182,6 +182,12 @@ class DocumentTextUpdate(DocumentSettings):
         return self
 
 
+class DocumentFileUpdate(DocumentSettings):
+    """The `data` of `PATCH /datasets/{id}/documents/{id}`."""
+
+    name: str | None = None
+
+
 class KnowledgeConfig(BaseModel):
     """What Dify checks of a document once its payload is accepted."""
 

@@ -45,6 +45,12 @@ _EXTERNAL = (
     "external_knowledge_api_endpoint",
 )
 Item = TypeVar("Item")
+_PIPELINE_ICON = {
+    "icon_type": "emoji",
+    "icon": "📙",
+    "icon_background": "#FFF4ED",
+    "icon_url": "",
+}
 _ICON = ("icon_type", "icon", "icon_background", "icon_url")
 
 
@@ -73,7 +79,7 @@ def shown_dataset(tables: Tables, dataset: Dataset, release: Release) -> JsonObj
         "created_by": ACCOUNT_ID,
         "author_name": ACCOUNT_NAME,
         "created_at": dataset.created_at,
-        "updated_by": ACCOUNT_ID,
+        "updated_by": None if dataset.pipeline_id else ACCOUNT_ID,
         "updated_at": dataset.updated_at,
         "embedding_model": dataset.embedding_model,
         "embedding_model_provider": dataset.embedding_model_provider,
@@ -92,7 +98,7 @@ def shown_dataset(tables: Tables, dataset: Dataset, release: Release) -> JsonObj
         "pipeline_id": dataset.pipeline_id,
         "runtime_mode": "rag_pipeline" if dataset.pipeline_id else "general",
         "chunk_structure": dataset.doc_form if dataset.pipeline_id else None,
-        "icon_info": dict.fromkeys(_ICON),
+        "icon_info": _PIPELINE_ICON if dataset.pipeline_id else dict.fromkeys(_ICON),
         "is_published": dataset.pipeline_id is not None,
         "total_documents": len(documents),
         "total_available_documents": sum(document.available for document in documents),
@@ -153,7 +159,8 @@ def shown_document(tables: Tables, document: Document) -> JsonObject:
 def whole_document(tables: Tables, dataset: Dataset, document: Document) -> JsonObject:
     """Return a document as it is shown alone."""
     file = document.upload_file
-    rule = document.process_rule if file else None
+    pipeline = document.created_from == "rag-pipeline"
+    rule = None if pipeline else document.process_rule
     count = tables.segment_count(document.id)
     latest = dataset.process_rule or {"mode": "automatic", "rules": {}}
     return {
