@@ -25,12 +25,12 @@ class Release:
     def __post_init__(self) -> None:
         self.since(0, 0)
 
-    def since(self, major: int, minor: int) -> bool:
+    def since(self, *release: int) -> bool:
         """Tell whether this release is as new as another."""
-        own = tuple(int(part) for part in self.version.split(".")[:2])
+        own = tuple(int(part) for part in self.version.split("."))
         if len(own) < 2:
             raise ValueError(f"No release: {self.version}")
-        return own >= (major, minor)
+        return own >= release
 
     @property
     def resumable(self) -> bool:

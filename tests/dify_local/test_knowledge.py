@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,3 +243,137 @@ def test_what_was_written_survives_the_process(tmp_path: Path) -> None:
         again = knowledge.call("GET", f"{shipped}/documents")["data"]
         assert [one["id"] for one in again] == [one["id"] for one in listed[1:]]
         knowledge.client.close()
+
+
+def test_indexing_goes_on_after_the_process_has_ended(tmp_path: Path) -> None:
+    database = tmp_path / "local.db"
+    with LocalDify(database=database, indexing_delay=60) as server:
+        knowledge = Knowledge(server)
+        dataset = knowledge.create("cut")
+        body = {"name": "tea", "text": "Green tea.", "indexing_technique": "high_quality"}
+        batch = knowledge.call("POST", f"{dataset}/document/create-by-text", body)["batch"]
+        knowledge.client.close()
+    with LocalDify(database=database) as server:
+        knowledge = Knowledge(server)
+        assert knowledge.wait(dataset, batch)["indexing_status"] == "completed"
+        assert knowledge.find(dataset, "tea") == ["tea"]
+        knowledge.client.close()
+
+
+def test_files_are_uploaded_replaced_and_downloaded(knowledge: Knowledge) -> None:
+    dataset = knowledge.create("files")
+    made = _upload(knowledge, "POST", f"{dataset}/document/create-by-file", "a.csv", b"n,v\nx,1\n")
+    knowledge.wait(dataset, made["batch"])
+    path = f"{dataset}/documents/{made['document']['id']}"
+    assert knowledge.call("GET", f"{path}/segments")["data"][0]["content"] == "n: x;v: 1"
+    changed = _upload(knowledge, "PATCH", path, "b.txt", "Été.".encode())
+    assert changed["document"]["name"] == "b.txt"
+    knowledge.wait(dataset, changed["batch"])
+    url = knowledge.call("GET", f"{path}/download")["url"]
+    assert httpx.get(url).content == "Été.".encode()
+    ids = {"document_ids": [made["document"]["id"]]}
+    archive = knowledge.client.post(f"{dataset}/documents/download-zip", json=ids).content
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert {name: opened.read(name) for name in opened.namelist()} == {"b.txt": "Été.".encode()}
+    broken = _upload(knowledge, "POST", f"{dataset}/document/create-by-file", "c.pdf", b"no")
+    assert "PDF" in knowledge.wait(dataset, broken["batch"])["error"]
+
+
+def _upload(knowledge: Knowledge, method: str, path: str, name: str, content: bytes) -> Any:
+    response = knowledge.client.request(
+        method,
+        path,
+        data={"data": '{"process_rule": {"mode": "automatic"}}'},
+        files={"file": (name, content, "text/plain")},
+    )
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def test_switched_off_and_archived_documents_are_not_found(knowledge: Knowledge) -> None:
+    dataset = knowledge.create("switched")
+    document = knowledge.add(dataset, "tea", "Green tea.")
+    ids = {"document_ids": [document]}
+    for off, on in [("disable", "enable"), ("archive", "un_archive")]:
+        knowledge.call("PATCH", f"{dataset}/documents/status/{off}", ids)
+        assert knowledge.find(dataset, "tea") == []
+        knowledge.call("PATCH", f"{dataset}/documents/status/{on}", ids)
+        assert knowledge.find(dataset, "tea") == ["tea"]
+
+
+def test_a_document_is_locked_while_the_index_follows_its_switch() -> None:
+    with LocalDify(indexing_delay=0.05) as server:
+        knowledge = Knowledge(server)
+        dataset = knowledge.create("locked")
+        ids = {"document_ids": [knowledge.add(dataset, "tea", "Green tea.")]}
+        path = f"{dataset}/documents/status"
+        knowledge.call("PATCH", f"{path}/disable", ids)
+        refused = knowledge.call("PATCH", f"{path}/enable", ids, status=400)
+        knowledge.client.close()
+    assert refused["code"] == "invalid_action"
+
+
+def test_child_chunks_find_their_segment(knowledge: Knowledge) -> None:
+    dataset = knowledge.create("tree")
+    rules = {
+        "segmentation": {"separator": "\n\n", "max_tokens": 500},
+        "parent_mode": "paragraph",
+        "subchunk_segmentation": {"separator": "\n", "max_tokens": 200},
+    }
+    document = knowledge.add(
+        dataset,
+        "tree",
+        "Mars is red.\nMars has two moons.\n\nVenus is hot.",
+        doc_form="hierarchical_model",
+        process_rule={"mode": "hierarchical", "rules": rules},
+    )
+    path = f"{dataset}/documents/{document}/segments"
+    segment = knowledge.call("GET", path)["data"][0]
+    assert [one["content"] for one in segment["child_chunks"]] == [
+        "Mars is red.",
+        "Mars has two moons.",
+    ]
+    chunks = f"{path}/{segment['id']}/child_chunks"
+    knowledge.call("POST", chunks, {"content": "Its volcano is Olympus Mons."})
+    body = {"query": "olympus volcano", "retrieval_model": {**SETTINGS, "top_k": 1}}
+    [record] = knowledge.call("POST", f"{dataset}/retrieve", body)["records"]
+    assert record["segment"]["content"].startswith("Mars is red.")
+    assert record["child_chunks"][0]["content"] == "Its volcano is Olympus Mons."
+
+
+def test_tags_choose_among_knowledge_bases(knowledge: Knowledge) -> None:
+    dataset = knowledge.create("tagged")
+    tag = knowledge.call("POST", "/datasets/tags", {"name": "drinks"})
+    target = dataset.rpartition("/")[2]
+    body = {"tag_ids": [tag["id"]], "target_id": target}
+    knowledge.call("POST", "/datasets/tags/binding", body, status=204)
+    found = knowledge.call("GET", f"/datasets?tag_ids={tag['id']}")["data"]
+    assert [one["name"] for one in found] == ["tagged"]
+    assert knowledge.call("GET", "/datasets/tags")[0]["binding_count"] == "1"
+    body = {"tag_id": tag["id"], "target_id": target}
+    knowledge.call("POST", "/datasets/tags/unbinding", body, status=204)
+    assert knowledge.call("GET", f"{dataset}/tags") == {"data": [], "total": 0}
+
+
+def test_a_pipeline_makes_documents(knowledge: Knowledge) -> None:
+    datasets = knowledge.call("GET", "/datasets?keyword=Pipeline")["data"]
+    dataset = f"/datasets/{datasets[0]['id']}"
+    assert datasets[0]["runtime_mode"] == "rag_pipeline"
+    response = knowledge.client.post(
+        "/datasets/pipeline/file-upload",
+        files={"file": ("p.txt", b"One line.\nTwo.", "text/plain")},
+    )
+    info = {"reference": response.json()["id"], "name": "p.txt"}
+    body = {
+        "inputs": {"note": "x"},
+        "datasource_type": "local_file",
+        "datasource_info_list": [info],
+        "start_node_id": "file",
+        "is_published": True,
+        "response_mode": "streaming",
+    }
+    run = knowledge.call("POST", f"{dataset}/pipeline/run", body)
+    assert knowledge.wait(dataset, run["batch"])["total_segments"] == 2
+    draft = {**body, "is_published": False, "response_mode": "blocking"}
+    outputs = knowledge.call("POST", f"{dataset}/pipeline/run", draft)["data"]["outputs"]
+    assert [one["content"] for one in outputs["preview"]] == ["One line.", "Two."]

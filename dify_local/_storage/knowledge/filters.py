@@ -70,17 +70,18 @@ def fulfils(metadata: dict[str, object], wanted: MetadataFilteringCondition) -> 
     if not conditions:
         return True
     decide = any if wanted.logical_operator == "or" else all
-    return decide(_holds(metadata.get(one.name), one) for one in conditions)
+    return decide(_holds(metadata, one) for one in conditions)
 
 
 def _counts(condition: Condition) -> bool:
     return condition.value is not None or condition.comparison_operator in {"empty", "not empty"}
 
 
-def _holds(value: object, condition: Condition) -> bool:
-    name = condition.comparison_operator
+def _holds(metadata: dict[str, object], condition: Condition) -> bool:
+    name, value = condition.comparison_operator, metadata.get(condition.name)
     if name in {"empty", "not empty"}:
-        return (value is None) == (name == "empty")
+        # A value that was set to null is there.
+        return (condition.name in metadata) == (name == "not empty")
     if value is None:
         return False
     if name in {"in", "not in"}:

@@ -63,7 +63,7 @@ class Query:
 
 def retrieve(tables: Tables, query: Query) -> list[Hit]:
     """Return the best segments for a query, best first, and count them as hit."""
-    hits = list(_matching(tables, query))
+    hits = [_with_children(tables, hit, query) for hit in _matching(tables, query)]
     if query.method in {"semantic_search", "hybrid_search"}:
         hits = [replace(hit, score=_mixed(hit, query)) for hit in hits]
         found = {hit.segment.id for hit in hits}
@@ -74,7 +74,7 @@ def retrieve(tables: Tables, query: Query) -> list[Hit]:
         hits = [replace(hit, score=0.0) for hit in hits]
     hits = [hit for hit in hits[: query.top_k] if hit.score >= query.score_threshold]
     tables.count_hits(hit.segment for hit in hits)
-    return [replace(hit, child_chunks=_children(tables, hit, query)) for hit in hits]
+    return hits
 
 
 def _matching(tables: Tables, query: Query) -> Iterator[Hit]:
@@ -115,7 +115,8 @@ def _scale(score: float) -> float:
 
 
 def _mixed(hit: Hit, query: Query) -> float:
-    meaning = likeness(query.text, hit.segment.content)
+    by_children = [child.score for child in hit.child_chunks]
+    meaning = max([likeness(query.text, hit.segment.content), *by_children])
     if query.method != "hybrid_search":
         return meaning
     return query.vector_weight * meaning + (1 - query.vector_weight) * hit.score
@@ -134,11 +135,12 @@ def likeness(one: str, other: str) -> float:
     return round(product / length, 6) if length else 0.0
 
 
-def _children(tables: Tables, hit: Hit, query: Query) -> tuple[ScoredChild, ...]:
+def _with_children(tables: Tables, hit: Hit, query: Query) -> Hit:
     if hit.document.doc_form != "hierarchical_model":
-        return ()
+        return hit
     scored = [
         ScoredChild(chunk, likeness(query.text, chunk.content))
         for chunk in tables.children(hit.segment.id)
     ]
-    return tuple(sorted((child for child in scored if child.score), key=lambda one: -one.score))
+    found = sorted((child for child in scored if child.score), key=lambda one: -one.score)
+    return replace(hit, child_chunks=tuple(found))

@@ -212,10 +212,10 @@ class Writer:
             self._reach(document, "completed", ("completed_at",))
 
     def _texts(self, document: Document) -> list[str]:
-        if document.upload_file is None:
-            return self.pipeline_texts(document.data_source_info)
-        _, content, _, _ = self.uploads.content(document.upload_file["id"])
-        return file_texts(document.upload_file["extension"], content)
+        file = document.upload_file
+        return (
+            self._texts_of(file["id"]) if file else self.pipeline_texts(document.data_source_info)
+        )
 
     def pipeline_texts(self, info: JsonObject) -> list[str]:
         """Return the texts of a file that a pipeline was given.
@@ -223,9 +223,11 @@ class Writer:
         Raises:
             UnreadableFileError: There is no such file.
         """
-        file_id = info.get("reference") or info.get("related_id")
+        return self._texts_of(str(info.get("reference") or info.get("related_id")))
+
+    def _texts_of(self, file_id: str) -> list[str]:
         try:
-            record, content, _, _ = self.uploads.content(str(file_id))
+            record, content, _, _ = self.uploads.content(file_id)
         except ApiError:
             raise UnreadableFileError(f"UploadFile not found for file_id={file_id}") from None
         return file_texts(record["extension"], content)

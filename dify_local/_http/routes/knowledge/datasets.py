@@ -55,7 +55,9 @@ async def create(request: Request) -> Response:
 async def list_datasets(request: Request) -> Response:
     """`GET /datasets`."""
     call = knowledge_call(request)
-    query = call.query(DatasetListQuery, "tag_ids")
+    # Before 1.16 one tag reads as a text, which is no list: 400.
+    lists = ("tag_ids",) if call.service.release.since(1, 16) else ()
+    query = call.query(DatasetListQuery, *lists)
     keyword = (query.keyword or "").lower()
     wanted = set(query.tag_ids)
     found = [

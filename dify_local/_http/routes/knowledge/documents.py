@@ -194,7 +194,10 @@ async def indexing_status(request: Request) -> Response:
     documents = call.tables.batch(dataset.id, call.path("batch"))
     if not documents:
         raise not_found("Documents not found.")
-    return json_response({"data": [shown_progress(call.tables, one) for one in documents]})
+    release = call.service.release
+    return json_response(
+        {"data": [shown_progress(call.tables, document, release) for document in documents]}
+    )
 
 
 _DATASET = "/datasets/{dataset_id:uuid}"

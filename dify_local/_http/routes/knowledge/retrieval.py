@@ -34,7 +34,8 @@ async def hit_testing(request: Request) -> Response:
     if payload.query and (model.search_method != "keyword_search" or dataset.has_keywords):
         hits = retrieve(call.tables, _query(call, dataset, payload.query, model))
     records = [shown_record(hit) for hit in hits]
-    if model.search_method == "keyword_search" and not _scores_keywords(call.service.release):
+    if model.search_method == "keyword_search" and not call.service.release.since(1, 16, 1):
+        # Older releases give keyword searches no score.
         records = [{**record, "score": None} for record in records]
     return json_response(
         {"query": _shown_query(payload.query, call.service.release), "records": records}
@@ -82,10 +83,6 @@ def _documents(call: KnowledgeCall, dataset: Dataset, model: RetrievalModel) -> 
         for document in call.tables.documents(dataset.id)
         if fulfils(document.doc_metadata, wanted)
     ]
-
-
-def _scores_keywords(release: Release) -> bool:
-    return release.version.startswith("1.16.1") or release.since(1, 17)
 
 
 def _shown_query(text: str, release: Release) -> object:

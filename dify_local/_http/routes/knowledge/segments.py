@@ -44,7 +44,7 @@ async def create(request: Request) -> Response:
         if not given.content.strip():
             return json_response({"error": "Content is empty"}, 400)
         if document.doc_form == "qa_model" and not given.answer:
-            return json_response({"error": "Answer is required"}, 400)
+            raise invalid_param("Answer is required")
         position += 1
         segment = new_segment(document, position, given.content, given.answer)
         segment.keywords = given.keywords or []

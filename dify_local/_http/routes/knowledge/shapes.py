@@ -233,8 +233,15 @@ def shown_metadata(tables: Tables, document: Document) -> list[JsonObject]:
     return shown
 
 
-def shown_progress(tables: Tables, document: Document) -> JsonObject:
+def shown_progress(tables: Tables, document: Document, release: Release) -> JsonObject:
     """Return the indexing status of a document."""
+    shown = _progress(tables, document)
+    if release.since(1, 16, 1):
+        shown |= dict.fromkeys(("error_code", "estimated_vector_space_mb", "vector_space_limit_mb"))
+    return shown
+
+
+def _progress(tables: Tables, document: Document) -> JsonObject:
     count = tables.segment_count(document.id) if document.indexing_status == "completed" else 0
     moments = document.moments
     return {
@@ -247,9 +254,6 @@ def shown_progress(tables: Tables, document: Document) -> JsonObject:
         "completed_at": moments.get("completed_at"),
         "paused_at": moments.get("paused_at"),
         "error": document.error,
-        "error_code": None,
-        "estimated_vector_space_mb": None,
-        "vector_space_limit_mb": None,
         "stopped_at": moments.get("stopped_at"),
         "completed_segments": count,
         "total_segments": count,
