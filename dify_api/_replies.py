@@ -166,6 +166,10 @@ def error_from_code(
     turned_away = status == 429 or (status == 400 and code == "invalid_param")
     if turned_away and message.startswith("Too many requests"):
         kind = errors.TooManyRequestsError
+    elif status == 403 and "knowledge base request rate limit" in message:
+        kind = errors.KnowledgeRateLimitError
+    elif status == 403 and "reached the limit of your subscription" in message:
+        kind = errors.KnowledgeQuotaError
     elif kind is errors.NotFoundError and message.startswith("Conversation Not Exists"):
         kind = errors.ConversationNotFoundError
     return kind(

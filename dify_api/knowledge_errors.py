@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dify_api.errors import BadRequestError, ConflictError, ForbiddenError, ServerError
+from collections.abc import Mapping
+
+from dify_api.errors import (
+    BadRequestError,
+    ConflictError,
+    DifyError,
+    ForbiddenError,
+    RateLimitError,
+    ServerError,
+)
 
 
 class HighQualityDatasetOnlyError(BadRequestError, code="high_quality_dataset_only"):
@@ -43,3 +52,24 @@ class DatasetIndexingInProgressError(ConflictError, code="dataset_indexing_in_pr
 
 class PipelineRunError(ServerError, code="pipeline_run_error"):
     """The run of a knowledge pipeline failed, or its inputs are wrong."""
+
+
+class KnowledgeRateLimitError(RateLimitError):
+    """The subscription's limit of requests to knowledge bases in a minute (403 in Dify's cloud).
+
+    Each further attempt counts, so that none is made at once.
+    """
+
+
+class KnowledgeQuotaError(ForbiddenError):
+    """The subscription's limit of documents, uploads or storage is reached."""
+
+
+class IndexingError(DifyError):
+    """Documents were written, and the server could not index them.
+
+    Attributes:
+        errors: What the server says of each, by the id that the document has in its source.
+    """
+
+    errors: Mapping[str, str]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_dify.retrievers import DifyRetriever as DifyRetriever
     from langchain_dify.toolkits import DifyToolkit as DifyToolkit
     from langchain_dify.tools import DifyTool as DifyTool
+    from langchain_dify.vectorstores import DifyVectorStore as DifyVectorStore
     from langchain_dify.workflows import DifyWorkflow as DifyWorkflow
 
 _MODULES = {
@@ -32,6 +33,7 @@ _MODULES = {
     "DifyRetriever": "langchain_dify.retrievers",
     "DifyTool": "langchain_dify.tools",
     "DifyToolkit": "langchain_dify.toolkits",
+    "DifyVectorStore": "langchain_dify.vectorstores",
     "DifyWorkflow": "langchain_dify.workflows",
     "citations": "langchain_dify.documents",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "DifyRetriever",
     "DifyTool",
     "DifyToolkit",
+    "DifyVectorStore",
     "DifyWorkflow",
     "citations",
 ]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from dify_api._advice import Advice
-from dify_api._calls.connected import Connected, ConnectedModel
+from dify_api._calls.connected import Connected, ConnectedModel, KnowledgeConnected
 from langchain_dify._installation import warn_if_overwritten
 
 warn_if_overwritten()
@@ -77,6 +77,13 @@ def unknown_argument(
 
 class LangChainConnected(Connected):
     """The connection of a class that is no pydantic model."""
+
+    adapter: ClassVar[str] = ADAPTER
+    advice: ClassVar[Advice] = ADVICE
+
+
+class LangChainKnowledge(KnowledgeConnected):
+    """The same to the knowledge bases."""
 
     adapter: ClassVar[str] = ADAPTER
     advice: ClassVar[Advice] = ADVICE

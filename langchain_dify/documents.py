@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
 
+from dify_api._calls.document_metadata import HASH_FIELD, ID_FIELD, original_metadata
 from dify_api.models import RetrieverResource, decode
 
 _NOT_METADATA = {"content", "doc_metadata", "segment_id"}
@@ -24,7 +25,8 @@ def documents_from_resources(resources: Iterable[RetrieverResource]) -> list[Doc
         Documents whose `id` is the segment's and whose metadata hold `source` and `title` (the
         document's name), `score` (0 to 1; absent for keyword search), `position`, `dataset_id`,
         `dataset_name`, `document_id`, `document_name`, whatever else Dify tells of the passage,
-        and the metadata of the document it is from.
+        and the metadata of the document it is from. Of a document that `DifyVectorStore` has
+        written these are as they were given, with its id as `external_id`.
 
     Example:
         >>> document = documents_from_resources(answer.retriever_resources)[0]
@@ -74,8 +76,10 @@ def _document(resource: RetrieverResource) -> Document:
     name = resource.document_name or resource.title
     if name:
         own.update(source=name, title=resource.title or name)
-    return Document(
-        id=resource.identity,
-        page_content=resource.content,
-        metadata={**(resource.doc_metadata or {}), **own},
-    )
+    values = resource.doc_metadata or {}
+    original = original_metadata(values)
+    if original is not None:
+        own.update({key: values[key] for key in (ID_FIELD, HASH_FIELD) if key in values})
+        own.update({key: original[key] for key in ("source", "title") if key in original})
+        values = original
+    return Document(id=resource.identity, page_content=resource.content, metadata={**values, **own})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DifyStreamingChatResponse as DifyStreamingChatResponse,
     )
     from llama_index_dify.completion import DifyCompletion as DifyCompletion
+    from llama_index_dify.index import DifyIndex as DifyIndex
     from llama_index_dify.model import Dify as Dify
     from llama_index_dify.nodes import nodes_from_resources as nodes_from_resources
     from llama_index_dify.open_streams import opened as opened
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from llama_index_dify.tool_events import DifyToolStreamEvent as DifyToolStreamEvent
     from llama_index_dify.tool_spec import DifyToolSpec as DifyToolSpec
     from llama_index_dify.tools import DifyTool as DifyTool
+    from llama_index_dify.vector_store import DifyVectorStore as DifyVectorStore
+    from llama_index_dify.vector_store import EmbedInDify as EmbedInDify
 
 _PLACES = {
     "AsyncDifyStreamingResponse": "query_responses",
     "Dify": "model",
     "DifyChatEngine": "chat_engine",
     "DifyCompletion": "completion",
+    "DifyIndex": "index",
     "DifyQueryEngine": "query_engine",
     "DifyResponse": "query_responses",
     "DifyRetriever": "retriever",
@@ -46,6 +50,8 @@ _PLACES = {
     "DifyToolProgressEvent": "tool_events",
     "DifyToolSpec": "tool_spec",
     "DifyToolStreamEvent": "tool_events",
+    "DifyVectorStore": "vector_store",
+    "EmbedInDify": "vector_store",
     "conversation_id": "_answers.records",
     "nodes_from_resources": "nodes",
     "opened": "open_streams",

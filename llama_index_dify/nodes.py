@@ -13,6 +13,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from dify_api._calls.document_metadata import HASH_FIELD, ID_FIELD, original_metadata
 from dify_api.models import RetrieverResource
 
 _NOT_METADATA = {"content", "doc_metadata", "score", "position", "hit_count"}
@@ -36,7 +37,8 @@ def nodes_from_resources(resources: Iterable[RetrieverResource]) -> list[NodeWit
         Nodes with Dify's relevance (0 to 1; None for keyword search), whose source is the
         document where that is known. Their metadata hold `title` (else the document's name),
         `document_name`, the ids, whatever else Dify tells of the passage, and the
-        metadata of the document it is from.
+        metadata of the document it is from. Of a document that `DifyIndex` has written these are
+        as they were given, and its own id is the source's.
 
     Example:
         >>> nodes = nodes_from_resources(answer.retriever_resources)
@@ -52,11 +54,12 @@ def _node(resource: RetrieverResource) -> TextNode:
         for name in RetrieverResource.model_fields
         if name not in _NOT_METADATA and (value := getattr(resource, name)) is not None
     }
-    of_document = {
-        name: _flat(value)
-        for name, value in (resource.doc_metadata or {}).items()
-        if value is not None
-    }
+    values = resource.doc_metadata or {}
+    of_document = original_metadata(values)
+    if of_document is None:
+        of_document = {name: _flat(value) for name, value in values.items() if value is not None}
+    else:
+        own.update({key: values[key] for key in (ID_FIELD, HASH_FIELD) if key in values})
     hidden = [name for name in own if name not in _FOR_READERS]
     name = resource.document_name or resource.title
     if name:
@@ -70,9 +73,9 @@ def _node(resource: RetrieverResource) -> TextNode:
         excluded_llm_metadata_keys=hidden,
         excluded_embed_metadata_keys=list(hidden),
     )
-    if resource.document_id:
+    if source_id := values.get(ID_FIELD) or resource.document_id:
         node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(
-            node_id=resource.document_id,
+            node_id=str(source_id),
             node_type=ObjectType.DOCUMENT,
             metadata={"document_name": resource.document_name} if resource.document_name else {},
         )

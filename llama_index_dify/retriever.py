@@ -84,7 +84,7 @@ class DifyRetriever(BaseRetriever):
             search_method=search_method,
             reranking_model=reranking_model,
             weights=weights,
-            metadata_filtering_conditions=_conditions(filters),
+            metadata_filtering_conditions=self._conditions(filters),
         )
         self._of_call: dict[str, Any] = {}
         self._connection = LlamaIndexKnowledge.of(api_key, **options)
@@ -137,7 +137,7 @@ class DifyRetriever(BaseRetriever):
         given = {
             "top_k": top_k,
             "score_threshold": score_threshold,
-            "metadata_filtering_conditions": _conditions(filters),
+            "metadata_filtering_conditions": self._conditions(filters),
         }
         search = self if all(value is None for value in given.values()) else copy(self)
         if search is not self:
@@ -153,9 +153,9 @@ class DifyRetriever(BaseRetriever):
         flow = self._search.retrieve(query_bundle.query_str, **self._of_call)
         return _nodes(await arun(self._connection.async_client, flow))
 
-
-def _conditions(filters: Filters | None) -> MetadataFilteringConditions | None:
-    return None if filters is None else filtering_conditions(filters)
+    @staticmethod
+    def _conditions(filters: Filters | None) -> MetadataFilteringConditions | None:
+        return None if filters is None else filtering_conditions(filters)
 
 
 def _nodes(found: list[RetrieverResource]) -> list[NodeWithScore]:

@@ -9,11 +9,20 @@ what to ask, and in which order, is pure code without a twin::
 
     run(client, first_conversation("ann"))
     await arun(async_client, first_conversation("ann"))
+
+A flow that yields a `Pause` is continued after it. Flows that do not depend on each other are made
+several at a time by `run_all` and `arun_all`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dify_api.client import AsyncDifyClient, DifyClient
@@ -21,7 +30,18 @@ from dify_api.errors import DifyError
 from dify_api.operation import Operation
 
 T = TypeVar("T")
-Flow = Generator[Operation[Any], Any, T]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A step of a flow that is a wait."""
+
+    seconds: float
+
+
+Flow = Generator[Operation[Any] | Pause, Any, T]
+Finished = Callable[[], object]
+"""Called whenever one of several flows has ended."""
 
 
 def run(client: DifyClient, flow: Flow[T]) -> T:
@@ -31,14 +51,14 @@ def run(client: DifyClient, flow: Flow[T]) -> T:
         DifyError: If a call fails and `flow` does not catch it.
     """
     try:
-        operation = next(flow)
+        step = next(flow)
         while True:
             try:
-                result = client.send(operation)
+                result = _make(client, step)
             except DifyError as error:
-                operation = flow.throw(error)
+                step = flow.throw(error)
             else:
-                operation = flow.send(result)
+                step = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
 
@@ -46,13 +66,115 @@ def run(client: DifyClient, flow: Flow[T]) -> T:
 async def arun(client: AsyncDifyClient, flow: Flow[T]) -> T:
     """`run` for asyncio."""
     try:
-        operation = next(flow)
+        step = next(flow)
         while True:
             try:
-                result = await client.send(operation)
+                result = await _amake(client, step)
             except DifyError as error:
-                operation = flow.throw(error)
+                step = flow.throw(error)
             else:
-                operation = flow.send(result)
+                step = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
+
+
+def run_all(
+    client: DifyClient,
+    flows: Iterable[Flow[T]],
+    *,
+    max_concurrency: int,
+    finished: Finished | None = None,
+) -> list[T]:
+    """Run flows that do not depend on each other, several at a time.
+
+    Args:
+        client: Makes their calls.
+        flows: The flows.
+        max_concurrency: How many at a time.
+        finished: Called as each ends.
+
+    Returns:
+        What they return, in their order.
+
+    Raises:
+        DifyError: The first failure of a flow; none is begun after it, those that are under way
+            are ended first.
+    """
+    todo, results = _numbered(flows)
+
+    def work() -> None:
+        for place, flow in _taken(todo):
+            with _nothing_after_failure(todo):
+                results[place] = run(client, flow)
+                if finished is not None:
+                    finished()
+
+    with (
+        ThreadPoolExecutor(max_concurrency, thread_name_prefix="dify") as pool,
+        _nothing_after_failure(todo),
+    ):
+        count = min(max_concurrency, len(todo))
+        workers = [pool.submit(copy_context().run, work) for _ in range(count)]
+        for worker in workers:
+            worker.result()
+    return [results[place] for place in sorted(results)]
+
+
+async def arun_all(
+    client: AsyncDifyClient,
+    flows: Iterable[Flow[T]],
+    *,
+    max_concurrency: int,
+    finished: Finished | None = None,
+) -> list[T]:
+    """`run_all` for asyncio."""
+    todo, results = _numbered(flows)
+
+    async def work() -> None:
+        for place, flow in _taken(todo):
+            with _nothing_after_failure(todo):
+                results[place] = await arun(client, flow)
+                if finished is not None:
+                    finished()
+
+    count = min(max_concurrency, len(todo))
+    outcomes = await asyncio.gather(*(work() for _ in range(count)), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [results[place] for place in sorted(results)]
+
+
+def _numbered(flows: Iterable[Flow[T]]) -> tuple[list[tuple[int, Flow[T]]], dict[int, T]]:
+    """The flows with their places, the first at the end; and where their results go."""
+    return list(enumerate(flows))[::-1], {}
+
+
+def _taken(todo: list[T]) -> Iterator[T]:
+    """What there is to do, as long as there is any; several threads take of it."""
+    while True:
+        try:
+            yield todo.pop()
+        except IndexError:
+            return
+
+
+@contextmanager
+def _nothing_after_failure(todo: list[Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        todo.clear()
+        raise
+
+
+def _make(client: DifyClient, step: Operation[Any] | Pause) -> Any:
+    if isinstance(step, Pause):
+        return time.sleep(step.seconds)
+    return client.send(step)
+
+
+async def _amake(client: AsyncDifyClient, step: Operation[Any] | Pause) -> Any:
+    if isinstance(step, Pause):
+        return await asyncio.sleep(step.seconds)
+    return await client.send(step)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dify_api._calls.document_metadata import field_name
 from dify_api.endpoints.knowledge import MetadataCondition, MetadataFilteringConditions
 
 TEXT_OPERATORS = ("contains", "not contains", "start with", "end with")
@@ -57,6 +58,14 @@ def checked_conditions(
     for condition in given.conditions:
         _check(condition)
     return given
+
+
+def on_fields(conditions: MetadataFilteringConditions) -> MetadataFilteringConditions:
+    """Conditions on metadata that this package has written, as conditions on their fields."""
+    copied = conditions.model_copy(deep=True)
+    for condition in copied.conditions:
+        condition.name = field_name(condition.name)
+    return copied
 
 
 def _check(condition: MetadataCondition) -> None:

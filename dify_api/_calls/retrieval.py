@@ -72,10 +72,12 @@ class KnowledgeSearch:
         except BadRequestError:
             # Servers search by meaning what has no vectors: an economy knowledge base that was
             # made by API, or one without documents.
-            if changed or not self._has_vectors:
-                raise
+            self._dataset = None  # what was known may be old
             yield from self._look_up()
-            if self._dataset is None or self._dataset.retrieval_model_dict is None:
+            dataset = self._dataset or knowledge.Dataset()
+            if dataset.document_count == 0:
+                return []
+            if changed or not self._has_vectors or dataset.retrieval_model_dict is None:
                 raise
             self._has_vectors = False
             result = yield from self._search(query, changed)

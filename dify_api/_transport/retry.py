@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dify_api.connection import DifyConnection
 from dify_api.errors import AnswerError, ConnectionFailedError, DifyError, RateLimitError
+from dify_api.knowledge_errors import KnowledgeRateLimitError
 from dify_api.operation import Operation
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def may_repeat(operation: Operation[Any], error: BaseException) -> bool:
     """
     if not isinstance(error, DifyError) or isinstance(error, AnswerError):
         return False
+    if isinstance(error, KnowledgeRateLimitError):
+        return False  # it lasts for a minute, and each attempt counts
     if operation.repeatable:
         return error.retryable
     if isinstance(error, ConnectionFailedError):
