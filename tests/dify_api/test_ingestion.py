@@ -1,0 +1,355 @@
+"""A source is brought into a knowledge base, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dify_api import AsyncDifyClient, DifyClient, documents, knowledge, metadata
+from dify_api._calls import indexing
+from dify_api._calls.flows import run
+from dify_api._calls.ingestion import aingest, ingest
+from dify_api._calls.knowledge_base import KnowledgeBase
+from dify_api._calls.source_documents import SourceDocument
+from dify_api._calls.stored_documents import stored_document
+from dify_api.errors import (
+    FileTooLargeError,
+    ForbiddenError,
+    IndexingError,
+    KnowledgeQuotaError,
+    KnowledgeRateLimitError,
+    UnauthorizedError,
+)
+from dify_local import LocalDify
+from tests.support.killed import Killed, KilledAt
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[LocalDify]:
+    with LocalDify() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: LocalDify) -> LocalDify:
+    shared_server.clear()
+    return shared_server
+
+
+@pytest.fixture
+def client(server: LocalDify) -> DifyClient:
+    return DifyClient(server.dataset_key, base_url=server.base_url)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"Ingested {next(_numbers)}"
+
+
+def source(id_: str, text: str, **known: Any) -> SourceDocument:
+    return SourceDocument(id_, f"{id_}.md", text, metadata=known)
+
+
+MOONS = [
+    source("saturn", "Saturn has 146 moons.", planet="Saturn", count=146),
+    source("jupiter", "Jupiter has 95 moons.", planet="Jupiter", count=95),
+    source("mars", "Mars has 2 moons.", planet="Mars", count=2),
+]
+
+
+def stored(client: DifyClient, name: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """What is in the knowledge base, by the ids of the source; refuses duplicates and leftovers."""
+    base = KnowledgeBase(name=name)
+    dataset_id = run(client, base.found())
+    known = list(run(client, base.catalogue()))
+    there = list(client.iterate(documents.list_documents(dataset_id, limit=100)))
+    assert len(there) == len(known) == len({found.source_id for found in known})
+    assert all(document.indexing_status == "completed" for document in there)
+    found = {}
+    for one in known:
+        document = run(client, stored_document(dataset_id, one.source_id, one.document_id))
+        assert document is not None
+        found[one.source_id] = (document.text, document.metadata)
+    return found
+
+
+def as_stored(sources: list[SourceDocument]) -> dict[str, tuple[str, dict[str, Any]]]:
+    return {one.id: (one.text, dict(one.metadata)) for one in sources}
+
+
+def test_documents_are_written_once(server: LocalDify, client: DifyClient, name: str) -> None:
+    base = KnowledgeBase(name=name)
+    assert ingest(client, base, MOONS) == MOONS
+    assert stored(client, name) == as_stored(MOONS)
+    server.clear()
+    assert ingest(client, base, MOONS) == []
+    assert server.requests == []
+    assert ingest(client, KnowledgeBase(name=name), MOONS) == []
+    assert {request.method for request in server.requests} == {"GET"}
+    assert len(server.requests) == 2  # the knowledge base, and what it holds
+
+
+async def test_async(server: LocalDify, client: DifyClient, name: str) -> None:
+    async_client = AsyncDifyClient(server.dataset_key, base_url=server.base_url)
+    base = KnowledgeBase(name=name)
+    assert await aingest(async_client, base, MOONS) == MOONS
+    assert await asyncio.to_thread(stored, client, name) == as_stored(MOONS)
+
+
+def test_requests_are_proportional_to_what_changed(
+    server: LocalDify, client: DifyClient, name: str
+) -> None:
+    many = [source(f"doc-{n}", f"Planet {n} has {n} moons.", number=n) for n in range(30)]
+    ingest(client, KnowledgeBase(name=name), many)
+    changed = [*many[:-1], source("doc-29", "Planet 29 has lost its moons.", number=29)]
+    server.clear()
+    assert ingest(client, KnowledgeBase(name=name), changed) == changed[-1:]
+    writes = [request for request in server.requests if request.method != "GET"]
+    assert len(writes) == 3  # marked, written, described
+    assert len(server.requests) <= 8
+    assert stored(client, name) == as_stored(changed)
+
+
+def test_changed_metadata_are_written_without_the_text(
+    server: LocalDify, client: DifyClient, name: str
+) -> None:
+    ingest(client, KnowledgeBase(name=name), MOONS)
+    changed = source("mars", "Mars has 2 moons.", planet="Mars", count=2, found=1877)
+    server.clear()
+    assert ingest(client, KnowledgeBase(name=name), [changed]) == [changed]
+    writes = [
+        request.path.rsplit("/", 1)[-1] for request in server.requests if request.method != "GET"
+    ]
+    assert writes == ["metadata", "metadata"]  # the new field, the values
+    assert stored(client, name) == as_stored([*MOONS[:2], changed])
+
+
+def test_a_document_without_text_is_deleted(client: DifyClient, name: str) -> None:
+    base = KnowledgeBase(name=name)
+    ingest(client, base, MOONS)
+    assert ingest(client, base, [source("mars", "  ")]) == [source("mars", "  ")]
+    assert stored(client, name) == as_stored(MOONS[:2])
+    assert ingest(client, base, [source("mars", ""), source("venus", "")]) == []
+
+
+def test_segments_stay_as_they_were_split(client: DifyClient, name: str) -> None:
+    texts = ("Saturn has rings.\n\nThey are bright.", "---segment---", "Titan is a moon.")
+    base = KnowledgeBase(name=name)
+    ingest(client, base, [SourceDocument("saturn", "saturn.md", segments=texts)])
+    known = run(client, base.catalogue()).get("saturn")
+    assert known is not None
+    found = run(client, stored_document(str(base.dataset_id), "saturn", known.document_id))
+    assert found is not None
+    assert tuple(segment.content for segment in found.segments) == texts
+    ingest(client, base, MOONS[:1])  # under another id than before it was split
+    whole = source("saturn", "Saturn has rings.\n\nThey are bright.")
+    ingest(client, base, [whole])
+    assert stored(client, name)["saturn"] == (whole.text, {})
+
+
+KILLED_AT = [(n, after) for n in range(1, 40) for after in (False, True)]
+
+
+def killed_client(server: LocalDify, request: int, after: bool) -> DifyClient:
+    transport = httpx.Client(transport=KilledAt(request, after=after))
+    return DifyClient(server.dataset_key, base_url=server.base_url, http_client=transport)
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 4])
+def test_a_run_killed_anywhere_is_completed_by_the_next(
+    server: LocalDify, client: DifyClient, max_concurrency: int
+) -> None:
+    before = [*MOONS, source("pluto", "Pluto is a planet.")]
+    now = [
+        MOONS[0],
+        source("jupiter", "Jupiter has 97 moons.", planet="Jupiter", count=97),
+        source("mars", "Mars has 2 moons.", planet="Mars", count=2, found=1877),
+        source("venus", "Venus has no moon.", planet="Venus", count=0),
+        source("pluto", ""),
+    ]
+    there = [one for one in now if one.text]
+    killed = 0
+    for number, after in KILLED_AT:
+        name = f"Killed {max_concurrency} {number} {after}"
+        first = ingest_killed(killed_client(server, number, after), name, before, max_concurrency)
+        ingest(client, KnowledgeBase(name=name), before)
+        assert stored(client, name) == as_stored(before), (number, after)
+        second = ingest_killed(killed_client(server, number, after), name, now, max_concurrency)
+        ingest(client, KnowledgeBase(name=name), now)
+        assert stored(client, name) == as_stored(there), (number, after)
+        killed += first + second
+        if not first and not second:
+            break
+    assert killed > 30
+
+
+def ingest_killed(
+    client: DifyClient, name: str, sources: list[SourceDocument], max_concurrency: int
+) -> bool:
+    try:
+        ingest(client, KnowledgeBase(name=name), sources, max_concurrency=max_concurrency)
+    except Killed:
+        return True
+    return False
+
+
+def test_what_was_changed_back_after_a_kill_is_not_taken_for_unchanged(
+    server: LocalDify, client: DifyClient
+) -> None:
+    changed = [source("mars", "Mars has 3 moons.", planet="Mars", count=2)]
+    for number, after in KILLED_AT[:20]:
+        name = f"Back {number} {after}"
+        ingest(client, KnowledgeBase(name=name), MOONS[2:])
+        ingest_killed(killed_client(server, number, after), name, changed, 1)
+        ingest(client, KnowledgeBase(name=name), MOONS[2:])
+        assert stored(client, name) == as_stored(MOONS[2:]), (number, after)
+
+
+def test_documents_of_others_are_left_alone(client: DifyClient, name: str) -> None:
+    base = KnowledgeBase(name=name)
+    dataset_id = run(client, base.found())
+    other = documents.create_by_text(
+        dataset_id, "mars.md", "Mars is red, said somebody else.", indexing_technique="high_quality"
+    )
+    there = client.send(other).document.id
+    ingest(client, base, MOONS)
+    ids = [one.id for one in client.iterate(documents.list_documents(dataset_id))]
+    assert there in ids
+    assert len(ids) == 4
+
+
+def test_a_failure_of_indexing_names_the_document(
+    server: LocalDify, tmp_path: Path, client: DifyClient, name: str
+) -> None:
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(b"no PDF at all")
+    sources = [*MOONS, SourceDocument("broken", "broken.pdf", file=broken)]
+    with pytest.raises(IndexingError, match="'broken' could not be indexed: ") as failed:
+        ingest(client, KnowledgeBase(name=name), sources)
+    assert set(failed.value.errors) == {"broken"}
+    found = list(
+        client.iterate(documents.list_documents(str(run(client, KnowledgeBase(name=name).found()))))
+    )
+    assert sorted(one.indexing_status or "" for one in found) == ["completed"] * 3 + ["error"]
+    broken.write_text("Now it is a text.")
+    good = SourceDocument("broken", "broken.md", file=broken)
+    ingest(client, KnowledgeBase(name=name), [*MOONS, good])
+    assert stored(client, name)["broken"][0] == "Now it is a text."
+
+
+def test_a_limit_of_requests_is_waited_for(
+    server: LocalDify, client: DifyClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "_LIMITED", (0.01,) * 3)
+    limit = {
+        "code": "forbidden",
+        "message": "Sorry, you have reached the knowledge base request rate limit of your "
+        "subscription.",
+        "status": 403,
+    }
+    fault = server.fault("status", status=403, body=limit, times=2, path="create-by-text")
+    ingest(client, KnowledgeBase(name=name), MOONS, max_concurrency=1)
+    assert fault.happened == 2
+    assert stored(client, name) == as_stored(MOONS)
+    server.fault("status", status=403, body=limit, times=9, path="create-by-text")
+    with pytest.raises(KnowledgeRateLimitError) as refused:
+        ingest(client, KnowledgeBase(name=name), [source("io", "Io is a moon.")])
+    assert refused.value.retryable
+    assert len([r for r in server.requests if "create-by" in r.path]) == 2 + 3 + 4
+
+
+def test_errors_are_typed_and_end_the_run(
+    server: LocalDify, client: DifyClient, name: str, tmp_path: Path
+) -> None:
+    quota = {
+        "code": "forbidden",
+        "message": "The number of documents has reached the limit of your subscription.",
+        "status": 403,
+    }
+    server.fault("status", status=403, body=quota, times=9, path="create-by-text")
+    with pytest.raises(KnowledgeQuotaError) as refused:
+        ingest(client, KnowledgeBase(name=name), MOONS, max_concurrency=1)
+    assert isinstance(refused.value, ForbiddenError)
+    assert not refused.value.retryable
+    assert len([r for r in server.requests if "create-by" in r.path]) == 1
+    server.clear()
+    large = {"code": "file_too_large", "message": "File size exceeded.", "status": 413}
+    server.fault("status", status=413, body=large, path="create-by-file")
+    file = tmp_path / "large.md"
+    file.write_text("large")
+    with pytest.raises(FileTooLargeError):
+        ingest(client, KnowledgeBase(name=name), [SourceDocument("large", "large.md", file=file)])
+    wrong = DifyClient("dataset-wrong", base_url=server.base_url)
+    with pytest.raises(UnauthorizedError):
+        ingest(wrong, KnowledgeBase(name=name), MOONS)
+
+
+def test_waiting_goes_on_as_long_as_there_is_progress(name: str) -> None:
+    with LocalDify(indexing_delay=0.2) as slow:
+        client = DifyClient(slow.dataset_key, base_url=slow.base_url)
+        ingest(client, KnowledgeBase(name=name), MOONS)
+        assert stored(client, name) == as_stored(MOONS)
+        later = source("io", "Io is a moon.")
+        ingest(client, KnowledgeBase(name=name), [later], wait=False)
+        base = KnowledgeBase(name=name)
+        assert ingest(client, base, [later]) == []  # but it is waited for
+        assert stored(client, name)["io"] == ("Io is a moon.", {})
+        with pytest.raises(IndexingError, match="no progress for 0"):
+            impatient = KnowledgeBase(name=name, indexing_timeout=0.0)
+            ingest(client, impatient, [source("europa", "Europa is a moon.")])
+
+
+def test_metadata_come_back_and_fields_have_types(client: DifyClient, name: str) -> None:
+    from datetime import date, datetime, timedelta, timezone
+
+    known = {
+        "source": "docs/a.md",
+        "document_name": "mine",
+        "original_source": "taken",
+        "external_id": "theirs",
+        "year": 1610,
+        "weight": 2.5,
+        "tags": ["a", "b"],
+        "nested": {"a": {"b": None}},
+        "draft": False,
+        "nothing": None,
+        "seen": datetime(2024, 5, 1, 12, 30, tzinfo=timezone(timedelta(hours=2))),
+        "day": date(2024, 5, 1),
+        "empty": "",
+        "json": "[1]",
+    }
+    base = KnowledgeBase(name=name)
+    ingest(client, base, [source("a", "Text A", **known)])
+    ingest(client, base, [source("b", "Text B", year="unknown", tags="none", seen="never", json=3)])
+    found = stored(client, name)
+    assert found["a"][1] == known
+    assert found["b"][1] == {"year": "unknown", "tags": "none", "seen": "never", "json": 3}
+    fields = {
+        field.name: field.type
+        for field in client.send(metadata.list_fields(str(base.dataset_id))).doc_metadata
+    }
+    assert {fields["year"], fields["weight"]} == {"number"}
+    assert {fields["seen"], fields["day"]} == {"time"}
+    assert fields["tags"] == fields["original_source"] == "string"
+
+
+def test_names_that_no_field_can_have(client: DifyClient, server: LocalDify, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the name of a field"):
+        ingest(client, KnowledgeBase(name=name), [SourceDocument("a", "a", "x", metadata={"": 1})])
+    assert server.requests == []
+    with pytest.raises(ValueError, match="dataset_id of a knowledge base, or the name"):
+        KnowledgeBase()
+
+
+def test_a_knowledge_base_is_found_by_its_name(client: DifyClient, name: str) -> None:
+    client.send(knowledge.create(f"{name} and more"))
+    first = run(client, KnowledgeBase(name=name).found())
+    assert run(client, KnowledgeBase(name=name).found()) == first
