@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from dify_api.errors import (
     UnauthorizedError,
 )
 from dify_local import LocalDify
-from tests.support.killed import Killed, KilledAt
+from tests.support.killed import Killed, KilledAfter
 
 _numbers = itertools.count()
 
@@ -155,62 +158,86 @@ def test_segments_stay_as_they_were_split(client: DifyClient, name: str) -> None
     assert stored(client, name)["saturn"] == (whole.text, {})
 
 
-KILLED_AT = [(n, after) for n in range(1, 40) for after in (False, True)]
-
-
-def killed_client(server: LocalDify, request: int, after: bool) -> DifyClient:
-    transport = httpx.Client(transport=KilledAt(request, after=after))
+def killed_client(server: LocalDify, requests: int) -> DifyClient:
+    transport = httpx.Client(transport=KilledAfter(requests))
     return DifyClient(server.dataset_key, base_url=server.base_url, http_client=transport)
 
 
-@pytest.mark.parametrize("max_concurrency", [1, 4])
+def ingest_killed(
+    server: LocalDify, requests: int, name: str, sources: list[SourceDocument], **options: Any
+) -> bool:
+    """Ingest with a client that dies after so many requests; whether it did."""
+    with_killed = killed_client(server, requests)
+    try:
+        ingest(with_killed, KnowledgeBase(name=name), sources, **options)
+    except Killed:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("max_concurrency", "step"), [(1, 1), (4, 3)])
 def test_a_run_killed_anywhere_is_completed_by_the_next(
-    server: LocalDify, client: DifyClient, max_concurrency: int
+    server: LocalDify, client: DifyClient, max_concurrency: int, step: int
 ) -> None:
-    before = [*MOONS, source("pluto", "Pluto is a planet.")]
+    before = [*MOONS[1:], source("pluto", "Pluto is a planet.")]
     now = [
-        MOONS[0],
         source("jupiter", "Jupiter has 97 moons.", planet="Jupiter", count=97),
         source("mars", "Mars has 2 moons.", planet="Mars", count=2, found=1877),
         source("venus", "Venus has no moon.", planet="Venus", count=0),
         source("pluto", ""),
     ]
-    there = [one for one in now if one.text]
-    killed = 0
-    for number, after in KILLED_AT:
-        name = f"Killed {max_concurrency} {number} {after}"
-        first = ingest_killed(killed_client(server, number, after), name, before, max_concurrency)
-        ingest(client, KnowledgeBase(name=name), before)
-        assert stored(client, name) == as_stored(before), (number, after)
-        second = ingest_killed(killed_client(server, number, after), name, now, max_concurrency)
-        ingest(client, KnowledgeBase(name=name), now)
-        assert stored(client, name) == as_stored(there), (number, after)
-        killed += first + second
-        if not first and not second:
+    for number in itertools.count(1, step):
+        name = f"Killed {max_concurrency} {number}"
+        killed = []
+        for sources in (before, now):
+            options = {"max_concurrency": max_concurrency}
+            killed.append(ingest_killed(server, number, name, sources, **options))
+            ingest(client, KnowledgeBase(name=name), sources)
+            there = [one for one in sources if one.text]
+            assert stored(client, name) == as_stored(there), number
+        if not any(killed):
             break
-    assert killed > 30
+    assert number > 15
 
 
-def ingest_killed(
-    client: DifyClient, name: str, sources: list[SourceDocument], max_concurrency: int
-) -> bool:
-    try:
-        ingest(client, KnowledgeBase(name=name), sources, max_concurrency=max_concurrency)
-    except Killed:
-        return True
-    return False
+_KILLED = """
+import sys
+from dify_api import DifyClient
+from dify_api._calls.ingestion import ingest
+from dify_api._calls.knowledge_base import KnowledgeBase
+from dify_api._calls.source_documents import SourceDocument
+
+name, key, url = sys.argv[1:]
+sources = [SourceDocument(f"{n}", f"{n}.md", f"Moon {n}.") for n in range(40)]
+ingest(DifyClient(key, base_url=url), KnowledgeBase(name=name), sources)
+"""
+
+
+def test_a_process_that_is_killed_leaves_what_the_next_completes(
+    server: LocalDify, client: DifyClient, name: str
+) -> None:
+    arguments = [sys.executable, "-c", _KILLED, name, server.dataset_key, server.base_url]
+    process = subprocess.Popen(arguments)
+    server.wait_for_requests(15, path="create-by-text", timeout=60)
+    process.kill()
+    process.wait()
+    subprocess.run(arguments, check=True, timeout=120)
+    assert stored(client, name) == {f"{n}": (f"Moon {n}.", {}) for n in range(40)}
 
 
 def test_what_was_changed_back_after_a_kill_is_not_taken_for_unchanged(
     server: LocalDify, client: DifyClient
 ) -> None:
     changed = [source("mars", "Mars has 3 moons.", planet="Mars", count=2)]
-    for number, after in KILLED_AT[:20]:
-        name = f"Back {number} {after}"
+    for number in itertools.count(1):
+        name = f"Back {number}"
         ingest(client, KnowledgeBase(name=name), MOONS[2:])
-        ingest_killed(killed_client(server, number, after), name, changed, 1)
+        killed = ingest_killed(server, number, name, changed)
         ingest(client, KnowledgeBase(name=name), MOONS[2:])
-        assert stored(client, name) == as_stored(MOONS[2:]), (number, after)
+        assert stored(client, name) == as_stored(MOONS[2:]), number
+        if not killed:
+            break
+    assert number > 5
 
 
 def test_documents_of_others_are_left_alone(client: DifyClient, name: str) -> None:
@@ -308,8 +335,6 @@ def test_waiting_goes_on_as_long_as_there_is_progress(name: str) -> None:
 
 
 def test_metadata_come_back_and_fields_have_types(client: DifyClient, name: str) -> None:
-    from datetime import date, datetime, timedelta, timezone
-
     known = {
         "source": "docs/a.md",
         "document_name": "mine",

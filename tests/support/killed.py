@@ -9,17 +9,16 @@ class Killed(BaseException):
     """The process is no more: nothing catches this."""
 
 
-class KilledAt(httpx.HTTPTransport):
-    """Dies at the n-th request, before the server sees it or after it has done what it says."""
+class KilledAfter(httpx.HTTPTransport):
+    """Dies when the server has done what the n-th request says, before its answer is read."""
 
-    def __init__(self, request: int, *, after: bool) -> None:
+    def __init__(self, requests: int) -> None:
         super().__init__()
-        self._left = request
-        self._after = after
+        self._left = requests
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._left -= 1
-        if self._left < 0 or (self._left == 0 and not self._after):
+        if self._left < 0:
             raise Killed
         response = super().handle_request(request)
         if self._left == 0:
