@@ -77,7 +77,7 @@ def _document(resource: RetrieverResource) -> Document:
     if name:
         own.update(source=name, title=resource.title or name)
     values = resource.doc_metadata or {}
-    original = original_metadata(values)
+    original = original_metadata(values, resource.segment_position)
     if original is not None:
         own.update({key: values[key] for key in (ID_FIELD, HASH_FIELD) if key in values})
         own.update({key: original[key] for key in ("source", "title") if key in original})

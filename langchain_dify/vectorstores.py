@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 from pydantic import SecretStr
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from dify_api._calls.document_metadata import ID_FIELD, original_metadata
 from dify_api._calls.flows import Flow, arun, arun_all, run, run_all
@@ -19,7 +19,7 @@ from dify_api._calls.metadata_conditions import on_fields
 from dify_api._calls.retrieval import KnowledgeSearch, LongQuery, checked_long_query
 from dify_api._calls.source_documents import SourceDocument
 from dify_api._calls.stored_documents import StoredDocument, stored_document
-from dify_api._calls.writing_options import Writing, progress_of, split_options
+from dify_api._calls.writing_options import KnowledgeOptions, Writing, progress_of, split_options
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
 from langchain_dify._calls.metadata_filter import MetadataFilter, filtering_conditions
@@ -87,7 +87,7 @@ class DifyVectorStore(VectorStore):
         weights: Mapping[str, Any] | None = None,
         long_query: LongQuery = "error",
         show_progress: bool = False,
-        **options: Any,
+        **options: Unpack[KnowledgeOptions],
     ) -> None:
         writing, connection = split_options(options)
         self._writing = Writing(dataset_id, name, writing)
@@ -374,7 +374,7 @@ def _conditions(given: MetadataFilter) -> MetadataFilteringConditions | None:
 
 def _passage(resource: RetrieverResource) -> Document:
     values = resource.doc_metadata or {}
-    metadata = original_metadata(values)
+    metadata = original_metadata(values, resource.segment_position)
     if metadata is None:  # written by others
         return documents_from_resources([resource])[0]
     return Document(id=str(values[ID_FIELD]), page_content=resource.content, metadata=metadata)

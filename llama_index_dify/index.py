@@ -18,10 +18,10 @@ from llama_index.core.schema import BaseNode, Document, MetadataMode, TransformC
 from llama_index.core.storage.docstore.types import RefDocInfo
 from llama_index.core.storage.storage_context import StorageContext
 from pydantic import SecretStr
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from dify_api._calls.source_documents import SourceDocument
-from dify_api._calls.writing_options import split_options
+from dify_api._calls.writing_options import KnowledgeOptions, split_options
 from llama_index_dify._calls.index_retriever import RETRIEVER_ARGUMENTS, IndexRetriever
 from llama_index_dify._calls.index_writer import IndexWriter
 from llama_index_dify._calls.source_documents import document_id, file_source, node_sources
@@ -85,7 +85,7 @@ class DifyIndex(BaseManagedIndex):
         show_progress: bool = False,
         storage_context: StorageContext | None = None,
         callback_manager: CallbackManager | None = None,
-        **options: Any,
+        **options: Unpack[KnowledgeOptions],
     ) -> None:
         writing, connection = split_options(options)
         self._connection = LlamaIndexKnowledge.of(api_key, **connection)
@@ -259,8 +259,9 @@ class DifyIndex(BaseManagedIndex):
         """Add nodes to their documents, as segments.
 
         A document that there is not is made of its nodes; to one that there is those are added
-        that it has not. Dify knows no metadata of segments: those that all given nodes of a
-        document share become the document's.
+        that it has not. Dify has fields for the metadata of documents alone: those that all given
+        nodes of a document share. The others come back with the nodes of a new document, and
+        cannot be filtered by.
 
         Args:
             nodes: Nodes, of any documents. A `Document` among them is split by Dify.

@@ -55,7 +55,7 @@ def _node(resource: RetrieverResource) -> TextNode:
         if name not in _NOT_METADATA and (value := getattr(resource, name)) is not None
     }
     values = resource.doc_metadata or {}
-    of_document = original_metadata(values)
+    of_document = original_metadata(values, resource.segment_position)
     if of_document is None:
         of_document = {name: _flat(value) for name, value in values.items() if value is not None}
     else:

@@ -24,7 +24,8 @@ from langchain_dify import (
     DifyWorkflow,
 )
 from langchain_dify import DifyRetriever as LangChainRetriever
-from llama_index_dify import Dify, DifyChatEngine, DifyCompletion, DifyQueryEngine
+from langchain_dify import DifyVectorStore as LangChainVectorStore
+from llama_index_dify import Dify, DifyChatEngine, DifyCompletion, DifyIndex, DifyQueryEngine
 from llama_index_dify import DifyRetriever as LlamaIndexRetriever
 from llama_index_dify import DifyTool as LlamaIndexTool
 
@@ -38,6 +39,8 @@ CLASSES: dict[type, Callable[..., Any]] = {
     DifyLLM: DifyLLM,
     DifyWorkflow: DifyWorkflow,
     DifyTool: lambda **options: DifyTool(app_tool=_APP, **options),
+    LangChainVectorStore: lambda **options: LangChainVectorStore(_ID, **options),
+    DifyIndex: lambda **options: DifyIndex(_ID, **options),
     LangChainRetriever: lambda **options: LangChainRetriever(dataset_id=_ID, **options),
     DifyChatMessageHistory: lambda **options: DifyChatMessageHistory(_ID, **options),
     Dify: Dify,
@@ -53,6 +56,9 @@ WITHOUT_A_CONNECTION = {
     # They make tools of several keys, of the classes above, and hand the options on.
     langchain_dify.DifyToolkit,
     llama_index_dify.DifyToolSpec,
+    # Made by an index, over whose connection it goes; and a transformation, which needs none.
+    llama_index_dify.DifyVectorStore,
+    llama_index_dify.EmbedInDify,
     # What calls return.
     langchain_dify.DifyError,
     llama_index_dify.DifyResponse,

@@ -103,16 +103,26 @@ class Catalogue:
         self._known[known.source_id] = [known]
         self._by_hash[known.full_hash] = known
 
-    def take(self, source_id: str) -> list[KnownDocument]:
-        """Forget the documents of an id, and return them: there may be several."""
-        return self._known.pop(source_id, [])
+    def has_surplus(self, source_id: str) -> bool:
+        """Whether there are several documents of an id."""
+        return len(self._known.get(source_id, [])) > 1
 
-    def take_left_behind(self, source: SourceDocument) -> str | None:
-        """The Dify id of a document that an interrupted run has left without its metadata."""
+    def take_surplus(self, source_id: str) -> list[str]:
+        """Forget all documents of an id but the first; their Dify ids."""
+        surplus = self._known.get(source_id, [])[1:]
+        del self._known.get(source_id, [])[1:]
+        return [known.document_id for known in surplus]
+
+    def take(self, source_id: str) -> list[str]:
+        """Forget the documents of an id; their Dify ids."""
+        return [known.document_id for known in self._known.pop(source_id, [])]
+
+    def take_left_behind(self, source: SourceDocument) -> list[str]:
+        """Forget a document that an interrupted run has left without metadata; its Dify id."""
         for key in ((source.name, source.size), (source.name, None)):
             if found := self._unmarked.get(key):
-                return found.pop()
-        return None
+                return [found.pop()]
+        return []
 
     def _add(self, document: Document) -> None:
         values = values_of(document.doc_metadata)

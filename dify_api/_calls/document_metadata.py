@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timezone
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from dify_api.endpoints.metadata import MetadataType
 
@@ -22,15 +22,16 @@ HASH_FIELD: Final = "content_hash"
 """Tells whether the document has changed since."""
 FORMS_FIELD: Final = "metadata_forms"
 """JSON: how to read the fields that hold something else than what was given."""
+SEGMENTS_FIELD: Final = "segment_metadata"
+"""JSON: a list of what is known of single segments, for which Dify has no fields."""
 
 Value = str | int | float
-Fields = dict[str, tuple[MetadataType, Value]]
-"""Types and values by the names of fields."""
+T = TypeVar("T")
 
 _BUILT_IN = ("document_name", "uploader", "upload_date", "last_update_date", "source")
 """Fields that servers fill themselves; they refuse others of these names."""
-_OWN = (ID_FIELD, HASH_FIELD, FORMS_FIELD)
-_TAKEN_NAME = re.compile(f"(original_)*({'|'.join((*_BUILT_IN, *_OWN))})")
+OWN_FIELDS: Final = (ID_FIELD, HASH_FIELD, FORMS_FIELD, SEGMENTS_FIELD)
+_TAKEN_NAME = re.compile(f"(original_)*({'|'.join((*_BUILT_IN, *OWN_FIELDS))})")
 _LONGEST_NAME = 255
 
 
@@ -68,12 +69,17 @@ def types_of(metadata: Mapping[str, Any]) -> dict[str, MetadataType]:
     }
 
 
-def as_fields(metadata: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Value]:
+def as_fields(
+    metadata: Mapping[str, Any],
+    types: Mapping[str, str],
+    segment_metadata: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Value]:
     """The values of fields that hold metadata.
 
     Args:
         metadata: The document's.
         types: The types of the knowledge base's fields, by name.
+        segment_metadata: What is known of each of its segments besides.
 
     Example:
         >>> as_fields({"year": 1610, "moons": ["Io"]}, {"year": "number", "moons": "string"})
@@ -91,28 +97,33 @@ def as_fields(metadata: Mapping[str, Any], types: Mapping[str, str]) -> dict[str
             forms[name] = form
     if forms:
         values[FORMS_FIELD] = _json(forms)
+    if any(segment_metadata):
+        values[SEGMENTS_FIELD] = _json(segment_metadata)
     return values
 
 
-def original_metadata(values: Mapping[str, Any]) -> dict[str, Any] | None:
+def original_metadata(
+    values: Mapping[str, Any], segment_position: int | None = None
+) -> dict[str, Any] | None:
     """The metadata that a document was given; None for one that this package has not written.
 
     Args:
         values: Of its fields, by name, Dify's own among them.
+        segment_position: Place of a segment in it, from 1, for what is known of that, too.
     """
     if not values.get(ID_FIELD):
         return None
-    forms = _forms(values.get(FORMS_FIELD))
+    forms: dict[str, Any] = _parsed(values.get(FORMS_FIELD), dict)
     found: dict[str, Any] = {}
     for field, value in values.items():
-        if field in _BUILT_IN or field in _OWN or value is None:
+        if field in _BUILT_IN or field in OWN_FIELDS or value is None:
             continue
         name = field.removeprefix("original_") if _TAKEN_NAME.fullmatch(field) else field
         found[name] = _read(value, forms.get(name))
     for name, form in forms.items():
         if isinstance(form, Mapping) and "is" in form:
             found[name] = form["is"]
-    return found
+    return {**found, **_of_segment(values.get(SEGMENTS_FIELD), segment_position)}
 
 
 def values_of(fields: Iterable[Any]) -> dict[str, Any]:
@@ -177,9 +188,16 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _forms(text: object) -> dict[str, Any]:
+def _of_segment(text: object, position: int | None) -> dict[str, Any]:
+    known: list[Any] = _parsed(text, list)
+    found = known[position - 1] if position and position <= len(known) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(text: object, kind: Callable[[], T]) -> T:
+    """JSON text as a dict or list; an empty one for anything else."""
     try:
-        forms = json.loads(text) if isinstance(text, str) else {}
+        value = json.loads(text) if isinstance(text, str) else None
     except ValueError:
-        return {}
-    return forms if isinstance(forms, dict) else {}
+        return kind()
+    return value if isinstance(value, type(kind())) else kind()

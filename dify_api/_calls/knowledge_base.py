@@ -8,12 +8,11 @@ next, which finds what is there by the id, or, where the metadata are missing, b
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast, get_args
 
 from dify_api._calls.catalogue import Catalogue, KnownDocument
 from dify_api._calls.document_metadata import (
-    FORMS_FIELD,
     HASH_FIELD,
     ID_FIELD,
     as_fields,
@@ -113,19 +112,21 @@ class KnowledgeBase:
     def write(self, source: SourceDocument) -> Flow[Indexing | None]:
         """Write one of `changed`; None for one without text, which is deleted."""
         catalogue = yield from self.catalogue()
-        if source.is_empty:
-            yield from self.delete(source.id)
-            return None
-        known = catalogue.get(source.id)
-        if known is not None and known.has_content_of(source):
-            yield from self._describe(source, known.document_id)
-            known.full_hash = source.full_hash
-            return Indexing(source.id, known.document_id)
-        written = yield from self._replace(source, catalogue, known)
-        document_id = written.document.id
-        yield from self._describe(source, document_id)
-        catalogue.note(KnownDocument(source.id, document_id, source.full_hash, "waiting"))
-        return Indexing(source.id, document_id, written.batch)
+        with self._forgotten_on_failure():
+            yield from self._delete(catalogue.take_surplus(source.id))
+            if source.is_empty:
+                yield from self._delete(catalogue.take(source.id))
+                return None
+            known = catalogue.get(source.id)
+            if known is not None and known.has_content_of(source):
+                yield from self._describe(source, known.document_id)
+                known.full_hash = source.full_hash
+                return Indexing(source.id, known.document_id)
+            written = yield from self._replace(source, catalogue, known)
+            document_id = written.document.id
+            yield from self._describe(source, document_id)
+            catalogue.note(KnownDocument(source.id, document_id, source.full_hash, "waiting"))
+            return Indexing(source.id, document_id, written.batch)
 
     def pending(self, sources: Sequence[SourceDocument]) -> Flow[list[Indexing]]:
         """Those that an earlier run has written and the server has not indexed yet."""
@@ -149,10 +150,19 @@ class KnowledgeBase:
     def delete(self, source_id: str) -> Flow[bool]:
         """Delete the document of an id; whether there was one."""
         catalogue = yield from self.catalogue()
-        several = catalogue.take(source_id)
-        for known in several:
-            yield from self._delete(known.document_id)
-        return bool(several)
+        with self._forgotten_on_failure():
+            document_ids = catalogue.take(source_id)
+            yield from self._delete(document_ids)
+            return bool(document_ids)
+
+    @contextlib.contextmanager
+    def _forgotten_on_failure(self) -> Iterator[None]:
+        """After a request of which nobody knows what it has done, the documents are read anew."""
+        try:
+            yield
+        except BaseException:
+            self._catalogue = None
+            raise
 
     def _unequal(self, catalogue: Catalogue, source: SourceDocument) -> bool:
         known = catalogue.get(source.id)
@@ -160,7 +170,7 @@ class KnowledgeBase:
             known = catalogue.adopt_equal(source)
         if known is None:
             return not source.is_empty
-        return source.is_empty or not known.equals(source)
+        return source.is_empty or not known.equals(source) or catalogue.has_surplus(source.id)
 
     def _prepare(self, sources: Iterable[SourceDocument]) -> Flow[None]:
         """Learn of the knowledge base what writing needs; create the fields that are missing."""
@@ -168,18 +178,26 @@ class KnowledgeBase:
         if self._requests is None:
             dataset = yield from patiently(knowledge.dataset(dataset_id))
             self._requests = DocumentRequests(dataset, self._technique, self._settings)
-        wanted: dict[str, MetadataType] = {ID_FIELD: "string", HASH_FIELD: "string"}
-        wanted[FORMS_FIELD] = "string"
-        for source in sources:
-            for name, kind in types_of(source.metadata).items():
-                wanted.setdefault(name, kind)
-        missing = wanted.keys() - self._fields.keys()
-        if missing:
+        if not self._fields:
             listed = yield from patiently(metadata.list_fields(dataset_id))
-            self._fields.update({field.name: field for field in listed.doc_metadata})
-        for name, kind in wanted.items():
-            if name not in self._fields:
-                self._fields[name] = yield from _created_field(dataset_id, name, kind)
+            self._fields = {field.name: field for field in listed.doc_metadata}
+        types = self._types()
+        for source in sources:
+            types = {**types_of(source.metadata), **types}
+        wanted = {ID_FIELD, HASH_FIELD}
+        for source in sources:
+            wanted.update(as_fields(source.metadata, types, source.segment_metadata))
+        for name in sorted(wanted - self._fields.keys()):
+            kind = types.get(name, "string")
+            self._fields[name] = yield from _created_field(dataset_id, name, kind)
+
+    def _types(self) -> dict[str, MetadataType]:
+        """The types of the fields that there are."""
+        known = get_args(MetadataType)
+        return {
+            name: cast("MetadataType", field.type if field.type in known else "string")
+            for name, field in self._fields.items()
+        }
 
     def _replace(
         self, source: SourceDocument, catalogue: Catalogue, known: KnownDocument | None
@@ -187,6 +205,7 @@ class KnowledgeBase:
         """Put the new content in the place of the old, else create the document."""
         assert self._requests is not None  # noqa: S101 - `changed` has prepared it
         if known is not None and not known.failed:
+            known.full_hash = _CHANGING
             try:
                 # Else an interruption would leave the new content with the hash of the old.
                 yield from self._describe(source, known.document_id, full_hash=_CHANGING)
@@ -199,9 +218,8 @@ class KnowledgeBase:
             except BadRequestError as error:
                 if not is_not_available(error):
                     raise
-        yield from self.delete(source.id)
-        if left_behind := catalogue.take_left_behind(source):
-            yield from self._delete(left_behind)
+        yield from self._delete(catalogue.take(source.id))
+        yield from self._delete(catalogue.take_left_behind(source))
         created: DocumentBatch = yield from patiently(self._requests.create(source))
         return created
 
@@ -209,9 +227,8 @@ class KnowledgeBase:
         self, source: SourceDocument, document_id: str, *, full_hash: str | None = None
     ) -> Flow[None]:
         """Give a document its metadata."""
-        types = {name: field.type or "string" for name, field in self._fields.items()}
         values = {
-            **as_fields(source.metadata, types),
+            **as_fields(source.metadata, self._types(), source.segment_metadata),
             ID_FIELD: source.id,
             HASH_FIELD: full_hash or source.full_hash,
         }
@@ -223,10 +240,11 @@ class KnowledgeBase:
         dataset_id = yield from self.found()
         yield from patiently(metadata.update_documents(dataset_id, [entry]))
 
-    def _delete(self, document_id: str) -> Flow[None]:
+    def _delete(self, document_ids: Iterable[str]) -> Flow[None]:
         dataset_id = yield from self.found()
-        with contextlib.suppress(NotFoundError):
-            yield from patiently(documents.delete(dataset_id, document_id))
+        for document_id in document_ids:
+            with contextlib.suppress(NotFoundError):
+                yield from patiently(documents.delete(dataset_id, document_id))
 
 
 def _named(name: str, technique: IndexingTechnique, settings: Mapping[str, Any]) -> Flow[str]:

@@ -27,6 +27,7 @@ class SourceDocument:
         segments: Its text as it was split already.
         file: A file in place of a text, which Dify reads and splits.
         metadata: Whatever is known of it.
+        segment_metadata: What is known of each of the `segments` besides.
     """
 
     id: str
@@ -35,6 +36,7 @@ class SourceDocument:
     segments: tuple[str, ...] = field(default=(), repr=False)
     file: Path | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    segment_metadata: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -54,9 +56,8 @@ class SourceDocument:
     @cached_property
     def full_hash(self) -> str:
         """`content_hash`, and whether the metadata are the same."""
-        return (
-            f"{self.content_hash}-{hashlib.sha256(_json(self.metadata).encode()).hexdigest()[:16]}"
-        )
+        known = _json([self.metadata, self.segment_metadata])
+        return f"{self.content_hash}-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
 
     @cached_property
     def size(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dify_api._calls.knowledge_base import KnowledgeBase
 from dify_api._calls.progress import Progress, bar, silent
+from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.document_settings import NewDocumentSettings, new_settings_fields
 from dify_api.endpoints.retrieval import IndexingTechnique
 
@@ -22,6 +23,10 @@ class WritingOptions(NewDocumentSettings, total=False):
     """Seconds that indexing may go without progress; None for no limit. Default: 600."""
     max_concurrency: int
     """Documents written at a time. Default: 4."""
+
+
+class KnowledgeOptions(ConnectionOptions, WritingOptions, total=False):
+    """The options of what writes a knowledge base."""
 
 
 class Writing:
@@ -65,10 +70,8 @@ class Writing:
         )
 
 
-def split_options(
-    options: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Those of `WritingOptions`, and the others."""
+def split_options(options: KnowledgeOptions) -> tuple[dict[str, Any], Any]:
+    """Those of `WritingOptions`, and the others, which are the connection's."""
     names = WritingOptions.__annotations__.keys()
     writing = {name: value for name, value in options.items() if name in names}
     return writing, {name: value for name, value in options.items() if name not in names}

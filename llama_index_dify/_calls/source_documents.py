@@ -37,7 +37,8 @@ def file_source(
 def node_sources(nodes: Sequence[BaseNode]) -> list[SourceDocument]:
     """Nodes as the segments of the documents that they are of; documents among them whole.
 
-    Metadata are a document's in Dify: those that all its nodes share are kept.
+    Metadata are a document's in Dify, those that all its nodes share. The others, by which one
+    cannot filter, are kept for each segment.
     """
     by_document: dict[str, list[BaseNode]] = {}
     for node in nodes:
@@ -53,13 +54,21 @@ def document_id(node: BaseNode) -> str:
 def _of_nodes(source_id: str, nodes: list[BaseNode]) -> SourceDocument:
     if len(nodes) == 1 and isinstance(nodes[0], Document):
         return document_source(nodes[0])
-    texts = [node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
-    metadata = _shared([node.metadata for node in nodes])
+    with_text = {
+        text: node
+        for node in nodes
+        if (text := node.get_content(metadata_mode=MetadataMode.NONE)).strip()
+    }
+    shared = _shared([node.metadata for node in nodes])
     return SourceDocument(
         id=source_id,
-        name=document_name(metadata, texts[0]),
-        segments=tuple(text for text in texts if text.strip()),
-        metadata=metadata,
+        name=document_name(shared, next(iter(with_text), "")),
+        segments=tuple(with_text),
+        metadata=shared,
+        segment_metadata=tuple(
+            {name: value for name, value in node.metadata.items() if name not in shared}
+            for node in with_text.values()
+        ),
     )
 
 

@@ -22,11 +22,13 @@ from dify_api._calls.knowledge_base import KnowledgeBase
 from dify_api._calls.source_documents import SourceDocument
 from dify_api._calls.stored_documents import stored_document
 from dify_api.errors import (
+    ConnectionFailedError,
     FileTooLargeError,
     ForbiddenError,
     IndexingError,
     KnowledgeQuotaError,
     KnowledgeRateLimitError,
+    ServerError,
     UnauthorizedError,
 )
 from dify_local import LocalDify
@@ -208,7 +210,7 @@ from dify_api._calls.knowledge_base import KnowledgeBase
 from dify_api._calls.source_documents import SourceDocument
 
 name, key, url = sys.argv[1:]
-sources = [SourceDocument(f"{n}", f"{n}.md", f"Moon {n}.") for n in range(40)]
+sources = [SourceDocument(f"{n}", f"{n}.md", f"Moon {n}.") for n in range(20)]
 ingest(DifyClient(key, base_url=url), KnowledgeBase(name=name), sources)
 """
 
@@ -218,11 +220,11 @@ def test_a_process_that_is_killed_leaves_what_the_next_completes(
 ) -> None:
     arguments = [sys.executable, "-c", _KILLED, name, server.dataset_key, server.base_url]
     process = subprocess.Popen(arguments)
-    server.wait_for_requests(15, path="create-by-text", timeout=60)
+    server.wait_for_requests(8, path="create-by-text", timeout=60)
     process.kill()
     process.wait()
     subprocess.run(arguments, check=True, timeout=120)
-    assert stored(client, name) == {f"{n}": (f"Moon {n}.", {}) for n in range(40)}
+    assert stored(client, name) == {f"{n}": (f"Moon {n}.", {}) for n in range(20)}
 
 
 def test_what_was_changed_back_after_a_kill_is_not_taken_for_unchanged(
@@ -238,6 +240,35 @@ def test_what_was_changed_back_after_a_kill_is_not_taken_for_unchanged(
         if not killed:
             break
     assert number > 5
+
+
+def test_a_request_of_unknown_outcome_leaves_no_duplicate(
+    server: LocalDify, client: DifyClient, name: str
+) -> None:
+    base = KnowledgeBase(name=name)
+    server.fault("drop", path="create-by-text")  # it is written, and nobody hears of it
+    with pytest.raises(ConnectionFailedError):
+        ingest(client, base, MOONS, max_concurrency=1)
+    ingest(client, base, MOONS)
+    assert stored(client, name) == as_stored(MOONS)
+    server.fault("status", status=500, path="/documents/")
+    with pytest.raises(ServerError):
+        run(client, base.delete("mars"))
+    server.clear()
+    ingest(client, base, MOONS)
+    assert stored(client, name) == as_stored(MOONS)
+
+
+def test_duplicates_of_others_are_removed(server: LocalDify, client: DifyClient, name: str) -> None:
+    first, second = KnowledgeBase(name=name), KnowledgeBase(name=name)
+    run(client, first.catalogue())
+    run(client, second.catalogue())
+    ingest(client, first, MOONS)
+    ingest(client, second, MOONS[:1])  # has not heard of it
+    third = KnowledgeBase(name=name)
+    assert len(list(run(client, third.catalogue()))) == 4
+    assert ingest(client, third, MOONS) == MOONS[:1]
+    assert stored(client, name) == as_stored(MOONS)
 
 
 def test_documents_of_others_are_left_alone(client: DifyClient, name: str) -> None:

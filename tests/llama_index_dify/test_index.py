@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from llama_index.core import SimpleDirectoryReader, StorageContext
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
-from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.node_parser import MarkdownNodeParser, SentenceSplitter
 from llama_index.core.schema import Document, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores import (
@@ -175,6 +175,19 @@ def test_nodes_are_the_segments_of_their_document(local: LocalDify, make: MakeIn
     make().delete_nodes([found.node.node_id], ref_doc_id="saturn")  # is skipped
     assert more.get_content() not in texts(index)
     assert len(index.ref_doc_info["saturn"].node_ids) == len(nodes) - 1
+
+
+def test_metadata_of_nodes(make: MakeIndex) -> None:
+    text = "# Saturn\n\nIt has rings.\n\n## Titan\n\nIt has seas."
+    document = Document(id_="saturn", text=text, metadata={"file": "s.md"})
+    nodes = MarkdownNodeParser().get_nodes_from_documents([document])
+    index = make()
+    index.insert_nodes(nodes)
+    for node in nodes:
+        [found] = index.as_retriever(similarity_top_k=1).retrieve(node.get_content())
+        assert found.text == node.get_content()
+        assert node.metadata.items() <= found.metadata.items()
+    assert index.ref_doc_info["saturn"].metadata == {"file": "s.md"}
 
 
 def test_transformations(make: MakeIndex) -> None:
