@@ -48,3 +48,11 @@ def test_retriever() -> None:
     assert "saturn.md" in output
     assert "[1] " in output
     assert "[2] " not in output
+
+
+def test_ingest() -> None:
+    first, _, second, _, third, last = output_of("langchain_ingest").splitlines()
+    assert first == "added: 3 updated: 0 skipped: 0 deleted: 0"
+    assert second == "added: 0 updated: 0 skipped: 3 deleted: 0"
+    assert third == "added: 1 updated: 0 skipped: 1 deleted: 2"
+    assert last.endswith("Saturn has 274 moons, since 2025. (saturn.md)")

@@ -37,3 +37,13 @@ def test_example(name: str, expected: list[str]) -> None:
     output = output_of(name)
     for text in expected:
         assert text in output
+
+
+def test_ingest() -> None:
+    first, _, second, _, third, last = output_of("llama_index_ingest").splitlines()
+    assert (first, second, third) == (
+        "3 written, 3 there",
+        "0 written, 3 there",
+        "1 written, 2 there",
+    )
+    assert last.endswith("Saturn has 274 moons, since 2025. (saturn.md)")
