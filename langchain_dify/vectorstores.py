@@ -97,7 +97,7 @@ class DifyVectorStore(VectorStore):
             "reranking_model": reranking_model,
             "weights": weights,
         }
-        self._long_query = checked_long_query(long_query)
+        self._long_query: LongQuery = checked_long_query(long_query)
         self._progress = progress_of(show_progress)
         self._search: KnowledgeSearch | None = None
 

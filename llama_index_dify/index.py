@@ -90,6 +90,7 @@ class DifyIndex(BaseManagedIndex):
         writing, connection = split_options(options)
         self._connection = LlamaIndexKnowledge.of(api_key, **connection)
         self._writer = IndexWriter(self._connection, dataset_id, name, writing, show_progress)
+        self._splits = bool(transformations)
         self._for_engine = False
         super().__init__(
             index_struct=IndexDict(),
@@ -362,12 +363,16 @@ class DifyIndex(BaseManagedIndex):
         return index
 
     def _sources(self, documents: Sequence[Document]) -> list[SourceDocument]:
+        if not self._splits:
+            return node_sources(documents)
         nodes = run_transformations(
             documents, self._transformations, show_progress=self._show_progress, in_place=False
         )
         return node_sources(nodes)
 
     async def _asources(self, documents: Sequence[Document]) -> list[SourceDocument]:
+        if not self._splits:
+            return node_sources(documents)
         nodes = await arun_transformations(
             documents, self._transformations, show_progress=self._show_progress, in_place=False
         )

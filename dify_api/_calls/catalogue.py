@@ -8,12 +8,11 @@ from typing import Any
 
 from dify_api._calls.document_metadata import HASH_FIELD, ID_FIELD, values_of
 from dify_api._calls.flows import Flow
-from dify_api._calls.indexing import FAILED, patiently
+from dify_api._calls.indexing import FAILED
+from dify_api._calls.pages import every_item
 from dify_api._calls.source_documents import SourceDocument
 from dify_api.endpoints import documents
 from dify_api.endpoints.documents import Document
-from dify_api.endpoints.pages import Page, next_page
-from dify_api.operation import Operation
 
 _PAGE = 100
 
@@ -63,18 +62,10 @@ class Catalogue:
     @classmethod
     def of(cls, dataset_id: str) -> Flow[Catalogue]:
         """Read the knowledge base's list of documents, a hundred on a page."""
-        catalogue, before = cls(), None
-        following: Operation[Page[Document]] | None = documents.list_documents(
-            dataset_id, limit=_PAGE
-        )
-        while following is not None:
-            page = yield from patiently(following)
-            if page.data == before:
-                break  # a server that knows no pages
-            before = page.data
-            for document in page.data:
-                catalogue._add(document)
-            following = next_page(following, page)
+        catalogue = cls()
+        listed = yield from every_item(documents.list_documents(dataset_id, limit=_PAGE))
+        for document in listed:
+            catalogue._add(document)
         return catalogue
 
     def __iter__(self) -> Iterator[KnownDocument]:

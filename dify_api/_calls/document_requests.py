@@ -39,7 +39,9 @@ class DocumentRequests:
         self, dataset: Dataset, technique: IndexingTechnique, settings: Mapping[str, Any]
     ) -> None:
         self._dataset = dataset
-        self._technique = cast("IndexingTechnique", dataset.indexing_technique or technique)
+        self._technique: IndexingTechnique = cast(
+            "IndexingTechnique", dataset.indexing_technique or technique
+        )
         self._settings = settings
 
     def create(self, source: SourceDocument) -> Operation[DocumentBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from dify_api._calls.flows import arun, arun_all, run, run_all
@@ -71,6 +72,9 @@ async def aingest(
     progress: Progress = silent,
 ) -> list[SourceDocument]:
     """`ingest` for asyncio."""
+    for source in sources:
+        if source.file is not None:
+            await asyncio.to_thread(getattr, source, "full_hash")  # reads the file
     changed = await arun(client, base.changed(sources))
     with progress("Writing documents", len(changed)) as finished:
         written = await arun_all(

@@ -22,6 +22,7 @@ from dify_api._calls.document_metadata import (
 from dify_api._calls.document_requests import DocumentRequests, is_not_available
 from dify_api._calls.flows import Flow
 from dify_api._calls.indexing import Indexing, patiently, until_indexed
+from dify_api._calls.pages import every_item
 from dify_api._calls.source_documents import SourceDocument, last_of_each_id
 from dify_api.endpoints import documents, knowledge, metadata
 from dify_api.endpoints.documents import DocumentBatch
@@ -181,7 +182,7 @@ class KnowledgeBase:
         if not self._fields:
             listed = yield from patiently(metadata.list_fields(dataset_id))
             self._fields = {field.name: field for field in listed.doc_metadata}
-        types = self._types()
+        types: dict[str, MetadataType] = self._types()
         for source in sources:
             types = {**types_of(source.metadata), **types}
         wanted = {ID_FIELD, HASH_FIELD}
@@ -267,8 +268,8 @@ def _named(name: str, technique: IndexingTechnique, settings: Mapping[str, Any])
 
 
 def _find(name: str) -> Flow[str | None]:
-    page = yield from patiently(knowledge.datasets(keyword=name, limit=100))
-    return next((dataset.id for dataset in page.data if dataset.name == name), None)
+    listed = yield from every_item(knowledge.datasets(keyword=name, limit=100))
+    return next((dataset.id for dataset in listed if dataset.name == name), None)
 
 
 def _created_field(dataset_id: str, name: str, kind: MetadataType) -> Flow[MetadataField]:

@@ -72,15 +72,13 @@ class KnowledgeSearch:
         except BadRequestError:
             # Servers search by meaning what has no vectors: an economy knowledge base that was
             # made by API, or one without documents.
-            self._dataset = None  # what was known may be old
-            yield from self._look_up()
-            dataset = self._dataset or knowledge.Dataset()
-            if dataset.document_count == 0:
-                return []
+            dataset = yield from self._looked_up_anew()
             if changed or not self._has_vectors or dataset.retrieval_model_dict is None:
+                if dataset.document_count == 0:
+                    return []
                 raise
             self._has_vectors = False
-            result = yield from self._search(query, changed)
+            result = yield from self._search_again(query, dataset)
         name = self._dataset.name if self._dataset else ""
         return result.resources(self.dataset_id, name or None)
 
@@ -90,6 +88,24 @@ class KnowledgeSearch:
             self.dataset_id, query, retrieval_model=model
         )
         return result
+
+    def _search_again(
+        self, query: str, dataset: knowledge.Dataset
+    ) -> Flow[knowledge.RetrieveResult]:
+        try:
+            return (yield from self._search(query, {}))
+        except BadRequestError:
+            if dataset.document_count == 0:
+                self._has_vectors = True
+                return knowledge.RetrieveResult()
+            raise
+
+    def _looked_up_anew(self) -> Flow[knowledge.Dataset]:
+        """What the knowledge base is now; servers that did not tell are not asked again."""
+        if self._dataset is not None and self._dataset.id:
+            self._dataset = None
+        yield from self._look_up()
+        return self._dataset or knowledge.Dataset()
 
     def _look_up(self) -> Flow[None]:
         """Ask the knowledge base for its settings, once."""

@@ -10,11 +10,10 @@ from typing import Any
 from dify_api._calls.document_metadata import original_metadata, values_of
 from dify_api._calls.flows import Flow
 from dify_api._calls.indexing import patiently
+from dify_api._calls.pages import every_item
 from dify_api.endpoints import documents, segments
-from dify_api.endpoints.pages import Page, next_page
 from dify_api.endpoints.segments import Segment
 from dify_api.errors import NotFoundError
-from dify_api.operation import Operation
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,8 @@ def stored_document(
 
 def all_segments(dataset_id: str, document_id: str) -> Flow[list[Segment]]:
     """The segments of a document, in order."""
-    found: dict[str, Segment] = {}
-    following: Operation[Page[Segment]] | None = segments.list_segments(
-        dataset_id, document_id, limit=100
-    )
-    while following is not None:
-        page = yield from patiently(following)
-        before = len(found)
-        found.update({segment.id: segment for segment in page.data})
-        if len(found) == before:
-            break  # a server that knows no pages of them (0.15.3)
-        following = next_page(following, page)
-    return sorted(found.values(), key=lambda segment: segment.position or 0)
+    found = yield from every_item(segments.list_segments(dataset_id, document_id, limit=100))
+    return sorted(found, key=lambda segment: segment.position or 0)
 
 
 def _without_overlap(texts: list[str]) -> Iterator[str]:

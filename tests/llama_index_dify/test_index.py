@@ -80,6 +80,7 @@ def test_documents_and_what_is_found_of_them(local: LocalDify) -> None:
         api_key=local.dataset_key,
         base_url=local.base_url,
     )
+    assert [document.embedding for document in MOONS] == [None] * 3
     [found] = index.as_retriever(similarity_top_k=1).retrieve("Which moons has Saturn?")
     assert found.text == "Saturn has 146 moons."
     assert found.node.ref_doc_id == "saturn"
@@ -279,6 +280,15 @@ def test_engines(local: LocalDify, make: MakeIndex) -> None:
     assert [node.node.ref_doc_id for node in answer.source_nodes] == ["saturn"]
     with pytest.raises(TypeError, match="takes no top_k"):
         index.as_retriever(top_k=3)
+
+
+async def test_files_async(make: MakeIndex, tmp_path: Path) -> None:
+    file = tmp_path / "moons.md"
+    file.write_text("Saturn has 146 moons.")
+    index = make()
+    assert await index.ainsert_file(file, id_="moons") == "moons"
+    [found] = await index.as_retriever().aretrieve("Saturn")
+    assert (found.node.ref_doc_id, found.metadata["file_path"]) == ("moons", str(file))
 
 
 def test_files(make: MakeIndex, tmp_path: Path) -> None:
