@@ -9,14 +9,24 @@ from llama_index.core.schema import BaseNode, QueryBundle, TransformComponent
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     VectorStoreQuery,
+    VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
 from pydantic import PrivateAttr
 
+from dify_api.endpoints.knowledge import SearchMethod
 from llama_index_dify._calls.source_documents import document_id, node_sources
 
 if TYPE_CHECKING:
     from llama_index_dify.index import DifyIndex as DifyIndex
+
+
+_METHODS: dict[VectorStoreQueryMode, SearchMethod | None] = {
+    VectorStoreQueryMode.DEFAULT: None,
+    VectorStoreQueryMode.HYBRID: "hybrid_search",
+    VectorStoreQueryMode.SPARSE: "full_text_search",
+    VectorStoreQueryMode.TEXT_SEARCH: "full_text_search",
+}
 
 
 class EmbedInDify(TransformComponent):
@@ -103,17 +113,18 @@ class DifyVectorStore(BasePydanticVectorStore):
         await self._index.adelete_ref_doc(ref_doc_id)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Find nodes by the text of a query."""
-        retriever = self._index.as_retriever(
-            similarity_top_k=query.similarity_top_k, filters=query.filters
-        )
+        """Find nodes by the text of a query.
+
+        Raises:
+            ValueError: For a query without text, or one that Dify cannot answer: among given
+                nodes, or in a mode such as MMR.
+        """
+        retriever = self._index.as_retriever(**_settings(query))
         return _result(retriever._retrieve(_bundle(query)))
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """`query` for asyncio."""
-        retriever = self._index.as_retriever(
-            similarity_top_k=query.similarity_top_k, filters=query.filters
-        )
+        retriever = self._index.as_retriever(**_settings(query))
         return _result(await retriever._aretrieve(_bundle(query)))
 
     def _divided(self, nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], list[BaseNode]]:
@@ -122,6 +133,19 @@ class DifyVectorStore(BasePydanticVectorStore):
         new = [node for node in nodes if document_id(node) not in self._added]
         self._added.update(document_id(node) for node in new)
         return new, more
+
+
+def _settings(query: VectorStoreQuery) -> dict[str, Any]:
+    """The arguments of the retriever for a query."""
+    if query.doc_ids or query.node_ids:
+        raise ValueError("Dify cannot search among given nodes or documents; use filters")
+    if query.mode not in _METHODS:
+        raise ValueError(f"Dify has no search like VectorStoreQueryMode.{query.mode.name}")
+    return {
+        "similarity_top_k": query.similarity_top_k,
+        "filters": query.filters,
+        "search_method": _METHODS[query.mode],
+    }
 
 
 def _bundle(query: VectorStoreQuery) -> QueryBundle:

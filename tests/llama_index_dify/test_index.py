@@ -6,15 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core import SimpleDirectoryReader, StorageContext
+from llama_index.core import (
+    MockEmbedding,
+    SimpleDirectoryReader,
+    StorageContext,
+    VectorStoreIndex,
+)
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.node_parser import MarkdownNodeParser, SentenceSplitter
 from llama_index.core.schema import Document, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
-from llama_index.core.vector_stores import (
+from llama_index.core.vector_stores.types import (
     FilterOperator,
     MetadataFilter,
     MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
 )
 
 from dify_api import DifyClient, documents
@@ -252,6 +259,27 @@ def test_more_nodes_of_a_document_in_a_later_batch(make: MakeIndex) -> None:
     store.delete("saturn")
     store.add(nodes[1:])
     assert texts(make(), "moon") == ["Rhea is a moon."]
+
+
+async def test_queries_of_the_vector_store(make: MakeIndex) -> None:
+    store = make().vector_store
+    store.add(MOONS)
+    over_it = VectorStoreIndex.from_vector_store(store, embed_model=MockEmbedding(4))
+    retriever = over_it.as_retriever(similarity_top_k=1)
+    for found in (retriever.retrieve("Saturn"), await retriever.aretrieve("Saturn")):
+        assert [(one.node.ref_doc_id, one.text) for one in found] == [
+            ("saturn", "Saturn has 146 moons.")
+        ]
+    by_text = VectorStoreQuery(query_str="Mars", mode=VectorStoreQueryMode.TEXT_SEARCH)
+    result = store.query(by_text)
+    assert [node.get_content() for node in result.nodes or []] == ["Mars has 2 moons."]
+    for wrong, message in (
+        (VectorStoreQuery(query_embedding=[1.0]), "give query_str"),
+        (VectorStoreQuery(query_str="x", mode=VectorStoreQueryMode.MMR), "no search like"),
+        (VectorStoreQuery(query_str="x", doc_ids=["mars"]), "use filters"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            store.query(wrong)
 
 
 def test_filters_are_on_the_metadata_that_were_given(make: MakeIndex) -> None:
