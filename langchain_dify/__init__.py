@@ -1,4 +1,4 @@
-"""Dify apps in LangChain: chat models, completions, workflows, retrievers, tools, histories.
+"""Dify apps and knowledge bases in LangChain: models, workflows, stores, retrievers, tools, history.
 
 Each name is imported when it is first used, so that `import langchain_dify` costs nothing::
 

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
 
-from dify_api._calls.document_metadata import HASH_FIELD, ID_FIELD, original_metadata
+from dify_api._calls.knowledge.document_metadata import HASH_FIELD, ID_FIELD, original_metadata
 from dify_api.models import RetrieverResource, decode
 
 _NOT_METADATA = {"content", "doc_metadata", "segment_id"}

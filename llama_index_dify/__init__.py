@@ -1,4 +1,4 @@
-"""Dify apps in LlamaIndex: models, chat engines, query engines, retrievers, tools.
+"""Dify apps and knowledge bases in LlamaIndex: models, engines, indexes, retrievers, tools.
 
 Names are imported when they are first used, so that importing the package costs no more than
 LlamaIndex's core.

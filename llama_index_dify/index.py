@@ -20,8 +20,8 @@ from llama_index.core.storage.storage_context import StorageContext
 from pydantic import SecretStr
 from typing_extensions import Self, Unpack
 
-from dify_api._calls.source_documents import SourceDocument
-from dify_api._calls.writing_options import KnowledgeOptions, split_options
+from dify_api._calls.knowledge.source_documents import SourceDocument
+from dify_api._calls.knowledge.writing_options import KnowledgeOptions, split_options
 from llama_index_dify._calls.index_retriever import RETRIEVER_ARGUMENTS, IndexRetriever
 from llama_index_dify._calls.index_writer import IndexWriter
 from llama_index_dify._calls.source_documents import document_id, file_source, node_sources

@@ -13,7 +13,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from dify_api._calls.document_metadata import HASH_FIELD, ID_FIELD, original_metadata
+from dify_api._calls.knowledge.document_metadata import HASH_FIELD, ID_FIELD, original_metadata
 from dify_api.models import RetrieverResource
 
 _NOT_METADATA = {"content", "doc_metadata", "score", "position", "hit_count"}

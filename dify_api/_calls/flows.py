@@ -17,9 +17,10 @@ several at a time by `run_all` and `arun_all`.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -39,22 +40,32 @@ class Pause:
     seconds: float
 
 
+class Stopped(BaseException):
+    """Another flow has failed, or the caller has given up: this one goes no further."""
+
+
 Flow = Generator[Operation[Any] | Pause, Any, T]
 Finished = Callable[[], object]
 """Called whenever one of several flows has ended."""
 
 
-def run(client: DifyClient, flow: Flow[T]) -> T:
+def run(client: DifyClient, flow: Flow[T], *, stop: threading.Event | None = None) -> T:
     """Make the calls of `flow` one after the other; return what it returns.
+
+    Args:
+        client: Makes them.
+        flow: What to do.
+        stop: Once it is set, a pause of the flow ends the flow.
 
     Raises:
         DifyError: If a call fails and `flow` does not catch it.
+        Stopped: If `stop` was set.
     """
     try:
         step = next(flow)
         while True:
             try:
-                result = _make(client, step)
+                result = _make(client, step, stop)
             except DifyError as error:
                 step = flow.throw(error)
             else:
@@ -97,26 +108,29 @@ def run_all(
         What they return, in their order.
 
     Raises:
-        DifyError: The first failure of a flow; none is begun after it, those that are under way
-            are ended first.
+        DifyError: The first failure of a flow; none is begun or goes on after it, except for
+            calls that are under way.
     """
     todo, results = _numbered(flows)
+    stop = threading.Event()
 
     def work() -> None:
         for place, flow in _taken(todo):
-            with _nothing_after_failure(todo):
-                results[place] = run(client, flow)
+            with _nothing_after_failure(todo, stop):
+                results[place] = run(client, flow, stop=stop)
                 if finished is not None:
                     finished()
 
     with (
         ThreadPoolExecutor(max_concurrency, thread_name_prefix="dify") as pool,
-        _nothing_after_failure(todo),
+        _nothing_after_failure(todo, stop),
     ):
         count = min(max_concurrency, len(todo))
         workers = [pool.submit(copy_context().run, work) for _ in range(count)]
-        for worker in workers:
-            worker.result()
+        for worker in as_completed(workers):
+            error = worker.exception()
+            if error is not None and not isinstance(error, Stopped):
+                raise error
     return [results[place] for place in sorted(results)]
 
 
@@ -132,16 +146,18 @@ async def arun_all(
 
     async def work() -> None:
         for place, flow in _taken(todo):
-            with _nothing_after_failure(todo):
-                results[place] = await arun(client, flow)
-                if finished is not None:
-                    finished()
+            results[place] = await arun(client, flow)
+            if finished is not None:
+                finished()
 
     count = min(max_concurrency, len(todo))
-    outcomes = await asyncio.gather(*(work() for _ in range(count)), return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
+    workers = [asyncio.ensure_future(work()) for _ in range(count)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
     return [results[place] for place in sorted(results)]
 
 
@@ -160,18 +176,23 @@ def _taken(todo: list[T]) -> Iterator[T]:
 
 
 @contextmanager
-def _nothing_after_failure(todo: list[Any]) -> Iterator[None]:
+def _nothing_after_failure(todo: list[Any], stop: threading.Event) -> Iterator[None]:
     try:
         yield
     except BaseException:
         todo.clear()
+        stop.set()
         raise
 
 
-def _make(client: DifyClient, step: Operation[Any] | Pause) -> Any:
-    if isinstance(step, Pause):
+def _make(client: DifyClient, step: Operation[Any] | Pause, stop: threading.Event | None) -> Any:
+    if not isinstance(step, Pause):
+        return client.send(step)
+    if stop is None:
         return time.sleep(step.seconds)
-    return client.send(step)
+    if stop.wait(step.seconds):
+        raise Stopped
+    return None
 
 
 async def _amake(client: AsyncDifyClient, step: Operation[Any] | Pause) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dify_api._calls.document_metadata import field_name
+from dify_api._calls.knowledge.document_metadata import field_name
 from dify_api.endpoints.knowledge import MetadataCondition, MetadataFilteringConditions
 
 TEXT_OPERATORS = ("contains", "not contains", "start with", "end with")

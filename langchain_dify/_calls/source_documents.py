@@ -8,7 +8,12 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from dify_api._calls.source_documents import SourceDocument, document_name, shortened, stable_id
+from dify_api._calls.knowledge.source_documents import (
+    SourceDocument,
+    document_name,
+    shortened,
+    stable_id,
+)
 
 
 def document_sources(

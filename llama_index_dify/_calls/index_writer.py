@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dify_api._calls.flows import Flow, arun, arun_all, run, run_all
-from dify_api._calls.indexing import Indexing
-from dify_api._calls.ingestion import aingest, ingest
-from dify_api._calls.segment_changes import append_missing, delete_segment
-from dify_api._calls.source_documents import SourceDocument
-from dify_api._calls.stored_documents import StoredDocument, stored_document
-from dify_api._calls.writing_options import Writing, progress_of
+from dify_api._calls.knowledge.indexing import Indexing
+from dify_api._calls.knowledge.ingestion import aingest, ingest
+from dify_api._calls.knowledge.segment_changes import append_missing, delete_segment
+from dify_api._calls.knowledge.source_documents import SourceDocument
+from dify_api._calls.knowledge.stored_documents import StoredDocument, stored_document
+from dify_api._calls.knowledge.writing_options import Writing, progress_of
 from llama_index_dify._connection import LlamaIndexKnowledge
 
 

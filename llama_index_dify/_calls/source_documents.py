@@ -8,7 +8,7 @@ from typing import Any
 
 from llama_index.core.schema import BaseNode, Document, MetadataMode
 
-from dify_api._calls.source_documents import SourceDocument, document_name, shortened
+from dify_api._calls.knowledge.source_documents import SourceDocument, document_name, shortened
 
 
 def document_source(document: BaseNode) -> SourceDocument:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -15,12 +17,12 @@ import httpx
 import pytest
 
 from dify_api import AsyncDifyClient, DifyClient, documents, knowledge, metadata
-from dify_api._calls import indexing
 from dify_api._calls.flows import run
-from dify_api._calls.ingestion import aingest, ingest
-from dify_api._calls.knowledge_base import KnowledgeBase
-from dify_api._calls.source_documents import SourceDocument
-from dify_api._calls.stored_documents import stored_document
+from dify_api._calls.knowledge import indexing
+from dify_api._calls.knowledge.ingestion import aingest, ingest
+from dify_api._calls.knowledge.knowledge_base import KnowledgeBase
+from dify_api._calls.knowledge.source_documents import SourceDocument
+from dify_api._calls.knowledge.stored_documents import stored_document
 from dify_api.errors import (
     ConnectionFailedError,
     FileTooLargeError,
@@ -28,11 +30,13 @@ from dify_api.errors import (
     IndexingError,
     KnowledgeQuotaError,
     KnowledgeRateLimitError,
+    NotFoundError,
     ServerError,
     UnauthorizedError,
 )
 from dify_local import LocalDify
 from tests.support.killed import Killed, KilledAfter
+from tests.support.replay import Received, ReplayServer, Reply
 
 _numbers = itertools.count()
 
@@ -204,10 +208,11 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(
 
 _KILLED = """
 import sys
+import time
 from dify_api import DifyClient
-from dify_api._calls.ingestion import ingest
-from dify_api._calls.knowledge_base import KnowledgeBase
-from dify_api._calls.source_documents import SourceDocument
+from dify_api._calls.knowledge.ingestion import ingest
+from dify_api._calls.knowledge.knowledge_base import KnowledgeBase
+from dify_api._calls.knowledge.source_documents import SourceDocument
 
 name, key, url = sys.argv[1:]
 sources = [SourceDocument(f"{n}", f"{n}.md", f"Moon {n}.") for n in range(20)]
@@ -363,6 +368,36 @@ def test_waiting_goes_on_as_long_as_there_is_progress(name: str) -> None:
         with pytest.raises(IndexingError, match="no progress for 0"):
             impatient = KnowledgeBase(name=name, indexing_timeout=0.0)
             ingest(client, impatient, [source("europa", "Europa is a moon.")])
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_failure_ends_the_waiting_of_the_others(name: str, is_async: bool) -> None:
+    with LocalDify(indexing_delay=60) as slow:
+        slow.fault("status", status=401, path="indexing-status")
+        base = KnowledgeBase(name=name)
+        begun = time.monotonic()
+        with pytest.raises(UnauthorizedError):
+            if is_async:
+                async_client = AsyncDifyClient(slow.dataset_key, base_url=slow.base_url)
+                await aingest(async_client, base, MOONS)
+            else:
+                ingest(DifyClient(slow.dataset_key, base_url=slow.base_url), base, MOONS)
+        assert time.monotonic() - begun < 30  # and not for as long as the server indexes
+
+
+def test_a_server_without_metadata_is_told_of(name: str) -> None:
+    def old(request: Received) -> Reply:
+        if request.path.startswith("/v1/datasets?") or request.path == "/v1/datasets":
+            body = {"data": [{"id": "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10", "name": name}]}
+            return Reply(200, {"content-type": "application/json"}, [json.dumps(body).encode()])
+        if request.path.split("?")[0].endswith("/documents"):
+            return Reply(200, {"content-type": "application/json"}, [b'{"data": []}'])
+        return Reply(404, {"content-type": "text/html"}, [b"<title>404 Not Found</title>"])
+
+    with ReplayServer(old) as server:
+        client = DifyClient("dataset-key", base_url=server.base_url)
+        with pytest.raises(NotFoundError, match=r"needs Dify 1\.1\.0 or later"):
+            ingest(client, KnowledgeBase(name=name), MOONS)
 
 
 def test_metadata_come_back_and_fields_have_types(client: DifyClient, name: str) -> None:

@@ -11,25 +11,25 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
-from dify_api._calls.catalogue import Catalogue, KnownDocument
-from dify_api._calls.document_metadata import (
+from dify_api._calls.flows import Flow
+from dify_api._calls.knowledge.catalogue import Catalogue, KnownDocument
+from dify_api._calls.knowledge.document_metadata import (
     HASH_FIELD,
     ID_FIELD,
     as_fields,
     checked_metadata,
     types_of,
 )
-from dify_api._calls.document_requests import DocumentRequests, is_not_available
-from dify_api._calls.flows import Flow
-from dify_api._calls.indexing import Indexing, patiently, until_indexed
-from dify_api._calls.pages import every_item
-from dify_api._calls.source_documents import SourceDocument, last_of_each_id
+from dify_api._calls.knowledge.document_requests import DocumentRequests, is_not_available
+from dify_api._calls.knowledge.indexing import Indexing, patiently, until_indexed
+from dify_api._calls.knowledge.pages import every_item
+from dify_api._calls.knowledge.source_documents import SourceDocument, last_of_each_id
 from dify_api.endpoints import documents, knowledge, metadata
 from dify_api.endpoints.documents import DocumentBatch
 from dify_api.endpoints.knowledge import Dataset
-from dify_api.endpoints.metadata import MetadataField, MetadataType
+from dify_api.endpoints.metadata import MetadataField, MetadataFields, MetadataType
 from dify_api.endpoints.retrieval import IndexingTechnique
-from dify_api.errors import BadRequestError, NotFoundError
+from dify_api.errors import BadRequestError, NotFoundError, StatusError
 from dify_api.knowledge_errors import DatasetNameDuplicateError
 from dify_api.operation import require_uuid
 
@@ -177,10 +177,10 @@ class KnowledgeBase:
         """Learn of the knowledge base what writing needs; create the fields that are missing."""
         dataset_id = yield from self.found()
         if self._requests is None:
-            dataset = yield from patiently(knowledge.dataset(dataset_id))
+            dataset = yield from _looked_up(dataset_id)
             self._requests = DocumentRequests(dataset, self._technique, self._settings)
         if not self._fields:
-            listed = yield from patiently(metadata.list_fields(dataset_id))
+            listed = yield from _listed_fields(dataset_id)
             self._fields = {field.name: field for field in listed.doc_metadata}
         types: dict[str, MetadataType] = self._types()
         for source in sources:
@@ -270,6 +270,24 @@ def _named(name: str, technique: IndexingTechnique, settings: Mapping[str, Any])
 def _find(name: str) -> Flow[str | None]:
     listed = yield from every_item(knowledge.datasets(keyword=name, limit=100))
     return next((dataset.id for dataset in listed if dataset.name == name), None)
+
+
+def _looked_up(dataset_id: str) -> Flow[Dataset]:
+    try:
+        return (yield from patiently(knowledge.dataset(dataset_id)))
+    except StatusError as error:
+        if error.status not in (404, 405):
+            raise
+        return Dataset(id=dataset_id)  # servers before about 1.4.0 do not tell
+
+
+def _listed_fields(dataset_id: str) -> Flow[MetadataFields]:
+    try:
+        return (yield from patiently(metadata.list_fields(dataset_id)))
+    except StatusError as error:
+        if error.status in (404, 405):
+            error.hint = "To be filled from here, a knowledge base needs Dify 1.1.0 or later."
+        raise
 
 
 def _created_field(dataset_id: str, name: str, kind: MetadataType) -> Flow[MetadataField]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dify_api._calls.knowledge_base import KnowledgeBase
-from dify_api._calls.progress import Progress, bar, silent
+from dify_api._calls.knowledge.knowledge_base import KnowledgeBase
+from dify_api._calls.knowledge.progress import Progress, bar, silent
 from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.document_settings import NewDocumentSettings, new_settings_fields
 from dify_api.endpoints.retrieval import IndexingTechnique

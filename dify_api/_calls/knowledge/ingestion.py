@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 
 from dify_api._calls.flows import arun, arun_all, run, run_all
-from dify_api._calls.indexing import raise_failures
-from dify_api._calls.knowledge_base import KnowledgeBase
-from dify_api._calls.progress import Progress, silent
-from dify_api._calls.source_documents import SourceDocument
+from dify_api._calls.knowledge.indexing import raise_failures
+from dify_api._calls.knowledge.knowledge_base import KnowledgeBase
+from dify_api._calls.knowledge.progress import Progress, silent
+from dify_api._calls.knowledge.source_documents import SourceDocument
 from dify_api.client import AsyncDifyClient, DifyClient
 
 

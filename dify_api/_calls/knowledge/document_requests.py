@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any, cast
 
-from dify_api._calls.source_documents import SourceDocument
+from dify_api._calls.knowledge.source_documents import SourceDocument
 from dify_api.endpoints import documents
 from dify_api.endpoints.documents import (
     DocumentBatch,
