@@ -1,4 +1,4 @@
-"""Dify apps and knowledge bases in LangChain: models, workflows, stores, retrievers, tools, history.
+"""Dify apps and knowledge bases in LangChain: models, workflows, stores, retrievers, tools, ...
 
 Each name is imported when it is first used, so that `import langchain_dify` costs nothing::
 
