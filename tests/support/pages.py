@@ -63,6 +63,7 @@ class Reader:
     async def run(self, block: Block, page: str) -> None:
         """Run a block; `await` may stand in it, as in a notebook."""
         self._environment["DIFY_API_KEY"] = self._server.keys[block.app]
+        self._environment["DIFY_DATASET_API_KEY"] = self._server.dataset_key
         self._environment["DIFY_BASE_URL"] = self._server.base_url
         code = compile(self._filled_in(block), page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if code.co_flags & inspect.CO_COROUTINE:
