@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Iterator
-from functools import cached_property
-from types import NoneType
+from functools import cached_property, partial
 from typing import Any, TypeVar, cast
 
 import httpx
-from pydantic import SecretStr
-from typing_extensions import Self, Unpack
 
 from dify_api._replies import error_from_reply, is_json, is_readable, older_call, result_from_reply
+from dify_api._runs.flows import arun, run
+from dify_api._runs.recovery import answered
+from dify_api._runs.resumption import FormValues, Paused, paused_run, resumption
+from dify_api._transport.base_client import BaseClient, logged_failure
 from dify_api._transport.deadlines import Due, due_in, limit, read_whole, within
 from dify_api._transport.failures import connection_errors
 from dify_api._transport.pools import (
@@ -24,80 +24,19 @@ from dify_api._transport.pools import (
 )
 from dify_api._transport.requests import build_request
 from dify_api._transport.retry import async_retrying, retrying
-from dify_api._transport.streams import AsyncEventStream, EventStream, Keep
+from dify_api._transport.streams import AsyncCalls, AsyncEventStream, Calls, EventStream, Keep
 from dify_api.answers.answer import Answer
-from dify_api.connection import Connection, ConnectionOptions, DifyConnection
 from dify_api.endpoints.pages import Page, in_order, next_page
-from dify_api.errors import DifyError
+from dify_api.errors import DifyError, WorkflowPausedError
 from dify_api.operation import Operation
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
-_log = logging.getLogger(__name__)
 _STOP_TIME = 3.0  # seconds: a courtesy call
 
 
-@contextlib.contextmanager
-def logged_failure(what: str) -> Iterator[None]:
-    """Log a failure of the block instead of raising it."""
-    try:
-        yield
-    except DifyError as error:
-        _log.warning("%s failed: %s", what, error)
-
-
-class _Client:
-    """What both clients share: their connection, and the pure steps around the exchange."""
-
-    def __init__(
-        self, api_key: SecretStr | str | None = None, **options: Unpack[ConnectionOptions]
-    ) -> None:
-        self.connection: DifyConnection = Connection.of(api_key, **options)
-
-    @classmethod
-    def over(cls, connection: DifyConnection) -> Self:
-        """A client over a connection that there is: that of an adapter.
-
-        Raises:
-            ValueError: If it has no key.
-        """
-        connection.key  # noqa: B018  # raises where there is none
-        client = cls.__new__(cls)
-        client.connection = connection
-        return client
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self.connection.base_url!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError(
-            f"{type(self).__name__} holds an API key and connections and cannot be pickled: "
-            "make one where it is used"
-        )
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Names the app without giving the key away: `app_id`, else a hash of URL and key."""
-        return self.connection.app
-
-    def _time_for(self, operation: Operation[Any]) -> float | None:
-        """Seconds for an exchange as a whole; an upload lasts as long as it goes on."""
-        return None if operation.file else self.connection.progress_timeout
-
-    def _stop_request(self, operation: Operation[Answer], task_id: str) -> Operation[None]:
-        stop_path = cast("str", operation.stop_path).format(task_id=task_id)
-        return Operation("POST", stop_path, NoneType, json={}, user=operation.user, repeatable=True)
-
-    def _delete_request(
-        self, operation: Operation[Answer], conversation_id: str
-    ) -> Operation[None]:
-        path = cast("str", operation.delete_path).format(conversation_id=conversation_id)
-        # Nobody else knows the conversation: to delete it twice does no harm.
-        return Operation("DELETE", path, NoneType, json={}, user=operation.user, repeatable=True)
-
-
-class DifyClient(_Client):
+class DifyClient(BaseClient):
     """A client of one app (or, with a dataset key, of the knowledge bases).
 
     It is cheap to make: connections are opened at the first request and shared by all clients
@@ -137,13 +76,67 @@ class DifyClient(_Client):
 
         The request goes out when the stream is entered; leaving it early stops the run.
         """
-        return EventStream(
-            operation,
-            self.connection,
-            lambda: self._open(operation),
-            lambda task_id: self._stop(operation, task_id),
-            lambda conversation_id: self._delete(operation, conversation_id),
-        )
+        plan = partial(answered, operation=operation, recover=self.connection.recover)
+        return EventStream(operation, self.connection, self._calls, plan)
+
+    def resume(self, paused: Paused, values: FormValues, *, user: str) -> Answer:
+        """Fill the forms of a paused run and go on with its answer.
+
+        Args:
+            paused: The `WorkflowPausedError`, its `answer`, or the id of the run, which is enough
+                after a restart.
+            values: `{form: {...}}`, each form by its `node_id`, its `node_title` where no other
+                form has it, or its `form_token`; or the values of the only form. A form's values
+                are those of its inputs, and the chosen button under "action": see `Form`.
+            user: The end user who began the run, and in whose name the forms are filled.
+
+        Returns:
+            The answer, with what preceded the pause.
+
+        Raises:
+            ValueError: If a form is unknown or filled wrongly; nothing was submitted then.
+            WorkflowPausedError: If the run waits for a human again.
+            HumanInputFormExpiredError: If a form was not filled in time.
+            DifyError: If it does not succeed.
+
+        Example:
+            >>> try:
+            ...     answer = client.send(workflows.run({"draft": "..."}, user="ann"))
+            ... except WorkflowPausedError as paused:
+            ...     answer = client.resume(paused, {"comment": "Fine", "action": "approve"},
+            ...                            user="ann")
+        """
+        with self.resume_stream(paused, values, user=user) as stream:
+            for _ in stream.steps():
+                pass
+        return stream.answer
+
+    def resume_stream(self, paused: Paused, values: FormValues, *, user: str) -> EventStream:
+        """`resume`, to iterate the events that follow the pause as they come.
+
+        Leaving it early stops the run; a form that was submitted stays so.
+
+        Raises:
+            ValueError: If a form is unknown or filled wrongly; of a run id, on entering it.
+        """
+        operation, plan, before = resumption(paused, values, user, recover=self.connection.recover)
+        return EventStream(operation, self.connection, self._calls, plan, before)
+
+    def paused_run(self, workflow_run_id: str, *, user: str) -> WorkflowPausedError:
+        """Find the pause of a run again, by nothing but its id.
+
+        Returns:
+            The pause, as the call would have raised it: its `forms`, and the `answer` so far.
+
+        Raises:
+            NotPausedError: If the run does not wait for a human.
+            NotFoundError: If it is unknown, or another user's or app's.
+        """
+        return run(self, paused_run(workflow_run_id, user))
+
+    @cached_property
+    def _calls(self) -> Calls:
+        return Calls(self._open, self.send, self._stop, self._delete)
 
     def stream_bytes(self, operation: Operation[bytes]) -> Iterator[bytes]:
         """Make a call that returns a file or speech, to iterate its bytes as they come.
@@ -235,7 +228,7 @@ class DifyClient(_Client):
             self.send(self._delete_request(operation, conversation_id))
 
 
-class AsyncDifyClient(_Client):
+class AsyncDifyClient(BaseClient):
     """`DifyClient` for asyncio: the same operations, awaited.
 
     Connections are shared by all clients of the same server within one event loop, and closed
@@ -279,13 +272,32 @@ class AsyncDifyClient(_Client):
 
         The request goes out when the stream is entered; leaving it early stops the run.
         """
-        return AsyncEventStream(
-            operation,
-            self.connection,
-            lambda keep: self._open(operation, keep),
-            lambda task_id: self._stop(operation, task_id),
-            lambda conversation_id: self._delete(operation, conversation_id),
-        )
+        plan = partial(answered, operation=operation, recover=self.connection.recover)
+        return AsyncEventStream(operation, self.connection, self._calls, plan)
+
+    async def resume(self, paused: Paused, values: FormValues, *, user: str) -> Answer:
+        """`DifyClient.resume`, awaited."""
+        require_asyncio()
+        async with (
+            self.resume_stream(paused, values, user=user) as stream,
+            contextlib.aclosing(stream.steps()) as steps,
+        ):
+            async for _ in steps:
+                pass
+        return stream.answer
+
+    def resume_stream(self, paused: Paused, values: FormValues, *, user: str) -> AsyncEventStream:
+        """`DifyClient.resume_stream` for asyncio."""
+        operation, plan, before = resumption(paused, values, user, recover=self.connection.recover)
+        return AsyncEventStream(operation, self.connection, self._calls, plan, before)
+
+    async def paused_run(self, workflow_run_id: str, *, user: str) -> WorkflowPausedError:
+        """`DifyClient.paused_run`, awaited."""
+        return await arun(self, paused_run(workflow_run_id, user))
+
+    @cached_property
+    def _calls(self) -> AsyncCalls:
+        return AsyncCalls(self._open, self.send, self._stop, self._delete)
 
     async def stream_bytes(self, operation: Operation[bytes]) -> AsyncIterator[bytes]:
         """Make a call that returns a file or speech, to iterate its bytes as they come.

@@ -56,6 +56,7 @@ class ConnectionOptions(TypedDict, total=False):
     progress_timeout: float | None
     turn_timeout: float | None
     max_retries: int
+    recover: bool
     default_headers: Mapping[str, str] | None
     proxy: str | None
     verify: Verify
@@ -107,6 +108,9 @@ class DifyConnection(BaseModel):
     """Seconds to wait for an earlier turn of the same conversation to end; None for no limit."""
     max_retries: int = 2
     """Further attempts where repeating is safe."""
+    recover: bool = True
+    """Whether an answer whose connection breaks is found again, where the server goes on with it
+    or has kept it: for at most `progress_timeout`, and without beginning a second one."""
     default_headers: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)
     """Headers for every request."""
     proxy: str | None = Field(default=None, repr=False, exclude=True)

@@ -8,6 +8,7 @@ caller catches as widely or as narrowly as needed:
     │   ├── RequestTimeoutError, TLSFailedError
     ├── UnexpectedReplyError                            an answer that is not Dify's
     ├── ConversationBusyError                           another turn is still going on
+    ├── NotPausedError                                  the run waits for nobody
     ├── AnswerError                                     a failure after the answer began
     │   ├── StreamInterruptedError, WorkflowFailedError, WorkflowPausedError
     └── StatusError                                     the server said no
@@ -111,6 +112,10 @@ class ConversationBusyError(DifyError):
     always_retryable = True
 
 
+class NotPausedError(DifyError):
+    """The run does not wait for a human: it goes on, or has ended."""
+
+
 class UnexpectedReplyError(DifyError):
     """The reply is not one of Dify's: a login page, a redirect, another service."""
 
@@ -133,11 +138,11 @@ class WorkflowFailedError(AnswerError):
 
 
 class WorkflowPausedError(AnswerError):
-    """The run waits for a human: fill `forms`, then attach to the run's event stream again.
+    """The run waits for a human: `client.resume(error, values, user=...)` fills its `forms`.
 
     Attributes:
-        forms: The forms to fill; their `form_token` is the key of the form endpoints.
-        workflow_run_id: The run to attach to once they are filled.
+        forms: The forms to fill; `form.response_schema()` says what each takes.
+        workflow_run_id: The run; it is enough to go on in another process.
     """
 
     forms: list[HumanInputForm]

@@ -166,6 +166,11 @@ def _trace_session(value: str) -> str:
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
+def is_uuid(value: str | None) -> bool:
+    """Whether a value is a UUID, as the ids of Dify's are."""
+    return _UUID.fullmatch(value or "") is not None
+
+
 def require_length(value: str, name: str, longest: int) -> str:
     """Return `value`, or raise a clear error where it is longer than servers take.
 
@@ -185,7 +190,7 @@ def require_uuid(value: str, name: str) -> str:
     Raises:
         ValueError: If it is not a UUID in its usual form; the message names `name`.
     """
-    if not _UUID.fullmatch(value or ""):
+    if not is_uuid(value):
         raise ValueError(
             f'{name} must be a UUID such as "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10", not {value!r}'
         )

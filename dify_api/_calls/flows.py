@@ -1,92 +1,25 @@
-"""Several calls that depend on each other, written once for sync and async.
-
-A generator yields operations and is sent their results; `run` and `arun` make the calls. So
-what to ask, and in which order, is pure code without a twin::
-
-    def first_conversation(user: str) -> Flow[str]:
-        page = yield conversations.list_conversations(user=user)
-        return page.data[0].id
-
-    run(client, first_conversation("ann"))
-    await arun(async_client, first_conversation("ann"))
-
-A flow that yields a `Pause` is continued after it. Flows that do not depend on each other are made
-several at a time by `run_all` and `arun_all`.
-"""
+"""Flows of calls that do not depend on each other, several at a time; see `_runs.flows`."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from dify_api._runs.flows import Flow as Flow
+from dify_api._runs.flows import Pause as Pause
+from dify_api._runs.flows import Stopped as Stopped
+from dify_api._runs.flows import arun as arun
+from dify_api._runs.flows import run as run
 from dify_api.client import AsyncDifyClient, DifyClient
-from dify_api.errors import DifyError
-from dify_api.operation import Operation
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A step of a flow that is a wait."""
-
-    seconds: float
-
-
-class Stopped(BaseException):
-    """Another flow has failed, or the caller has given up: this one goes no further."""
-
-
-Flow = Generator[Operation[Any] | Pause, Any, T]
 Finished = Callable[[], object]
 """Called whenever one of several flows has ended."""
-
-
-def run(client: DifyClient, flow: Flow[T], *, stop: threading.Event | None = None) -> T:
-    """Make the calls of `flow` one after the other; return what it returns.
-
-    Args:
-        client: Makes them.
-        flow: What to do.
-        stop: Once it is set, a pause of the flow ends the flow.
-
-    Raises:
-        DifyError: If a call fails and `flow` does not catch it.
-        Stopped: If `stop` was set.
-    """
-    try:
-        step = next(flow)
-        while True:
-            try:
-                result = _make(client, step, stop)
-            except DifyError as error:
-                step = flow.throw(error)
-            else:
-                step = flow.send(result)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
-
-
-async def arun(client: AsyncDifyClient, flow: Flow[T]) -> T:
-    """`run` for asyncio."""
-    try:
-        step = next(flow)
-        while True:
-            try:
-                result = await _amake(client, step)
-            except DifyError as error:
-                step = flow.throw(error)
-            else:
-                step = flow.send(result)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
 
 
 def run_all(
@@ -183,19 +116,3 @@ def _nothing_after_failure(todo: list[Any], stop: threading.Event) -> Iterator[N
         todo.clear()
         stop.set()
         raise
-
-
-def _make(client: DifyClient, step: Operation[Any] | Pause, stop: threading.Event | None) -> Any:
-    if not isinstance(step, Pause):
-        return client.send(step)
-    if stop is None:
-        return time.sleep(step.seconds)
-    if stop.wait(step.seconds):
-        raise Stopped
-    return None
-
-
-async def _amake(client: AsyncDifyClient, step: Operation[Any] | Pause) -> Any:
-    if isinstance(step, Pause):
-        return await asyncio.sleep(step.seconds)
-    return await client.send(step)

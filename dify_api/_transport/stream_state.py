@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import httpx
 
+from dify_api._runs.steps import Follow, Plan, Step
 from dify_api._transport.failures import broken_connection, timed_out
 from dify_api._transport.turns import TURNS, Key, Turn
 from dify_api.answers._reader import AnswerReader
+from dify_api.answers._reader import Step as AnswerStep
 from dify_api.answers.answer import Answer
 from dify_api.connection import DifyConnection
+from dify_api.endpoints import chat
+from dify_api.errors import DifyError
 from dify_api.operation import Operation
 
 
 class StreamState:
-    """A streamed answer, without the reading of its bytes."""
+    """A streamed answer, without the reading of its bytes.
 
-    def __init__(self, operation: Operation[Answer], connection: DifyConnection) -> None:
+    Args:
+        operation: The call that it answers, as errors name it; how to stop it.
+        connection: How the server is reached.
+        plan: Makes its course.
+        before: What there is of the answer already.
+    """
+
+    def __init__(
+        self,
+        operation: Operation[Answer],
+        connection: DifyConnection,
+        plan: Plan,
+        before: Answer | None = None,
+    ) -> None:
         self._operation = operation
         self._connection = connection
         self._turn: Turn | None = None
         self._began = 0.0
-        self._reader = AnswerReader(operation.name, connection.progress_timeout)
+        self._reader = AnswerReader(operation.name, connection.progress_timeout, before)
+        self._course = plan(self._reader)
+        self._bodies = 0  # begun
+        self._seeks = False  # whether an answer that broke off is looked for
+        self._cause: Exception | None = None  # what broke the last one
         self._is_deleted = False  # the conversation
         self._response: httpx.Response | None = None
         self._ended = False  # by the server, or broken: nothing more can be read
@@ -61,8 +83,51 @@ class StreamState:
         self._ended = self._is_whole = True
         self._stops = False
 
-    def _key(self, conversation_id: str | None) -> Key | None:
-        return (self._connection.app, conversation_id) if conversation_id else None
+    def _next_step(self, came: object, failed: DifyError | None = None) -> Step | None:
+        """The next step of the course; None once it is over.
+
+        Args:
+            came: What came of the step before.
+            failed: How it failed, if it did.
+        """
+        self._seeks = False
+        try:
+            step = self._course.throw(failed) if failed else self._course.send(came)
+            self._seeks = self._bodies > 0
+            return step
+        except StopIteration:
+            return None
+        except DifyError as error:
+            if error.answer is None and self._reader.builder.is_begun:
+                error.answer = self.answer
+            raise
+
+    def _take_response(self, response: httpx.Response, follow: Follow) -> None:
+        """Begin with a body."""
+        self._response = response
+        content_type = response.headers.get("content-type", "")
+        if self._bodies:
+            self._cause, self._ended, self._is_whole = None, False, False
+            self._stops = self._operation.stop_path is not None
+        if not follow.begins:
+            self._reader.go_on(follow.patience)
+        self._reader.expect(content_type)
+        self._bodies += 1
+        if follow.begins:
+            self._note_begin()
+
+    def _rest(self) -> list[AnswerStep]:
+        """The events that the end of a body leaves open."""
+        try:
+            return self._reader.end(is_whole=self._is_whole)
+        except DifyError as error:
+            if self._bodies == 1:
+                raise
+            self._cause = error  # what was attached to is no stream
+            return []
+
+    def _key(self, conversation_id: str) -> Key:
+        return (self._connection.app, conversation_id)
 
     def _note_begin(self) -> None:
         """The message has been created by now, however long the way there was."""
@@ -72,9 +137,11 @@ class StreamState:
 
     def _hold_first_turn(self) -> None:
         """A new conversation has its id now: its next turn waits for this one."""
-        if self._turn is not None or self._operation.stop_path is None:
+        operation = self._operation
+        if self._turn is not None or operation.stop_path is None or operation.method != "POST":
             return
-        if key := self._key(self._reader.builder.conversation_id):
+        if conversation_id := self._reader.builder.conversation_id:
+            key = self._key(conversation_id)
             self._turn = TURNS.hold(key)
             TURNS.note(key, self._began)
 
@@ -89,9 +156,19 @@ class StreamState:
             self._turn.is_ending = True
 
     @property
+    def _stopped(self) -> Operation[Answer]:
+        """The call, with the way to stop it; which one a run attached to has is told by it."""
+        operation = self._operation
+        if operation.method == "GET" and self._reader.builder.message_id:
+            return replace(operation, stop_path=chat.STOP_PATH)
+        return operation
+
+    @property
     def _runs_on(self) -> bool:
-        """Whether the server goes on if it is not stopped."""
-        return self._stops and not self._reader.is_settled
+        """Whether the server goes on if it is not stopped; a run that asks a human waits."""
+        waits = bool(self._reader.builder.forms)
+        stops = self._stops or (self._seeks and self._operation.stop_path is not None)
+        return stops and not self._reader.is_settled and not waits
 
     @property
     def _is_unknown(self) -> bool:

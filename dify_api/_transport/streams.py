@@ -18,12 +18,14 @@ from collections.abc import (
     Coroutine,
     Iterator,
 )
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
 
 import httpx
 from typing_extensions import Self
 
+from dify_api._runs.steps import Follow, Plan, TakeTurn, Wait
 from dify_api._transport import open_streams
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
 from dify_api._transport.pieces import raw_async_pieces, raw_pieces
@@ -38,6 +40,34 @@ from dify_api.errors import DifyError
 from dify_api.operation import Operation
 
 Keep = Callable[[Coroutine[Any, Any, httpx.Response]], Awaitable[httpx.Response]]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls that a stream makes.
+
+    Attributes:
+        open: Opens the stream of an operation.
+        send: Makes any other call.
+        stop: Stops an operation's task.
+        delete: Deletes a conversation of an operation.
+    """
+
+    open: Callable[[Operation[Answer]], httpx.Response]
+    send: Callable[[Operation[Any]], Any]
+    stop: Callable[[Operation[Answer], str], None]
+    delete: Callable[[Operation[Answer], str], None]
+
+
+@dataclass(frozen=True)
+class AsyncCalls:
+    """`Calls` for asyncio."""
+
+    open: Callable[[Operation[Answer], Keep | None], Awaitable[httpx.Response]]
+    send: Callable[[Operation[Any]], Awaitable[Any]]
+    stop: Callable[[Operation[Answer], str], Awaitable[None]]
+    delete: Callable[[Operation[Answer], str], Awaitable[None]]
+
 
 READ_ON = 10.0
 """Seconds that a stream which is left before its first event is read on for, in the background:
@@ -65,14 +95,12 @@ class EventStream(StreamState):
         self,
         operation: Operation[Answer],
         connection: DifyConnection,
-        open_response: Callable[[], httpx.Response],
-        stop: Callable[[str], None],
-        delete: Callable[[str], None],
+        calls: Calls,
+        plan: Plan,
+        before: Answer | None = None,
     ) -> None:
-        super().__init__(operation, connection)
-        self._open_response = open_response
-        self._stop = stop
-        self._delete = delete
+        super().__init__(operation, connection, plan, before)
+        self._calls = calls
         self._pieces: Iterator[bytes] = iter(())
         self._is_limited = True
         self._is_handed_over = False  # to a thread that closes the response
@@ -80,20 +108,50 @@ class EventStream(StreamState):
         """Whether some thread is waiting for the next event."""
 
     def __enter__(self) -> Self:
-        if key := self._key(self._operation.conversation_id):
-            self._turn = TURNS.take(key, self._connection.turn_timeout)
         try:
-            self._response = self._open_response()
+            self._go_on()
         except BaseException:
             self._end_turn()
             raise
-        self._note_begin()
         open_streams.SYNC.add(self)
-        self._is_limited = is_limited(self._response)
-        self._reader.expect(self._response.headers.get("content-type", ""))
-        limit(self._response.request, self._reader.due)
-        self._pieces = raw_pieces(self._response)
         return self
+
+    def _go_on(self) -> bool:
+        """Follow the course to the next body; whether there is one."""
+        step = self._next_step(self._cause)
+        while step is not None:
+            came, failed = None, None
+            try:
+                if isinstance(step, Follow):
+                    self._begin(step)
+                    return True
+                came = self._take(step)
+            except DifyError as error:
+                failed = error
+            step = self._next_step(came, failed)
+        return False
+
+    def _take(self, step: TakeTurn | Wait | Operation[Any]) -> Any:
+        if isinstance(step, Operation):
+            return self._calls.send(step)
+        if isinstance(step, Wait):
+            return time.sleep(step.seconds)
+        key, limit = self._key(step.conversation_id), self._connection.turn_timeout
+        self._turn = TURNS.take(key, limit, begins=step.begins)
+        return None
+
+    def _begin(self, follow: Follow) -> None:
+        self._close_response()
+        response = self._calls.open(follow.operation)
+        self._take_response(response, follow)
+        self._is_limited, self._is_handed_over = is_limited(response), False
+        limit(response.request, self._reader.due)
+        self._pieces = raw_pieces(response)
+
+    def _close_response(self) -> None:
+        if self._response is not None and not self._is_handed_over:
+            with contextlib.suppress(httpx.HTTPError, OSError):
+                self._response.close()
 
     def __exit__(
         self,
@@ -119,12 +177,10 @@ class EventStream(StreamState):
         try:
             if self._is_unknown and self._response is not None:
                 self._read_on(self._response)
-            if self._response is not None and not self._is_handed_over:
-                with contextlib.suppress(httpx.HTTPError, OSError):
-                    self._response.close()
+            self._close_response()
             self.stop_run()
             if conversation_id := self._conversation_to_delete():
-                self._delete(conversation_id)
+                self._calls.delete(self._operation, conversation_id)
         finally:
             self._end_turn()
             open_streams.SYNC.discard(self)
@@ -143,7 +199,7 @@ class EventStream(StreamState):
         """Stop the run if it goes on and its task is known."""
         if self._runs_on and self.task_id is not None:
             self._stops = False
-            self._stop(self.task_id)
+            self._calls.stop(self._stopped, self.task_id)
 
     def __iter__(self) -> Iterator[Event]:
         for event, _ in self.steps():
@@ -151,28 +207,45 @@ class EventStream(StreamState):
 
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
-        reader, response, cause = self._reader, self._entered(), None
-        pieces = self._pieces
-        try:
-            while not reader.is_done:
-                if reader.is_settled and not self._is_limited:
-                    pieces = read_in_thread(response, pieces, reader.due)
-                    self._is_limited = self._is_handed_over = True
-                reader.wait()
-                self.is_reading = True
-                piece = next(pieces, None)
-                self.is_reading = False
-                if piece is None:
-                    self._take_end()
-                    break
-                steps = reader.feed(piece)
-                self._hold_first_turn()
-                yield from steps
-        except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
-            cause = self._take_failure(error)
+        reader = self._reader
+        self._entered()
+        is_over = False
+        while not is_over:
+            try:
+                while not reader.is_done:
+                    if reader.is_impatient and not self._is_limited:
+                        self._read_in_thread()
+                    reader.wait()
+                    self.is_reading = True
+                    piece = next(self._pieces, None)
+                    self.is_reading = False
+                    if piece is None:
+                        self._take_end()
+                        break
+                    steps = reader.feed(piece)
+                    self._hold_first_turn()
+                    yield from steps
+            except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
+                self._cause = self._take_failure(error)
+            rest, is_over = self._end_body()
+            yield from rest
+        reader.finish(self._cause)
+
+    def _end_body(self) -> tuple[list[Step], bool]:
+        """The events that are left of a body, and whether it was the last."""
+        rest = self._rest()
+        self.is_reading = True
+        goes_on = self._go_on()
+        self.is_reading = False
+        if goes_on:
+            return rest, False
         self._end_turn()
-        yield from reader.end(is_whole=self._is_whole)
-        reader.finish(cause)
+        return rest + self._reader.restored(), True
+
+    def _read_in_thread(self) -> None:
+        response = self._entered()
+        self._pieces = read_in_thread(response, self._pieces, self._reader.due)
+        self._is_limited = self._is_handed_over = True
 
 
 class AsyncEventStream(StreamState):
@@ -182,24 +255,20 @@ class AsyncEventStream(StreamState):
         self,
         operation: Operation[Answer],
         connection: DifyConnection,
-        open_response: Callable[[Keep], Awaitable[httpx.Response]],
-        stop: Callable[[str], Awaitable[None]],
-        delete: Callable[[str], Awaitable[None]],
+        calls: AsyncCalls,
+        plan: Plan,
+        before: Answer | None = None,
     ) -> None:
-        super().__init__(operation, connection)
-        self._open_response = open_response
-        self._stop = stop
-        self._delete = delete
+        super().__init__(operation, connection, plan, before)
+        self._calls = calls
         self._pieces: AsyncIterator[bytes]
         self._opening: asyncio.Future[httpx.Response] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         require_asyncio()
-        if key := self._key(self._operation.conversation_id):
-            self._turn = await TURNS.atake(key, self._connection.turn_timeout)
         try:
-            self._take_response(await self._open_response(self._keep))
+            await self._go_on()
         except asyncio.CancelledError:
             await self.aclose()
             raise
@@ -208,6 +277,40 @@ class AsyncEventStream(StreamState):
             await self.aclose()
             raise
         return self
+
+    async def _go_on(self) -> bool:
+        """Follow the course to the next body; whether there is one."""
+        step = self._next_step(self._cause)
+        while step is not None:
+            came, failed = None, None
+            try:
+                if isinstance(step, Follow):
+                    await self._begin(step)
+                    return True
+                came = await self._take(step)
+            except DifyError as error:
+                failed = error
+            step = self._next_step(came, failed)
+        return False
+
+    async def _take(self, step: TakeTurn | Wait | Operation[Any]) -> Any:
+        if isinstance(step, Operation):
+            return await self._calls.send(step)
+        if isinstance(step, Wait):
+            return await asyncio.sleep(step.seconds)
+        key, limit = self._key(step.conversation_id), self._connection.turn_timeout
+        self._turn = await TURNS.atake(key, limit, begins=step.begins)
+        return None
+
+    async def _begin(self, follow: Follow) -> None:
+        await self._close_response()
+        keep = self._keep if follow.begins else None
+        self._take_response(await self._calls.open(follow.operation, keep), follow)
+
+    async def _close_response(self) -> None:
+        if self._response is not None:
+            with contextlib.suppress(httpx.HTTPError, OSError):
+                await self._response.aclose()
 
     async def _keep(self, attempt: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
         """Await an attempt in a task of its own, which outlives a cancellation.
@@ -218,10 +321,8 @@ class AsyncEventStream(StreamState):
         self._opening = asyncio.ensure_future(attempt)
         return await asyncio.shield(self._opening)
 
-    def _take_response(self, response: httpx.Response) -> None:
-        self._response = response
-        self._note_begin()
-        self._reader.expect(response.headers.get("content-type", ""))
+    def _take_response(self, response: httpx.Response, follow: Follow) -> None:
+        super()._take_response(response, follow)
         self._pieces = raw_async_pieces(response)
         self.loop = asyncio.get_running_loop()
         watch(self.loop)
@@ -251,12 +352,10 @@ class AsyncEventStream(StreamState):
         try:
             with contextlib.suppress(DifyError, httpx.HTTPError, OSError, asyncio.CancelledError):
                 await self._read_on()
-            if self._response is not None:
-                with contextlib.suppress(httpx.HTTPError, OSError):
-                    await self._response.aclose()
+            await self._close_response()
             await self._stop_run()
             if conversation_id := self._conversation_to_delete():
-                await self._delete(conversation_id)
+                await self._calls.delete(self._operation, conversation_id)
         finally:
             self._end_turn()
             open_streams.ASYNC.discard(self)
@@ -267,7 +366,7 @@ class AsyncEventStream(StreamState):
             return
         async with within(READ_ON):
             if self._response is None and self._opening is not None:
-                self._take_response(await self._opening)
+                self._take_response(await self._opening, Follow(self._operation))
             # Begun anew: a reading that was cancelled is over, the body is not (over aiohttp).
             async for piece in cast("httpx.AsyncByteStream", self._entered().stream):
                 self._reader.feed(piece)
@@ -278,10 +377,10 @@ class AsyncEventStream(StreamState):
         if self._runs_on and self.task_id is not None:
             self._stops = False
             try:
-                await self._stop(self.task_id)
+                await self._calls.stop(self._stopped, self.task_id)
             except asyncio.CancelledError:
                 # At its end asyncio.run cancels whatever it finds, and waits for it.
-                await self._stop(self.task_id)
+                await self._calls.stop(self._stopped, self.task_id)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async with contextlib.aclosing(self.steps()) as steps:
@@ -291,31 +390,40 @@ class AsyncEventStream(StreamState):
     async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
         self._entered()
-        reader, next_piece, cause = self._reader, self._pieces.__anext__, None
-        alarm = Alarm(reader.due)
-        try:
-            while not reader.is_done:
-                if reader.is_settled:
-                    alarm.reset()
-                reader.wait()
-                alarm.listen()
-                piece = await next_piece()
-                alarm.ignore()
-                steps = reader.feed(piece)
-                self._hold_first_turn()
-                for step in steps:
-                    yield step
-        except StopAsyncIteration:
-            self._take_end()
-        except asyncio.CancelledError:
-            if not alarm.rang():
-                raise
-            reader.look_at_clock()
-        except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
-            cause = self._take_failure(error)
-        finally:
-            alarm.reset()
+        reader, is_over = self._reader, False
+        while not is_over:
+            alarm, next_piece = Alarm(reader.due), self._pieces.__anext__
+            try:
+                while not reader.is_done:
+                    if reader.is_impatient:
+                        alarm.reset()
+                    reader.wait()
+                    alarm.listen()
+                    piece = await next_piece()
+                    alarm.ignore()
+                    steps = reader.feed(piece)
+                    self._hold_first_turn()
+                    for step in steps:
+                        yield step
+            except StopAsyncIteration:
+                self._take_end()
+            except asyncio.CancelledError:
+                if not alarm.rang():
+                    raise
+                reader.look_at_clock()
+            except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
+                self._cause = self._take_failure(error)
+            finally:
+                alarm.reset()
+            rest, is_over = await self._end_body()
+            for step in rest:
+                yield step
+        reader.finish(self._cause)
+
+    async def _end_body(self) -> tuple[list[Step], bool]:
+        """The events that are left of a body, and whether it was the last."""
+        rest = self._rest()
+        if await self._go_on():
+            return rest, False
         self._end_turn()
-        for step in reader.end(is_whole=self._is_whole):
-            yield step
-        reader.finish(cause)
+        return rest + self._reader.restored(), True

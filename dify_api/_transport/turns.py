@@ -111,12 +111,13 @@ class Turns:
         """`turn` for asyncio."""
         return AsyncTurn(self, key, limit)
 
-    def take(self, key: Key, limit: float | None = None) -> Turn:
+    def take(self, key: Key, limit: float | None = None, *, begins: bool = True) -> Turn:
         """Wait for the conversation's turn and take it.
 
         Args:
             key: The conversation.
             limit: Seconds to wait for the turn at most; None for no limit.
+            begins: Whether a message is begun, rather than gone on with.
 
         Raises:
             ConversationBusyError: If the turn before goes on for longer; at once, if it never
@@ -134,13 +135,14 @@ class Turns:
                     continue
             else:
                 raise self._busy(key, f"is still going on after {limit:g} s")
-            time.sleep(self._pause(key))
+            if begins:
+                time.sleep(self._pause(key))
         except BaseException:
             turn.leave()
             raise
         return turn
 
-    async def atake(self, key: Key, limit: float | None = None) -> Turn:
+    async def atake(self, key: Key, limit: float | None = None, *, begins: bool = True) -> Turn:
         """`take` for asyncio."""
         turn = self._queue_up(Turn(self, key))
         try:
@@ -159,7 +161,7 @@ class Turns:
                     continue
             else:
                 raise self._busy(key, f"is still going on after {limit:g} s")
-            if pause := self._pause(key):
+            if begins and (pause := self._pause(key)):
                 await asyncio.sleep(pause)
         except BaseException:
             turn.leave()

@@ -12,6 +12,7 @@ from typing import Any
 
 from dify_api import errors
 from dify_api._replies import error_from_code
+from dify_api.answers._rejoined import Progress, Rejoined, Seen, key_of
 from dify_api.answers._sse import SSEDecoder, begins_like_stream
 from dify_api.answers.answer import Answer, AnswerBuilder
 from dify_api.answers.events import (
@@ -59,12 +60,23 @@ class AnswerReader:
         operation: Method and path, for errors.
         progress_timeout: Seconds without any event but pings after which the answer counts as
             interrupted; None for no limit.
+        before: What there is of the answer already, where it goes on.
     """
 
-    def __init__(self, operation: str, progress_timeout: float | None) -> None:
-        self.builder = AnswerBuilder()
+    def __init__(
+        self, operation: str, progress_timeout: float | None, before: Answer | None = None
+    ) -> None:
+        self.builder = AnswerBuilder.of(before) if before else AnswerBuilder()
+        self.progress_timeout = progress_timeout
+        self.lost: str | None = None
+        """Why an answer that broke off was not found again."""
         self._operation = operation
-        self._progress_timeout = progress_timeout
+        self._seen: Seen = set()
+        self._answered: set[str] = set()  # forms
+        self._rejoined: Rejoined | None = None
+        self._has_gap = False  # whether text was lost
+        self._restored: list[Step] = []
+        self._patience: float | None = None
         self._decoder = SSEDecoder()
         self._whole: bytearray | None = None  # a body that is not known to be a stream
         self._since = time.monotonic()  # when the wait for the next event that counts began
@@ -76,6 +88,8 @@ class AnswerReader:
         self._unreadable = False  # whether a frame came that is an event, but which?
         self.is_settled = False
         """Whether a terminal event has come, so that the run need not be stopped."""
+        self.has_progressed = False
+        """Whether this body has brought anything but pings."""
 
     def expect(self, content_type: str) -> None:
         """Take note of what the reply calls itself: proxies change that, so it is not believed.
@@ -84,6 +98,62 @@ class AnswerReader:
         """
         if not content_type.lower().startswith("text/event-stream"):
             self._whole = bytearray()
+
+    def go_on(self, patience: float | None = None) -> None:
+        """Read another body into the same answer.
+
+        Args:
+            patience: Seconds for which it may bring nothing but pings; None for the
+                `progress_timeout`.
+        """
+        self._decoder = SSEDecoder()
+        self._whole = None
+        self._since, self._patience = time.monotonic(), patience
+        self.is_settled = self._progress = self._late = self.has_progressed = False
+        if self._rejoined is None:
+            self._join(holds_text=False)
+
+    def start_from(self, before: Answer) -> None:
+        """Go on with an answer, of which nothing has been read yet."""
+        self.builder = AnswerBuilder.of(before)
+
+    def answer_form(self, form_id: str) -> None:
+        """Take note that a form was answered: its run goes on."""
+        self._answered.add(form_id)
+        self.builder.go_on()
+        self.is_settled = False
+
+    def rejoin(self) -> None:
+        """Take note that the stream broke: what comes from now on follows a gap."""
+        self._has_gap = True
+        self._join(holds_text=True)
+
+    def _join(self, *, holds_text: bool) -> None:
+        self._rejoined = Rejoined(self.builder, self._seen, self._answered, holds_text=holds_text)
+
+    def restore(self, events: list[Event], text: str | None = None) -> None:
+        """Take events that were found elsewhere than in a stream, and end the answer.
+
+        Args:
+            events: The events.
+            text: The whole text of the answer, where they do not tell it.
+        """
+        if self._rejoined is not None and text is not None:
+            events = [*self._rejoined.complete(text), *events]
+            self._has_gap = False
+        elif self._rejoined is not None:
+            events = [new for event in events for new in self._rejoined.take(event)]
+            events += self._rejoined.rest()
+        for event in events:
+            self._restored.append((event, self.builder.add(event)))
+            self._note(event)
+
+    def restored(self) -> list[Step]:
+        """The events that were found elsewhere, or held back; nothing more is read."""
+        if self._rejoined is not None:
+            self.restore([])
+        steps, self._restored = self._restored, []
+        return steps
 
     def feed(self, piece: bytes) -> list[Step]:
         """Take the next bytes of the body; return the events that they complete."""
@@ -137,18 +207,21 @@ class AnswerReader:
                 continue
             if event is None:
                 continue
-            steps.append((event, self.builder.add(event)))
             kind = type(event)
             if kind is PingEvent:
                 self._pinged = True
+                steps.append((event, ""))
                 continue
             progress = True
-            if kind is not MessageEvent and kind is not AgentMessageEvent:
-                self._note(event)
-                if self.is_done:
-                    break  # what follows counts no more, however the bytes were cut
+            for new in (event,) if self._rejoined is None else self._rejoined.take(event):
+                steps.append((new, self.builder.add(new)))
+                kind = type(new)
+                if kind is not MessageEvent and kind is not AgentMessageEvent:
+                    self._note(new)
+            if self.is_settled and self.is_done:
+                break  # what follows counts no more, however the bytes were cut
         if progress:
-            self._progress = True
+            self._progress = self.has_progressed = True
         else:
             self.look_at_clock()
         return steps
@@ -156,6 +229,8 @@ class AnswerReader:
     def _note(self, event: Event) -> None:
         if isinstance(event, _TERMINAL):
             self.is_settled = True
+        elif isinstance(event, Progress):
+            self._seen.add(key_of(event))
         elif isinstance(event, TTSMessageEvent):
             self._speaking = True
         elif isinstance(event, TTSMessageEndEvent):
@@ -174,7 +249,12 @@ class AnswerReader:
 
     def due(self) -> float | None:
         """The moment (of `time.monotonic`) until which more is waited for; None for no limit."""
-        seconds = self._grace() if self.is_settled else self._progress_timeout
+        if self.is_settled:
+            seconds: float | None = self._grace()
+        elif self._patience is not None and not self.has_progressed:
+            seconds = self._patience
+        else:
+            seconds = self.progress_timeout
         return None if seconds is None else self._since + seconds
 
     @property
@@ -202,8 +282,24 @@ class AnswerReader:
         return MESSAGE_END_GRACE if builder.lacks_message_end else COMPANION_GRACE
 
     @property
-    def _stalled(self) -> bool:
-        return self._late and not self.is_settled
+    def is_impatient(self) -> bool:
+        """Whether the wait is over sooner than that for progress."""
+        return self.is_settled or (self._patience is not None and not self.has_progressed)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether there was no progress for the `progress_timeout`."""
+        return self._late and not self.is_impatient
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a body has brought nothing but pings for as long as that was to be borne."""
+        return self._late and self.is_impatient and not self.is_settled
+
+    def is_interrupted(self, cause: Exception | None) -> bool:
+        """Whether the answer broke off, by what has come and what broke the connection."""
+        failure = self._failure(None if self.is_settled else cause)
+        return isinstance(failure, errors.StreamInterruptedError) and not self.is_stalled
 
     def finish(self, cause: Exception | None = None) -> Answer:
         """Judge how the answer ended, once nothing more is read.
@@ -239,13 +335,14 @@ class AnswerReader:
             return error_from_code(
                 event.code, event.status, event.message or "", operation=self._operation
             )
-        closed = cause is None and not self._stalled
+        closed = cause is None and not self.is_stalled
         # A datasource closes the body after the last of its results.
         ran = builder.workflow is not None and (self.is_settled or closed)
         # 0.3.0 just closes the body.
         of_2023 = builder.message_id is not None and not builder.has_message_ids and closed
         ended = builder.message_end is not None or ran or of_2023
-        if not ended or (self._unreadable and not builder.is_streamed_text_replaced):
+        lost = self._unreadable or self._has_gap
+        if not ended or (lost and not builder.is_streamed_text_replaced):
             return self._interruption(cause)
         return None
 
@@ -254,7 +351,7 @@ class AnswerReader:
         error = errors.WorkflowPausedError(
             f"the run waits for human input ({titles})" if titles else "the run is paused",
             operation=self._operation,
-            hint="Submit its forms, then attach to the run's event stream.",
+            hint="client.resume(error, values, user=...) fills them, and goes on with the answer.",
         )
         error.forms = list(self.builder.forms)
         error.workflow_run_id = self.builder.workflow_run_id
@@ -276,10 +373,12 @@ class AnswerReader:
     def _interruption(self, cause: Exception | None) -> errors.StreamInterruptedError:
         known = f"{'after' if self.builder.task_id else 'before'} the answer had begun"
         hint = None
-        if self._stalled:
-            text = f"no progress for {self._progress_timeout:g} s, {known}"
+        if self.is_stalled:
+            text = f"no progress for {self.progress_timeout:g} s, {known}"
         elif cause is not None:
             text = f"the stream broke {known}: {cause or type(cause).__name__}"
+        elif self._has_gap and self.is_settled:
+            text = "a part of the answer was lost with the connection"
         elif self._unreadable:
             text = "an event of the stream cannot be read, so that a part of the answer may be lost"
         else:
@@ -292,6 +391,8 @@ class AnswerReader:
             )
         elif self.builder.workflow_run_id and not self.is_settled:
             hint = f"The run may be going on: workflow_run_id {self.builder.workflow_run_id}."
+        if self.lost:
+            hint = f"{hint or ''} The answer was not found again: {self.lost}".strip()
         return errors.StreamInterruptedError(text, operation=self._operation, hint=hint)
 
 

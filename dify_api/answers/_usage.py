@@ -44,15 +44,23 @@ def usage_of_node(node: NodeExecution) -> Usage | None:
 
 
 class NodeUsages:
-    """Sums what the nodes of a run have used."""
+    """Sums what the nodes of a run have used.
 
-    def __init__(self) -> None:
-        self._usages: list[Usage] = []
+    Args:
+        before: What was used before, where a run goes on.
+    """
+
+    def __init__(self, before: Usage | None = None) -> None:
+        self._by_node: dict[str, Usage] = {} if before is None else {"": before}
+
+    @property
+    def _usages(self) -> list[Usage]:
+        return list(self._by_node.values())
 
     def take(self, node: NodeExecution) -> None:
-        """Take a node that has ended."""
+        """Take a node that has ended; one that is replayed counts once."""
         if usage := usage_of_node(node):
-            self._usages.append(usage)
+            self._by_node[node.id or str(len(self._by_node))] = usage
 
     def build(self, workflow: WorkflowFinished | None) -> Usage | None:
         """The sum so far; None where nothing tells.

@@ -71,6 +71,9 @@ class Answer(Model):
     """A workflow's outputs, or a chatflow's; of a datasource its `data`, a list."""
     workflow: WorkflowFinished | None = None
     """How the run ended: status, steps, tokens, seconds."""
+    forms: list[HumanInputForm] = []
+    """The forms that the app waits for: of a paused run, on the error's `answer`, and of a New
+    Agent that asks a human."""
     finish_reason: str | None = None
     """"stop"; "stopped" after a stop; None while unfinished."""
     lacks_message_end: bool = False
@@ -97,7 +100,6 @@ class AnswerBuilder:
         self.workflow: WorkflowFinished | None = None
         self.paused: WorkflowPaused | None = None
         self.error: ErrorEvent | None = None
-        self.forms: list[HumanInputForm] = []
         self.is_chatflow = False
         """Whether a run's events came with a message's: two terminal events are due."""
         self.has_message_ids = False
@@ -109,11 +111,49 @@ class AnswerBuilder:
         self._replacement: str | None = None
         self._moderated = False
         self._closing: list[str] = []  # a New Agent's closing message
-        self._agent = False
+        self.is_agent = False
+        """Whether an agent's events came: its text comes by other ones."""
         self._thoughts: dict[str, AgentThoughtEvent] = {}
         self._files: dict[str, AnswerFile] = {}
         self._reasoning: list[str] = []
         self._node_usages = NodeUsages()
+        self._forms: dict[str, HumanInputForm] = {}
+
+    @classmethod
+    def of(cls, answer: Answer) -> AnswerBuilder:
+        """A builder that goes on with an answer: what follows a pause, or a lost connection."""
+        builder = cls()
+        builder.conversation_id = answer.conversation_id
+        builder.message_id = answer.message_id
+        pretended = answer.task_id == answer.workflow_run_id  # by snapshots, up to 1.16
+        builder.task_id = None if pretended else answer.task_id
+        builder.workflow_run_id = answer.workflow_run_id
+        builder.is_chatflow = builder.has_message_ids = answer.message_id is not None
+        builder._created_at = answer.created_at
+        builder._parts = [answer.streamed_text] if answer.streamed_text else []
+        if answer.text != answer.streamed_text:
+            builder._replace(answer.text, moderated=bool(answer.streamed_text))
+        builder._thoughts = {thought.id or "": thought for thought in answer.agent_thoughts}
+        builder._files = {file.id or file.url or "": file for file in answer.files}
+        builder._reasoning = [answer.reasoning]
+        builder._node_usages = NodeUsages(answer.usage)
+        builder._forms = {_key_of(form): form for form in answer.forms}
+        return builder
+
+    def go_on(self) -> None:
+        """Take note that the run goes on after its pause: what follows belongs to the answer."""
+        self.paused = self.workflow = self.error = None
+        self._forms.clear()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything is known of the answer."""
+        return bool(self.task_id or self.workflow_run_id or self.message_id)
+
+    @property
+    def forms(self) -> list[HumanInputForm]:
+        """The forms that are waited for."""
+        return list(self._forms.values())
 
     def add(self, event: Event) -> str:
         """Take the next event.
@@ -171,6 +211,7 @@ class AnswerBuilder:
             workflow=self.workflow,
             finish_reason=self._finish_reason(),
             lacks_message_end=self.lacks_message_end,
+            forms=self.forms,
         )
 
     def _text(self, streamed: str) -> str:
@@ -186,15 +227,20 @@ class AnswerBuilder:
         return streamed
 
     def _own_text(self) -> str | None:
-        """What the run itself calls its answer; a chatflow's deltas may be lost or doubled."""
-        if self.workflow is None or self.workflow.status not in ("succeeded", "partial-succeeded"):
+        return None if self.workflow is None else self.text_of(self.workflow)
+
+    def text_of(self, workflow: WorkflowFinished) -> str | None:
+        """What a run that ended calls its answer; a chatflow's deltas may be lost or doubled."""
+        if workflow.status not in ("succeeded", "partial-succeeded"):
             return None
-        outputs = self.workflow.outputs or {}
+        outputs = workflow.outputs or {}
         if self.is_chatflow:
             answer = outputs.get("answer")
             return answer if isinstance(answer, str) else None
         texts = [value for value in outputs.values() if isinstance(value, str)]
-        return texts[0] if len(texts) == 1 == len(outputs) else None
+        # Attached to when it had ended, a chatflow's run does not tell that it is one.
+        of_chatflow = outputs.keys() == {"answer", "files"}
+        return texts[0] if len(texts) == 1 and (len(outputs) == 1 or of_chatflow) else None
 
     def _finish_reason(self) -> str | None:
         if self.workflow is not None and self.workflow.status == "stopped":
@@ -235,14 +281,14 @@ class AnswerBuilder:
     # One handler for each event that says something about the answer ------------------------
 
     def _take_message(self, event: MessageEvent) -> str:
-        if self._agent:
+        if self.is_agent:
             self._closing.append(event.answer)
             return ""
         self._parts.append(event.answer)
         return event.answer
 
     def _take_agent_message(self, event: AgentMessageEvent) -> str:
-        self._agent = True
+        self.is_agent = True
         self._parts.append(event.answer)
         return event.answer
 
@@ -282,7 +328,7 @@ class AnswerBuilder:
         return self.is_chatflow and not event.reason and not self._parts and not self.workflow
 
     def _take_thought(self, event: AgentThoughtEvent) -> str:
-        self._agent = True
+        self.is_agent = True
         self._thoughts[event.id or str(len(self._thoughts))] = event
         return ""
 
@@ -319,18 +365,25 @@ class AnswerBuilder:
         return ""
 
     def _take_form(self, event: HumanInputRequiredEvent) -> str:
-        self.forms.append(event.data)
+        form = event.data
+        self._forms[_key_of(form)] = form
         return ""
 
     def _take_pause(self, event: WorkflowPausedEvent) -> str:
         self._identify(event)
         self.paused = event.data
+        for form in event.data.forms:  # where their own events were lost
+            self._forms.setdefault(_key_of(form), form)
         return ""
 
     def _take_error(self, event: ErrorEvent) -> str:
         self._identify(event)
         self.error = self.error or event
         return ""
+
+
+def _key_of(form: HumanInputForm) -> str:
+    return form.form_id or form.form_token or form.node_id or ""
 
 
 _NAMED_BY_ID = (MessageEvent, MessageEndEvent, AgentMessageEvent, AnnotationEvent)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from dify_api.answers.forms import HumanInputForm as HumanInputForm  # public here too
 from dify_api.answers.message_events import Event
-from dify_api.models import Model, Moment
+from dify_api.models import Model, Moment, decode
 
 
 class WorkflowEvent(Event):
@@ -214,22 +215,6 @@ class WorkflowFinishedEvent(WorkflowEvent):
     data: WorkflowFinished = WorkflowFinished()
 
 
-class HumanInputForm(Model):
-    """A form that a paused run waits for (`data` of `human_input_required`)."""
-
-    form_id: str | None = None
-    form_token: str | None = None
-    """Key of the form endpoints; null when the form went out by e-mail."""
-    node_id: str | None = None
-    node_title: str | None = None
-    form_content: str | None = None
-    inputs: list[dict[str, Any]] = []
-    actions: list[dict[str, Any]] = []
-    display_in_ui: bool | None = None
-    resolved_default_values: dict[str, Any] | None = None
-    expiration_time: Moment | None = None
-
-
 class HumanInputRequiredEvent(WorkflowEvent):
     """A run needs a form filled; `workflow_paused` follows (1.13.0 and later)."""
 
@@ -282,6 +267,15 @@ class WorkflowPaused(Model):
     elapsed_time: float | None = None
     total_tokens: int | None = None
     total_steps: int | None = None
+
+    @property
+    def forms(self) -> list[HumanInputForm]:
+        """The forms among its reasons."""
+        return [
+            decode(HumanInputForm, reason)
+            for reason in self.reasons or []
+            if reason.get("form_id") or reason.get("form_token")
+        ]
 
 
 class WorkflowPausedEvent(WorkflowEvent):

@@ -10,6 +10,8 @@ from dify_api.answers.answer import Answer
 from dify_api.models import Items, Model
 from dify_api.operation import Operation, path, require, require_uuid, without_none
 
+STOP_PATH = "/chat-messages/{task_id}/stop"
+
 ResponseMode = Literal["streaming", "blocking"]
 
 
@@ -79,7 +81,7 @@ def send_message(
         user=user,
         conversation_id=conversation_id,
         generates=True,
-        stop_path="/chat-messages/{task_id}/stop",
+        stop_path=STOP_PATH,
         delete_path="/conversations/{conversation_id}" if delete_conversation else None,
     )
 

@@ -6,61 +6,12 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any
 
-from dify_api.models import Items, Model, Timestamp
+from dify_api.answers.forms import Form as Form
+from dify_api.answers.forms import FormInput as FormInput
+from dify_api.answers.forms import FormInputDefault as FormInputDefault
+from dify_api.answers.forms import FormOptions as FormOptions
+from dify_api.answers.forms import UserAction as UserAction
 from dify_api.operation import Operation, path, require
-
-
-class FormInputDefault(Model):
-    """Where the default of a paragraph comes from."""
-
-    type: str | None = None
-    """constant or variable."""
-    selector: Items[str] = []
-    value: str | None = None
-
-
-class FormOptions(Model):
-    """Where the options of a select come from."""
-
-    type: str | None = None
-    """constant or variable."""
-    selector: Items[str] = []
-    value: Items[str] = []
-
-
-class FormInput(Model):
-    """One input of a form. Servers want a value for each."""
-
-    type: str = "paragraph"
-    """paragraph, select, file or file-list."""
-    output_variable_name: str = ""
-    """Its key in the `inputs` of `submit`."""
-    default: FormInputDefault | None = None
-    option_source: FormOptions | None = None
-    allowed_file_types: Items[str] = []
-    allowed_file_extensions: Items[str] = []
-    allowed_file_upload_methods: Items[str] = []
-    number_limits: int | None = None
-
-
-class UserAction(Model):
-    """A button of a form."""
-
-    id: str = ""
-    title: str = ""
-    button_style: str | None = None
-
-
-class Form(Model):
-    """A form to fill."""
-
-    form_content: str = ""
-    """Markdown in which "{{#$output.NAME#}}" marks the place of an input."""
-    inputs: Items[FormInput] = []
-    resolved_default_values: dict[str, Any] = {}
-    """What to show in inputs whose default is a variable's value."""
-    user_actions: Items[UserAction] = []
-    expiration_time: Timestamp | None = None
 
 
 def form(form_token: str) -> Operation[Form]:

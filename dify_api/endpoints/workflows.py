@@ -13,6 +13,8 @@ from dify_api.endpoints.pages import Page
 from dify_api.models import JSONObject, Model, Timestamp
 from dify_api.operation import Operation, path, require, require_uuid, without_none
 
+STOP_PATH = "/workflows/tasks/{task_id}/stop"
+
 RunStatus = Literal["succeeded", "failed", "stopped", "partial-succeeded", "paused"]
 
 
@@ -156,7 +158,7 @@ def _run(
         ),
         user=user,
         generates=True,
-        stop_path="/workflows/tasks/{task_id}/stop",
+        stop_path=STOP_PATH,
     )
 
 

@@ -1,0 +1,1 @@
+"""What is asked of a server for one answer, call after call: pure, without I/O."""

@@ -1,0 +1,141 @@
+"""An answer whose stream broke, found again where the server goes on with it, or has kept it."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from dify_api._runs.flows import Flow
+from dify_api._runs.following import OUT_OF_REACH, followed, pauses
+from dify_api._runs.steps import Course, Follow, TakeTurn, Wait
+from dify_api.answers._reader import AnswerReader
+from dify_api.answers.answer import Answer
+from dify_api.answers.events import (
+    AnswerMetadata,
+    ErrorEvent,
+    Event,
+    MessageEndEvent,
+    WorkflowFinished,
+    WorkflowFinishedEvent,
+)
+from dify_api.endpoints import messages, workflows
+from dify_api.endpoints.messages import Message
+from dify_api.endpoints.pages import Page
+from dify_api.endpoints.workflows import WorkflowRun
+from dify_api.errors import DifyError
+from dify_api.models import Usage, as_json, decode
+from dify_api.operation import Operation, is_uuid
+
+_ENDED = ("succeeded", "partial-succeeded", "failed", "stopped")
+
+
+def answered(reader: AnswerReader, operation: Operation[Answer], *, recover: bool) -> Course:
+    """The course of a call that answers: read it, and find the answer again if that breaks.
+
+    Args:
+        reader: Reads the answer.
+        operation: The call.
+        recover: Whether to find it again.
+    """
+    if operation.conversation_id:
+        yield TakeTurn(operation.conversation_id)
+    cause = yield Follow(operation)
+    if recover and operation.user and reader.is_interrupted(cause):
+        yield from recovered(reader, operation.user)
+
+
+def recovered(reader: AnswerReader, user: str) -> Course:
+    """Find an interrupted answer again; what is known of it tells where.
+
+    A run is attached to, else looked up; a message is looked up in its conversation. Nothing is
+    begun again. Where that fails the answer stays interrupted, and `reader.lost` says why.
+    """
+    builder = reader.builder
+    run_id, message_id = builder.workflow_run_id, builder.message_id
+    reader.rejoin()
+    try:
+        if run_id and is_uuid(run_id):
+            yield from _run(reader, run_id, user)
+        if builder.conversation_id and message_id and is_uuid(message_id):
+            if not reader.is_settled:
+                yield from _kept_message(reader, builder.conversation_id, message_id, user)
+            elif builder.lacks_message_end:
+                yield from _sources(reader, builder.conversation_id, message_id, user)
+    except DifyError as error:
+        reader.lost = str(error)
+
+
+def _run(reader: AnswerReader, run_id: str, user: str) -> Course:
+    """The run's events; its detail on servers that have none (before 1.13)."""
+    try:
+        yield from followed(reader, run_id, user)
+    except DifyError as refused:
+        try:
+            yield from _run_detail(reader, run_id)
+        except DifyError:
+            if not reader.builder.message_id:
+                raise refused from None
+
+
+def _run_detail(reader: AnswerReader, run_id: str) -> Course:
+    limit, waits, since = reader.progress_timeout or math.inf, pauses(), time.monotonic()
+    while time.monotonic() - since <= limit:
+        run: WorkflowRun = yield workflows.run_detail(run_id)
+        if run.status in _ENDED:
+            reader.restore([_finished(run)])
+            return
+        if run.id is None or run.status == "paused":  # unknown, up to 1.12.1
+            return
+        yield Wait(next(waits))
+
+
+def _finished(run: WorkflowRun) -> Event:
+    data = decode(WorkflowFinished, as_json(run))
+    return WorkflowFinishedEvent(workflow_run_id=run.id, data=data)
+
+
+def _kept_message(reader: AnswerReader, conversation_id: str, message_id: str, user: str) -> Course:
+    """The answer as history has it; it is kept when it has ended, and "" until then."""
+    limit = min(reader.progress_timeout or math.inf, OUT_OF_REACH)
+    waits, since = pauses(), time.monotonic()
+    while time.monotonic() - since <= limit:
+        message = yield from _message(conversation_id, message_id, user)
+        if message is None:
+            return
+        if message.status == "error":
+            reader.restore([ErrorEvent(message=message.error)])
+            return
+        if message.answer and message.status != "paused":
+            reader.restore([_message_end(message)], text=message.answer)
+            return
+        yield Wait(next(waits))
+    reader.lost = f"the server has kept no answer within {limit:g} s"
+
+
+def _sources(reader: AnswerReader, conversation_id: str, message_id: str, user: str) -> Course:
+    """The citations of a chatflow whose run was found again, but not the end of its message."""
+    message = yield from _message(conversation_id, message_id, user)
+    if message is not None:
+        reader.restore([_message_end(message)])
+
+
+def _message(conversation_id: str, message_id: str, user: str) -> Flow[Message | None]:
+    page: Page[Message] = yield messages.list_messages(conversation_id, user=user, limit=20)
+    return next((message for message in page.data if message.id == message_id), None)
+
+
+def _message_end(message: Message) -> Event:
+    usage = None
+    if message.total_tokens:
+        usage = Usage(
+            prompt_tokens=message.message_tokens or 0,
+            completion_tokens=message.answer_tokens or 0,
+            total_tokens=message.total_tokens,
+            total_price=message.total_price,
+            currency=message.currency,
+            latency=message.provider_response_latency,
+        )
+    metadata = AnswerMetadata(usage=usage, retriever_resources=message.retriever_resources)
+    return MessageEndEvent(
+        id=message.id, message_id=message.id, metadata=metadata, files=message.message_files
+    )
