@@ -10,7 +10,7 @@ caller catches as widely or as narrowly as needed:
     ├── ConversationBusyError                           another turn is still going on
     ├── NotPausedError                                  the run waits for nobody
     ├── AnswerError                                     a failure after the answer began
-    │   ├── StreamInterruptedError, WorkflowFailedError, WorkflowPausedError
+    │   ├── StreamInterruptedError, WorkflowFailedError, WorkflowStoppedError, WorkflowPausedError
     └── StatusError                                     the server said no
         ├── BadRequestError, UnauthorizedError, ForbiddenError, NotFoundError, ...
         │   └── one class per code
@@ -134,6 +134,14 @@ class WorkflowFailedError(AnswerError):
     """The run ended with status "failed" (the server says HTTP 200 even so).
 
     `code` and `status` are those of the `error` event beside it, where one came.
+    """
+
+
+class WorkflowStoppedError(AnswerError):
+    """Somebody stopped the run before it had its outputs, or a time limit of the server did.
+
+    A run that this process itself stopped is no error: its answer has the `finish_reason`
+    "stopped", as one has that output moderation cut short.
     """
 
 

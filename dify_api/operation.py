@@ -51,6 +51,7 @@ class Operation(Generic[T_co]):
         enveloped: Whether the reply holds the result in its `data`.
         repeatable: Whether repeating the call changes nothing, so that it may be retried.
         generates: Whether the reply is an answer, streamed or not.
+        stops: The task that the call stops; None for any other call.
         stop_path: Path that stops the generation, with "{task_id}" in it; None if leaving
             the stream leaves nothing behind.
         delete_path: Path that deletes the answer's conversation, with "{conversation_id}" in
@@ -74,6 +75,7 @@ class Operation(Generic[T_co]):
     enveloped: bool = False
     repeatable: bool = False
     generates: bool = False
+    stops: str | None = None
     stop_path: str | None = None
     delete_path: str | None = None
     page: str | None = None

@@ -51,16 +51,20 @@ def recovered(reader: AnswerReader, user: str) -> Course:
     begun again. Where that fails the answer stays interrupted, and `reader.lost` says why.
     """
     builder = reader.builder
-    run_id, message_id = builder.workflow_run_id, builder.message_id
+    run_id = builder.workflow_run_id
+    conversation_id, message_id = builder.conversation_id, builder.message_id
+    has_run = is_uuid(run_id)
+    has_message = is_uuid(conversation_id) and is_uuid(message_id)
+    if not (has_run or has_message):
+        return
     reader.rejoin()
     try:
-        if run_id and is_uuid(run_id):
-            yield from _run(reader, run_id, user)
-        if builder.conversation_id and message_id and is_uuid(message_id):
-            if not reader.is_settled:
-                yield from _kept_message(reader, builder.conversation_id, message_id, user)
-            elif builder.lacks_message_end:
-                yield from _sources(reader, builder.conversation_id, message_id, user)
+        if has_run:
+            yield from _run(reader, run_id or "", user)
+        if has_message and not reader.is_settled:
+            yield from _kept_message(reader, conversation_id or "", message_id or "", user)
+        elif has_message and builder.lacks_message_end:
+            yield from _sources(reader, conversation_id or "", message_id or "", user)
     except DifyError as error:
         reader.lost = str(error)
 

@@ -69,7 +69,15 @@ class BaseClient:
 
     def _stop_request(self, operation: Operation[Answer], task_id: str) -> Operation[None]:
         stop_path = cast("str", operation.stop_path).format(task_id=task_id)
-        return Operation("POST", stop_path, NoneType, json={}, user=operation.user, repeatable=True)
+        return Operation(
+            "POST",
+            stop_path,
+            NoneType,
+            json={},
+            user=operation.user,
+            repeatable=True,
+            stops=task_id,
+        )
 
     def _delete_request(
         self, operation: Operation[Answer], conversation_id: str

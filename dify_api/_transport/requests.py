@@ -10,6 +10,7 @@ from typing import IO, Any
 import httpx
 from typing_extensions import Required, TypedDict
 
+from dify_api._transport.stops import note_stop
 from dify_api._version import __version__
 from dify_api.connection import DifyConnection
 from dify_api.operation import Operation
@@ -78,6 +79,8 @@ def build_request(
 
     Made here, so that no variable of a frame that a failure comes through shows its headers.
     """
+    if operation.stops is not None:
+        note_stop(operation.stops)
     request = client.build_request(**request_arguments(connection, operation, timeout))
     request.headers["Authorization"] = f"Bearer {connection.key.get_secret_value()}"
     return request

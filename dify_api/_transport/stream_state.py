@@ -10,6 +10,7 @@ import httpx
 
 from dify_api._runs.steps import Follow, Plan, Step
 from dify_api._transport.failures import broken_connection, timed_out
+from dify_api._transport.stops import is_stopped_here
 from dify_api._transport.turns import TURNS, Key, Turn
 from dify_api.answers._reader import AnswerReader
 from dify_api.answers._reader import Step as AnswerStep
@@ -125,6 +126,15 @@ class StreamState:
                 raise
             self._cause = error  # what was attached to is no stream
             return []
+
+    def _finish(self) -> None:
+        """Judge how the answer ended.
+
+        Raises:
+            DifyError: If it did not succeed.
+        """
+        self._reader.is_stopped_here = is_stopped_here(self.task_id)
+        self._reader.finish(self._cause)
 
     def _key(self, conversation_id: str) -> Key:
         return (self._connection.app, conversation_id)

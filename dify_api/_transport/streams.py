@@ -229,7 +229,7 @@ class EventStream(StreamState):
                 self._cause = self._take_failure(error)
             rest, is_over = self._end_body()
             yield from rest
-        reader.finish(self._cause)
+        self._finish()
 
     def _end_body(self) -> tuple[list[Step], bool]:
         """The events that are left of a body, and whether it was the last."""
@@ -418,7 +418,7 @@ class AsyncEventStream(StreamState):
             rest, is_over = await self._end_body()
             for step in rest:
                 yield step
-        reader.finish(self._cause)
+        self._finish()
 
     async def _end_body(self) -> tuple[list[Step], bool]:
         """The events that are left of a body, and whether it was the last."""

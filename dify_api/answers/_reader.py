@@ -70,6 +70,8 @@ class AnswerReader:
         self.progress_timeout = progress_timeout
         self.lost: str | None = None
         """Why an answer that broke off was not found again."""
+        self.is_stopped_here = False
+        """Whether the run was stopped by this process, which wants what there is of its answer."""
         self._operation = operation
         self._seen: Seen = set()
         self._answered: set[str] = set()  # forms
@@ -140,7 +142,7 @@ class AnswerReader:
         """
         if self._rejoined is not None and text is not None:
             events = [*self._rejoined.complete(text), *events]
-            self._has_gap = False
+            self._has_gap = self._unreadable = False
         elif self._rejoined is not None:
             events = [new for event in events for new in self._rejoined.take(event)]
             events += self._rejoined.rest()
@@ -313,6 +315,7 @@ class AnswerReader:
         Raises:
             StatusError: An `error` event ended it; the class is that of its code.
             WorkflowFailedError: The run failed.
+            WorkflowStoppedError: Somebody else stopped the run.
             WorkflowPausedError: The run waits for a human.
             StreamInterruptedError: It ended without a terminal event.
         """
@@ -330,6 +333,9 @@ class AnswerReader:
             return self._pause()
         if builder.is_failed:
             return self._workflow_failure()
+        if builder.is_cut_short and not self.is_stopped_here:
+            reason = (builder.workflow and builder.workflow.error) or "the run was stopped"
+            return errors.WorkflowStoppedError(reason, operation=self._operation)
         if builder.message_end is None and builder.error is not None:
             event = builder.error
             return error_from_code(
@@ -377,10 +383,10 @@ class AnswerReader:
             text = f"no progress for {self.progress_timeout:g} s, {known}"
         elif cause is not None:
             text = f"the stream broke {known}: {cause or type(cause).__name__}"
-        elif self._has_gap and self.is_settled:
-            text = "a part of the answer was lost with the connection"
         elif self._unreadable:
             text = "an event of the stream cannot be read, so that a part of the answer may be lost"
+        elif self._has_gap and self.is_settled:
+            text = "a part of the answer was lost with the connection"
         else:
             text = f"the stream ended {known}, without its terminal event"
         generates = self._operation.startswith("POST")

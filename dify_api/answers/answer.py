@@ -75,7 +75,7 @@ class Answer(Model):
     """The forms that the app waits for: of a paused run, on the error's `answer`, and of a New
     Agent that asks a human."""
     finish_reason: str | None = None
-    """"stop"; "stopped" after a stop; None while unfinished."""
+    """"stop"; "stopped" after a stop, by this process or by moderation; None while unfinished."""
     lacks_message_end: bool = False
     """Whether the server left out a chatflow's `message_end`: usage and citations are unknown."""
 
@@ -171,6 +171,15 @@ class AnswerBuilder:
         """Whether the run ended "failed"; after a `message_end` that is no failure (1.16.0)."""
         failed = self.workflow is not None and self.workflow.status == "failed"
         return failed and self.message_end is None
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the run ended "stopped", other than by a moderator with an answer of its own."""
+        stopped = self.workflow is not None and self.workflow.status == "stopped"
+        return stopped and not (self._moderated or self._is_moderators())
+
+    def _is_moderators(self) -> bool:
+        return "moderation" in ((self.workflow and self.workflow.error) or "")
 
     @property
     def lacks_message_end(self) -> bool:

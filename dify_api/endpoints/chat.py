@@ -103,6 +103,7 @@ def stop(task_id: str, *, user: str) -> Operation[None]:
         json={},
         user=user,
         repeatable=True,
+        stops=task_id,
     )
 
 

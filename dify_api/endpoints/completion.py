@@ -72,4 +72,5 @@ def stop(task_id: str, *, user: str) -> Operation[None]:
         json={},
         user=user,
         repeatable=True,
+        stops=task_id,
     )
