@@ -12,6 +12,7 @@ a client sends them::
 
 from dify_api import errors as errors
 from dify_api._calls.input_message import InputMessage
+from dify_api._transport.started_runs import AsyncStartedRun, StartedRun
 from dify_api._version import __version__ as __version__
 from dify_api.answers import events as events
 from dify_api.answers.answer import Answer, AnswerBuilder
@@ -43,10 +44,12 @@ __all__ = [
     "Answer",
     "AnswerBuilder",
     "AsyncDifyClient",
+    "AsyncStartedRun",
     "DifyClient",
     "DifyError",
     "InputMessage",
     "Operation",
+    "StartedRun",
     "__version__",
     "annotations",
     "application",

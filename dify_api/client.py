@@ -24,6 +24,7 @@ from dify_api._transport.pools import (
 )
 from dify_api._transport.requests import build_request
 from dify_api._transport.retry import async_retrying, retrying
+from dify_api._transport.started_runs import AsyncStartedRun, StartedRun, checked_start
 from dify_api._transport.streams import AsyncCalls, AsyncEventStream, Calls, EventStream, Keep
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.pages import Page, in_order, next_page
@@ -121,6 +122,33 @@ class DifyClient(BaseClient):
         """
         operation, plan, before = resumption(paused, values, user, recover=self.connection.recover)
         return EventStream(operation, self.connection, self._calls, plan, before)
+
+    def start(self, operation: Operation[Answer]) -> StartedRun:
+        """Begin a run of a workflow or chatflow app, and leave it as soon as its id is known.
+
+        Servers since 1.13 go on with it; older ones too, and tell its outputs, not its events.
+
+        Raises:
+            ValueError: If the call begins no answer, or names no user.
+            DifyError: If it is refused, or ends before it tells its run.
+        """
+        with self.stream(checked_start(operation)) as stream:
+            for _ in stream.steps():
+                if stream.answer.workflow_run_id:
+                    stream.detach()
+                    break
+        return self._started(stream.answer, operation.user or "")
+
+    def attach(self, workflow_run_id: str, *, user: str) -> StartedRun:
+        """Come back to a run that goes on, by nothing but its id; no request is made yet.
+
+        Raises:
+            ValueError: If the id is no UUID, or `user` is empty.
+        """
+        return self._started(Answer(workflow_run_id=workflow_run_id), user)
+
+    def _started(self, begun: Answer, user: str) -> StartedRun:
+        return StartedRun(begun, user, self.connection, self._calls)
 
     def paused_run(self, workflow_run_id: str, *, user: str) -> WorkflowPausedError:
         """Find the pause of a run again, by nothing but its id.
@@ -290,6 +318,26 @@ class AsyncDifyClient(BaseClient):
         """`DifyClient.resume_stream` for asyncio."""
         operation, plan, before = resumption(paused, values, user, recover=self.connection.recover)
         return AsyncEventStream(operation, self.connection, self._calls, plan, before)
+
+    async def start(self, operation: Operation[Answer]) -> AsyncStartedRun:
+        """`DifyClient.start`, awaited."""
+        require_asyncio()
+        async with (
+            self.stream(checked_start(operation)) as stream,
+            contextlib.aclosing(stream.steps()) as steps,
+        ):
+            async for _ in steps:
+                if stream.answer.workflow_run_id:
+                    stream.detach()
+                    break
+        return self._started(stream.answer, operation.user or "")
+
+    def attach(self, workflow_run_id: str, *, user: str) -> AsyncStartedRun:
+        """`DifyClient.attach` for asyncio."""
+        return self._started(Answer(workflow_run_id=workflow_run_id), user)
+
+    def _started(self, begun: Answer, user: str) -> AsyncStartedRun:
+        return AsyncStartedRun(begun, user, self.connection, self._calls)
 
     async def paused_run(self, workflow_run_id: str, *, user: str) -> WorkflowPausedError:
         """`DifyClient.paused_run`, awaited."""

@@ -17,6 +17,8 @@ that pauses anew before we attach says nothing more by itself."""
 OUT_OF_REACH = 30.0
 """Seconds for which a server that cannot be reached is tried again, as while it restarts."""
 
+_LASTING = 1.0  # seconds: a stream that is cut sooner, time and again, is no progress
+
 
 def pauses() -> Iterator[float]:
     """Seconds to wait between attempts: 0, then longer and longer."""
@@ -48,6 +50,7 @@ def followed(
     limit = reader.progress_timeout or math.inf
     snapshot, waits, since = look_first, pauses(), time.monotonic()
     while True:
+        attached = time.monotonic()
         try:
             cause = yield _attach(run_id, user, snapshot)
         except DifyError as error:
@@ -59,7 +62,7 @@ def followed(
             if reader.is_settled or reader.is_stalled or broken_off:
                 return
             snapshot = True
-            if reader.has_progressed:
+            if reader.has_progressed and time.monotonic() - attached > _LASTING:
                 waits, since = pauses(), time.monotonic()
             elif time.monotonic() - since > limit:
                 return

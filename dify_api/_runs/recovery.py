@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 
@@ -44,6 +45,19 @@ def answered(reader: AnswerReader, operation: Operation[Answer], *, recover: boo
         yield from recovered(reader, operation.user)
 
 
+def attached(reader: AnswerReader, run_id: str, user: str, *, recover: bool) -> Course:
+    """The course of an answer whose run was begun elsewhere, or earlier.
+
+    Args:
+        reader: Reads the answer; its builder has the ids that are known.
+        run_id: The run.
+        user: The end user who began it.
+        recover: Whether to attach again where the connection breaks.
+    """
+    yield from _run(reader, run_id, user, look_first=True, again=recover)
+    yield from _ended_message(reader, user)
+
+
 def recovered(reader: AnswerReader, user: str) -> Course:
     """Find an interrupted answer again; what is known of it tells where.
 
@@ -53,32 +67,33 @@ def recovered(reader: AnswerReader, user: str) -> Course:
     builder = reader.builder
     run_id = builder.workflow_run_id
     conversation_id, message_id = builder.conversation_id, builder.message_id
-    has_run = is_uuid(run_id)
     has_message = is_uuid(conversation_id) and is_uuid(message_id)
-    if not (has_run or has_message):
+    if not (is_uuid(run_id) or has_message):
         return
     reader.rejoin()
     try:
-        if has_run:
+        if is_uuid(run_id):
             yield from _run(reader, run_id or "", user)
         if has_message and not reader.is_settled:
             yield from _kept_message(reader, conversation_id or "", message_id or "", user)
-        elif has_message and builder.lacks_message_end:
-            yield from _sources(reader, conversation_id or "", message_id or "", user)
+        yield from _ended_message(reader, user)
     except DifyError as error:
         reader.lost = str(error)
 
 
-def _run(reader: AnswerReader, run_id: str, user: str) -> Course:
+def _run(
+    reader: AnswerReader, run_id: str, user: str, *, look_first: bool = False, again: bool = True
+) -> Course:
     """The run's events; its detail on servers that have none (before 1.13)."""
     try:
-        yield from followed(reader, run_id, user)
+        yield from followed(reader, run_id, user, look_first=look_first, again=again)
     except DifyError as refused:
         try:
             yield from _run_detail(reader, run_id)
         except DifyError:
-            if not reader.builder.message_id:
-                raise refused from None
+            reader.lost = str(refused)
+        if not (reader.is_settled or reader.builder.message_id):
+            raise
 
 
 def _run_detail(reader: AnswerReader, run_id: str) -> Course:
@@ -116,11 +131,14 @@ def _kept_message(reader: AnswerReader, conversation_id: str, message_id: str, u
     reader.lost = f"the server has kept no answer within {limit:g} s"
 
 
-def _sources(reader: AnswerReader, conversation_id: str, message_id: str, user: str) -> Course:
-    """The citations of a chatflow whose run was found again, but not the end of its message."""
-    message = yield from _message(conversation_id, message_id, user)
-    if message is not None:
-        reader.restore([_message_end(message)])
+def _ended_message(reader: AnswerReader, user: str) -> Course:
+    """The usage and citations of a chatflow whose run has ended, but not its message."""
+    builder = reader.builder
+    if builder.lacks_message_end and builder.conversation_id and builder.message_id:
+        with contextlib.suppress(DifyError):  # the answer is what counts
+            message = yield from _message(builder.conversation_id, builder.message_id, user)
+            if message is not None:
+                reader.restore([_message_end(message)])
 
 
 def _message(conversation_id: str, message_id: str, user: str) -> Flow[Message | None]:

@@ -65,6 +65,11 @@ class StreamState:
         """The task to stop; known from the first event on."""
         return self._reader.builder.task_id
 
+    def detach(self) -> None:
+        """Let the run go on when the stream is left."""
+        self._operation = replace(self._operation, stop_path=None)
+        self._stops = False
+
     def _entered(self) -> httpx.Response:
         if self._response is None:
             raise RuntimeError("enter the stream first: with client.stream(...) as stream: ...")

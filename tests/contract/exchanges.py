@@ -20,10 +20,15 @@ def generations(path: str) -> list[Exchange]:
 
 @contextmanager
 def replayed(exchange: Exchange) -> Iterator[str]:
-    """Base URL of a server that answers everything with `exchange`, each time cut anew."""
+    """Base URL of a server that answers such calls with `exchange`, each time cut anew.
+
+    It knows nothing of the runs and messages of these answers.
+    """
     seeds = count(zlib.crc32(exchange.name.encode()))
 
-    def reply(_: Received) -> Reply:
+    def reply(request: Received) -> Reply:
+        if request.method != exchange.method:
+            return Reply(404, {"content-type": "application/json"}, [b'{"code": "not_found"}'])
         seed = next(seeds)
         return exchange.reply(seed, _longest_piece(seed))
 

@@ -93,6 +93,9 @@ def _of_stream(body: bytes) -> Expected:
             result.failed = True
     if not ended and finished is None:
         result.failed = True  # cut before its end (or paused, or an error)
+    if finished is not None and finished["status"] == "stopped":
+        # By somebody, not by the client that reads this; moderation stops with an answer.
+        result.failed = "moderation" not in (finished["error"] or "")
     succeeded = finished is not None and finished["status"] in ("succeeded", "partial-succeeded")
     result.text = result.streamed
     if succeeded and finished is not None and "answer" in (finished["outputs"] or {}):

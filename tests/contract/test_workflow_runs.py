@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from dify_api import Answer, AsyncDifyClient, DifyClient, DifyError, workflows
-from dify_api.errors import WorkflowPausedError
+from dify_api.errors import WorkflowPausedError, WorkflowStoppedError
 from tests.contract.exchanges import replayed
 from tests.support.cassettes import Exchange, all_exchanges
 
@@ -49,6 +49,10 @@ def check(outcome: Answer | DifyError, exchange: Exchange) -> None:
     elif "error" in names or not ends:
         assert isinstance(outcome, DifyError)
         assert outcome.code == next((f["code"] for f in frames if f["event"] == "error"), None)
+    elif ends[0]["status"] == "stopped" and "moderation" not in (ends[0]["error"] or ""):
+        assert isinstance(outcome, WorkflowStoppedError)
+        assert outcome.answer is not None
+        assert outcome.answer.outputs == ends[0]["outputs"]
     elif ends[0]["status"] == "failed" and "message_end" not in names:
         assert isinstance(outcome, DifyError)
         assert outcome.message == ends[0]["error"]
@@ -69,15 +73,15 @@ async def test_recorded_run(exchange: Exchange) -> None:
             operation = workflows.run({}, user="ann")
         try:
             outcome: Answer | DifyError = DifyClient(
-                "app-test", base_url=base_url, max_retries=0
+                "app-test", base_url=base_url, max_retries=0, recover=False
             ).send(operation)
         except DifyError as error:
             outcome = error
         check(outcome, exchange)
         try:
-            outcome = await AsyncDifyClient("app-test", base_url=base_url, max_retries=0).send(
-                operation
-            )
+            outcome = await AsyncDifyClient(
+                "app-test", base_url=base_url, max_retries=0, recover=False
+            ).send(operation)
         except DifyError as error:
             outcome = error
         check(outcome, exchange)
