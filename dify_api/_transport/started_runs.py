@@ -6,6 +6,7 @@ import contextlib
 from functools import partial
 
 from dify_api._runs.recovery import answered, attached
+from dify_api._transport.stops import note_stop
 from dify_api._transport.streams import AsyncCalls, AsyncEventStream, Calls, EventStream
 from dify_api.answers.answer import Answer
 from dify_api.connection import DifyConnection
@@ -59,6 +60,7 @@ class _StartedRun:
         """The call that stops the run; None where it has ended, or its task is not told."""
         if told.task_id in (None, self.workflow_run_id) or told.finish_reason is not None:
             return None
+        note_stop(self.workflow_run_id)  # the end of the run names no task
         stop = chat.stop if told.message_id else workflows.stop
         return stop(told.task_id or "", user=self._user)
 

@@ -138,7 +138,8 @@ class StreamState:
         Raises:
             DifyError: If it did not succeed.
         """
-        self._reader.is_stopped_here = is_stopped_here(self.task_id)
+        ids = (self.task_id, self._reader.builder.workflow_run_id)
+        self._reader.is_stopped_here = any(is_stopped_here(name) for name in ids)
         self._reader.finish(self._cause)
 
     def _key(self, conversation_id: str) -> Key:
