@@ -77,10 +77,13 @@ class Rejoined:
     def complete(self, text: str) -> list[Event]:
         """What the whole text of the answer adds to it; servers keep it trimmed."""
         self._held.clear()
-        streamed = self._builder.build().text.strip()
-        if not text.startswith(streamed):
-            return [MessageReplaceEvent(answer=text)]
-        return [self._piece(text[len(streamed) :])] if text != streamed else []
+        streamed = self._builder.build().text
+        if text == streamed.strip():
+            return []
+        for began in (streamed, streamed.lstrip()):
+            if text.startswith(began):
+                return [self._piece(text[len(began) :])]
+        return [MessageReplaceEvent(answer=text)]
 
     def _hold(self, event: Event) -> list[Event]:
         if isinstance(event, MessageEvent | TextChunkEvent):
@@ -104,9 +107,11 @@ class Rejoined:
         whole = self._builder.text_of(finished)
         if whole is not None or self._builder.is_chatflow or finished.status != "succeeded":
             return whole
-        streamed = self._builder.build().text
+        known = self._builder.build().text, "".join(_text(event) for event in self._held)
+        if not any(known) and not self._holds_text:
+            return None
         texts = [text for text in (finished.outputs or {}).values() if isinstance(text, str)]
-        likely = [text for text in texts if streamed and text.startswith(streamed)]
+        likely = [text for text in texts if text.startswith(known[0]) and known[1] in text]
         return likely[0] if len(likely) == 1 else None
 
     def _snapshot(self, event: MessageReplaceEvent) -> list[Event]:
@@ -143,6 +148,12 @@ class Rejoined:
             return []
         self._seen.add(key)
         return [event]
+
+
+def _text(event: Event) -> str:
+    if isinstance(event, TextChunkEvent):
+        return event.data.text
+    return event.answer if isinstance(event, MessageEvent) else ""
 
 
 def key_of(event: Progress) -> tuple[str | None, ...]:

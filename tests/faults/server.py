@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import ssl
 import struct
@@ -21,6 +22,7 @@ from tests.faults.callers import Asks
 
 TEXT = "Saturn has 274 moons."
 _TOKENS = ("Saturn ", "has 274 ", "moons.")
+_LOOKS_FOR_ANSWER = re.compile(r"/v1/(workflow/|workflows/run/|messages\?)")
 _TLS_HELLO = b"\x16"
 PAUSE = 0.02  # seconds between the bytes of what dribbles
 
@@ -204,6 +206,9 @@ class FaultServer:
             "/parameters"
         ):  # what a workflow takes: of no matter here
             _play(connection, [whole(b'{"user_input_form": []}')], Case(()))
+            return
+        if _LOOKS_FOR_ANSWER.search(path):  # that broke off: nothing is kept here
+            _play(connection, [whole(b'{"code": "not_found"}', 404)], Case(()))
             return
         if path.endswith("/stop"):
             case.stops.append(path.split("/")[-2])
