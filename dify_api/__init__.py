@@ -15,7 +15,8 @@ from dify_api._calls.input_message import InputMessage
 from dify_api._transport.started_runs import AsyncStartedRun, StartedRun
 from dify_api._version import __version__ as __version__
 from dify_api.answers import events as events
-from dify_api.answers.answer import Answer, AnswerBuilder
+from dify_api.answers._builder import AnswerBuilder
+from dify_api.answers.answer import Answer
 from dify_api.client import AsyncDifyClient, DifyClient
 from dify_api.endpoints import (
     annotations,

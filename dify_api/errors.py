@@ -7,8 +7,7 @@ caller catches as widely or as narrowly as needed:
     ├── ConnectionFailedError                           no answer from the server
     │   ├── RequestTimeoutError, TLSFailedError
     ├── UnexpectedReplyError                            an answer that is not Dify's
-    ├── ConversationBusyError                           another turn is still going on
-    ├── NotPausedError                                  the run waits for nobody
+    ├── ConversationBusyError, NotPausedError           not now, by what goes on
     ├── AnswerError                                     a failure after the answer began
     │   ├── StreamInterruptedError, WorkflowFailedError, WorkflowStoppedError, WorkflowPausedError
     └── StatusError                                     the server said no
@@ -125,7 +124,7 @@ class AnswerError(DifyError):
 
 
 class StreamInterruptedError(AnswerError):
-    """The stream ended, broke or fell silent before its terminal event."""
+    """The stream ended, broke or fell silent before its end, and no whole answer was found."""
 
     always_retryable = True
 
@@ -138,10 +137,9 @@ class WorkflowFailedError(AnswerError):
 
 
 class WorkflowStoppedError(AnswerError):
-    """Somebody stopped the run before it had its outputs, or a time limit of the server did.
+    """Somebody else, or a time limit of the server, stopped the run.
 
-    A run that this process itself stopped is no error: its answer has the `finish_reason`
-    "stopped", as one has that output moderation cut short.
+    What this process or moderation stops is an answer with the `finish_reason` "stopped".
     """
 
 
@@ -150,7 +148,7 @@ class WorkflowPausedError(AnswerError):
 
     Attributes:
         forms: The forms to fill; `form.response_schema()` says what each takes.
-        workflow_run_id: The run; it is enough to go on in another process.
+        workflow_run_id: The run: enough to go on in another process.
     """
 
     forms: list[HumanInputForm]
@@ -363,11 +361,7 @@ class RateLimitError(StatusError, http_status=429, code="rate_limit_error"):
 
 
 class TooManyRequestsError(RateLimitError, code="too_many_requests"):
-    """The app's limit of concurrent requests.
-
-    429 `too_many_requests` by the reference; 400 `invalid_param` "Too many requests..." on every
-    release recorded (0.15.3 to 1.16.0).
-    """
+    """The app's limit of concurrent requests; servers say 400 `invalid_param` for it."""
 
 
 class ServerError(StatusError):

@@ -6,8 +6,9 @@ import contextlib
 from functools import partial
 
 from dify_api._runs.recovery import answered, attached
+from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.stops import note_stop
-from dify_api._transport.streams import AsyncCalls, AsyncEventStream, Calls, EventStream
+from dify_api._transport.streams import AsyncEventStream, EventStream
 from dify_api.answers.answer import Answer
 from dify_api.connection import DifyConnection
 from dify_api.endpoints import chat, workflows

@@ -13,12 +13,9 @@ import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
-    Callable,
     Coroutine,
     Iterator,
 )
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
 
@@ -27,6 +24,7 @@ from typing_extensions import Self
 
 from dify_api._runs.steps import Follow, Plan, TakeTurn, Wait
 from dify_api._transport import open_streams
+from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
 from dify_api._transport.pieces import raw_async_pieces, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
@@ -38,36 +36,6 @@ from dify_api.answers.events import Event
 from dify_api.connection import DifyConnection
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
-
-Keep = Callable[[Coroutine[Any, Any, httpx.Response]], Awaitable[httpx.Response]]
-
-
-@dataclass(frozen=True)
-class Calls:
-    """The calls that a stream makes.
-
-    Attributes:
-        open: Opens the stream of an operation.
-        send: Makes any other call.
-        stop: Stops an operation's task.
-        delete: Deletes a conversation of an operation.
-    """
-
-    open: Callable[[Operation[Answer]], httpx.Response]
-    send: Callable[[Operation[Any]], Any]
-    stop: Callable[[Operation[Answer], str], None]
-    delete: Callable[[Operation[Answer], str], None]
-
-
-@dataclass(frozen=True)
-class AsyncCalls:
-    """`Calls` for asyncio."""
-
-    open: Callable[[Operation[Answer], Keep | None], Awaitable[httpx.Response]]
-    send: Callable[[Operation[Any]], Awaitable[Any]]
-    stop: Callable[[Operation[Answer], str], Awaitable[None]]
-    delete: Callable[[Operation[Answer], str], Awaitable[None]]
-
 
 READ_ON = 10.0
 """Seconds that a stream which is left before its first event is read on for, in the background:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from dify_api import errors
 from dify_api._replies import error_from_code
+from dify_api.answers._blocking import events_of_blocking
+from dify_api.answers._builder import AnswerBuilder
 from dify_api.answers._rejoined import Progress, Rejoined, Seen, key_of
 from dify_api.answers._sse import SSEDecoder, begins_like_stream
-from dify_api.answers.answer import Answer, AnswerBuilder
+from dify_api.answers.answer import Answer
 from dify_api.answers.events import (
     AgentMessageEvent,
-    AnswerMetadata,
     DatasourceErrorEvent,
     ErrorEvent,
     Event,
-    HumanInputRequiredEvent,
     MessageEndEvent,
     MessageEvent,
     PingEvent,
@@ -32,7 +30,6 @@ from dify_api.answers.events import (
     WorkflowPausedEvent,
     parse_event,
 )
-from dify_api.models import decode
 
 _TERMINAL = (
     MessageEndEvent,
@@ -194,7 +191,7 @@ class AnswerReader:
                 operation=self._operation,
                 hint='Check base_url: it ends in "/v1" on a standard installation.',
             )
-        steps = [(event, self.builder.add(event)) for event in _events_of_blocking(reply)]
+        steps = [(event, self.builder.add(event)) for event in events_of_blocking(reply)]
         self.is_settled = True
         return steps
 
@@ -400,38 +397,3 @@ class AnswerReader:
         if self.lost:
             hint = f"{hint or ''} The answer was not found again: {self.lost}".strip()
         return errors.StreamInterruptedError(text, operation=self._operation, hint=hint)
-
-
-def _events_of_blocking(reply: Mapping[str, Any]) -> list[Event]:
-    """A blocking reply as the events that a stream would have brought."""
-    kind = reply.get("event")
-    data = reply.get("data")
-    if kind == "workflow_paused" or (isinstance(data, dict) and data.get("status") == "paused"):
-        return _paused(reply, data if isinstance(data, dict) else {})
-    if isinstance(data, dict):
-        return [decode(WorkflowFinishedEvent, {**reply, "event": "workflow_finished"})]
-    if "answer" in reply:
-        return [
-            decode(MessageEvent, {**reply, "event": "message"}),
-            MessageEndEvent(metadata=decode(AnswerMetadata, reply.get("metadata") or {})),
-        ]
-    return [decode(ErrorEvent, {"message": f"the reply is no answer: {sorted(reply)}", **reply})]
-
-
-def _paused(reply: Mapping[str, Any], data: Mapping[str, Any]) -> list[Event]:
-    facts = {**data, **{name: value for name, value in reply.items() if name != "data"}}
-    reasons = facts.get("reasons") or []
-    events: list[Event] = []
-    if facts.get("answer"):
-        events.append(decode(MessageEvent, {**facts, "event": "message"}))
-    ids = {
-        name: facts.get(name)
-        for name in ("task_id", "workflow_run_id", "conversation_id", "message_id")
-    }
-    events += [
-        decode(HumanInputRequiredEvent, {**ids, "event": "human_input_required", "data": reason})
-        for reason in reasons
-        if isinstance(reason, dict)
-    ]
-    paused = decode(WorkflowPausedEvent, {**ids, "event": "workflow_paused", "data": facts})
-    return [*events, paused]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dify_api.answers.answer import AnswerBuilder
+from dify_api.answers._builder import AnswerBuilder
 from dify_api.answers.events import (
     AgentMessageEvent,
     Event,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from dify_api.answers._builder import AnswerBuilder
 from dify_api.answers._reader import AnswerReader
-from dify_api.answers.answer import Answer, AnswerBuilder
+from dify_api.answers.answer import Answer
 from dify_api.answers.events import parse_event
 from dify_api.models import as_json
 from tests.support.cassettes import exchange

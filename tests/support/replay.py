@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import Self
+
 Piece = bytes | Callable[[], None]
 
 
@@ -99,7 +101,7 @@ class ReplayServer:
             assert self.arrived.wait_for(lambda: self.stopped, timeout), "no stop request came"
         return self.stopped[0]
 
-    def __enter__(self) -> ReplayServer:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 

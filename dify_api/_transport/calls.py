@@ -1,0 +1,41 @@
+"""The calls that a stream makes, by whichever client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from dify_api.answers.answer import Answer
+from dify_api.operation import Operation
+
+Keep = Callable[[Coroutine[Any, Any, httpx.Response]], Awaitable[httpx.Response]]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls that a stream makes.
+
+    Attributes:
+        open: Opens the stream of an operation.
+        send: Makes any other call.
+        stop: Stops an operation's task.
+        delete: Deletes a conversation of an operation.
+    """
+
+    open: Callable[[Operation[Answer]], httpx.Response]
+    send: Callable[[Operation[Any]], Any]
+    stop: Callable[[Operation[Answer], str], None]
+    delete: Callable[[Operation[Answer], str], None]
+
+
+@dataclass(frozen=True)
+class AsyncCalls:
+    """`Calls` for asyncio."""
+
+    open: Callable[[Operation[Answer], Keep | None], Awaitable[httpx.Response]]
+    send: Callable[[Operation[Any]], Awaitable[Any]]
+    stop: Callable[[Operation[Answer], str], Awaitable[None]]
+    delete: Callable[[Operation[Answer], str], Awaitable[None]]
