@@ -13,7 +13,8 @@ from dify_api.errors import DifyError
 
 PATIENCE = 2.0
 """Seconds for which an attached stream may bring pings alone, until we look where the run is: one
-that pauses anew before we attach says nothing more by itself."""
+that paused anew, or ended, just before we attached says nothing by itself. Doubled each time."""
+_LONGEST_PATIENCE = 60.0
 OUT_OF_REACH = 30.0
 """Seconds for which a server that cannot be reached is tried again, as while it restarts."""
 
@@ -48,20 +49,22 @@ def followed(
         DifyError: If the server refuses, or stays out of reach.
     """
     limit = reader.progress_timeout or math.inf
-    snapshot, waits, since = look_first, pauses(), time.monotonic()
+    snapshot, waits, since, patience = look_first, pauses(), time.monotonic(), PATIENCE
     while True:
         attached = time.monotonic()
         try:
-            cause = yield _attach(run_id, user, snapshot)
+            cause = yield _attach(run_id, user, snapshot, min(patience, limit))
         except DifyError as error:
             tried = time.monotonic() - since
             if not (again and error.retryable) or tried > min(limit, OUT_OF_REACH):
                 raise
         else:
             broken_off = cause is not None and not again and not reader.is_silent
-            if reader.is_settled or reader.is_stalled or broken_off:
+            if reader.is_settled or broken_off:
                 return
             snapshot = True
+            if reader.is_silent:
+                patience = min(2 * patience, _LONGEST_PATIENCE)
             if reader.has_progressed and time.monotonic() - attached > _LASTING:
                 waits, since = pauses(), time.monotonic()
             elif time.monotonic() - since > limit:
@@ -69,8 +72,8 @@ def followed(
         yield Wait(next(waits))
 
 
-def _attach(run_id: str, user: str, snapshot: bool) -> Follow:
+def _attach(run_id: str, user: str, snapshot: bool, patience: float) -> Follow:
     operation = workflows.events(
         run_id, user=user, include_state_snapshot=snapshot, continue_on_pause=snapshot
     )
-    return Follow(operation, None if snapshot else PATIENCE)
+    return Follow(operation, patience)

@@ -26,8 +26,8 @@ class Follow:
 
     Attributes:
         operation: The call.
-        patience: Seconds for which it may bring nothing but pings; None for the connection's
-            `progress_timeout`.
+        patience: Seconds for which it may bring nothing but pings, at any time; None for the
+            connection's `progress_timeout`.
     """
 
     operation: Operation[Answer]

@@ -211,7 +211,7 @@ class AnswerReader:
                 self._pinged = True
                 steps.append((event, ""))
                 continue
-            progress = True
+            progress = self._rejoined is None or self._rejoined.is_news(event) or progress
             for new in (event,) if self._rejoined is None else self._rejoined.take(event):
                 steps.append((new, self.builder.add(new)))
                 kind = type(new)
@@ -250,10 +250,8 @@ class AnswerReader:
         """The moment (of `time.monotonic`) until which more is waited for; None for no limit."""
         if self.is_settled:
             seconds: float | None = self._grace()
-        elif self._patience is not None and not self.has_progressed:
-            seconds = self._patience
         else:
-            seconds = self.progress_timeout
+            seconds = self.progress_timeout if self._patience is None else self._patience
         return None if seconds is None else self._since + seconds
 
     @property
@@ -283,7 +281,7 @@ class AnswerReader:
     @property
     def is_impatient(self) -> bool:
         """Whether the wait is over sooner than that for progress."""
-        return self.is_settled or (self._patience is not None and not self.has_progressed)
+        return self.is_settled or self._patience is not None
 
     @property
     def is_stalled(self) -> bool:

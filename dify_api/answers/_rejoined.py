@@ -50,6 +50,13 @@ class Rejoined:
         self._held: list[Event] = []
         self._message_end: MessageEndEvent | None = None
 
+    def is_news(self, event: Event) -> bool:
+        """Whether an event that is about to be taken is no replay."""
+        if isinstance(event, Progress):
+            return key_of(event) not in self._seen
+        replays = MessageReplaceEvent | HumanInputRequiredEvent | WorkflowPausedEvent
+        return not isinstance(event, replays)
+
     def take(self, event: Event) -> list[Event]:
         """Take the next event; return the events that are to be read."""
         if isinstance(event, MessageReplaceEvent) and not event.reason:

@@ -22,7 +22,7 @@ from dify_local._http.requests import (
 )
 from dify_local._http.responses import json_response
 from dify_local._protocol.errors import ApiError, bad_request, not_found
-from dify_local._protocol.events import PING
+from dify_local._protocol.events import PING, EventSource
 from dify_local._protocol.values import JsonObject, is_uuid, new_id, spaced_json
 from dify_local._runs import execution, run_records
 from dify_local._runs.generation import Generation
@@ -226,7 +226,10 @@ async def run_events(request: Request) -> Response:
     parameters = request.query_params
     snapshot = parameters.get("include_state_snapshot") == "true"
     continue_on_pause = parameters.get("continue_on_pause") == "true"
-    events = _attached(call, run, snapshot=snapshot, continue_on_pause=continue_on_pause)
+    # Watched from now on: what happens until the response begins is not lost.
+    live = run.watch(continue_on_pause=continue_on_pause or not snapshot)
+    replays = snapshot and not continue_on_pause and run.status == "paused"
+    events = _attached(call, run, live, snapshot=snapshot, ends=replays)
     response = EventStream(events, lambda: None)
     response.headers["cache-control"] = "no-cache"
     return response
@@ -245,18 +248,15 @@ _NOT_SHOWN = {"inputs", "log_id", "session_id"}
 
 
 async def _attached(
-    call: Call, run: WorkflowRun, *, snapshot: bool, continue_on_pause: bool
+    call: Call, run: WorkflowRun, live: EventSource, *, snapshot: bool, ends: bool
 ) -> AsyncGenerator[JsonObject, None]:
-    events = run.watch(continue_on_pause=continue_on_pause or not snapshot)
-    paused = run.status == "paused"
     yield PING
     if snapshot:
         for event in RunEvents(call.service, run).snapshot():
             yield event
-        if paused and not continue_on_pause:
-            return
-    async for event in events:
-        yield event
+    if not ends:
+        async for event in live:
+            yield event
 
 
 routes = [
