@@ -62,6 +62,8 @@ class AnswerBuilder:
         """Whether a run's events came with a message's: two terminal events are due."""
         self.has_message_ids = False
         """False on streams of 2023, which have no terminal event."""
+        self.whole_text: str | None = None
+        """The text by the outputs of a workflow, where a part of the stream is known to be lost."""
         self._created_at: datetime | None = None
         self._identified = False
         self._parts: list[str] = []  # as streamed
@@ -187,6 +189,7 @@ class AnswerBuilder:
         if self._closing:
             return "".join(self._closing)
         own = self._own_text()
+        own = self.whole_text if own is None else own
         if own is not None:
             return own
         if self._replacement is not None:

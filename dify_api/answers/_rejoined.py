@@ -47,6 +47,7 @@ class Rejoined:
         self._seen = seen
         self._answered = answered
         self._holds_text = holds_text
+        self._before = builder.build().text
         self._held: list[Event] = []
         self._message_end: MessageEndEvent | None = None
 
@@ -66,12 +67,19 @@ class Rejoined:
         if isinstance(event, HumanInputRequiredEvent):
             return [] if event.data.form_id in self._answered else [event]
         if isinstance(event, WorkflowPausedEvent):
-            forms = event.data.forms
-            stale = bool(forms) and all(form.form_id in self._answered for form in forms)
-            return [] if stale else [*self.rest(), event]
+            return self._pause(event)
         if isinstance(event, WorkflowFinishedEvent):
             return [*self._rest_of(event.data), event]
         return self._hold(event) if self._holds_text else [event]
+
+    def _pause(self, event: WorkflowPausedEvent) -> list[Event]:
+        """A pause without the forms that were answered; none if those were all."""
+        reasons = event.data.reasons or []
+        open_ones = [r for r in reasons if r.get("form_id") not in self._answered]
+        if reasons and not open_ones:
+            return []
+        data = event.data.model_copy(update={"reasons": open_ones})
+        return [*self.rest(), event.model_copy(update={"data": data})]
 
     def rest(self) -> list[Event]:
         """The text that was held back, where no more can be known."""
@@ -105,6 +113,8 @@ class Rejoined:
         """What the end of a run tells that was lost, or held back."""
         whole = self._whole_of(finished)
         text = None if whole is None else self._after(whole)
+        if whole is not None and text is None:
+            self._builder.whole_text = whole
         if text is not None and self._builder.message_end is None:
             self._held = [self._piece(text)] if text else []
         return self.rest()
@@ -119,6 +129,9 @@ class Rejoined:
             return None
         texts = [text for text in (finished.outputs or {}).values() if isinstance(text, str)]
         likely = [text for text in texts if text.startswith(known[0]) and known[1] in text]
+        if not likely and known[0].startswith(self._before):  # a part between was lost
+            since = known[0][len(self._before) :]
+            likely = [t for t in texts if t.startswith(self._before) and t.endswith(since)]
         return likely[0] if len(likely) == 1 else None
 
     def _snapshot(self, event: MessageReplaceEvent) -> list[Event]:

@@ -8,6 +8,7 @@ from dify_local._protocol.values import JsonObject
 from dify_local._runs import run_records
 from dify_local._runs.generation import Generation
 from dify_local._runs.graph import Graph
+from dify_local._runs.human_input import HumanInputForm
 from dify_local._runs.service import Service
 from dify_local._runs.workflow_run import WorkflowRun
 
@@ -26,23 +27,34 @@ def start(service: Service, generation: Generation) -> WorkflowRun:
     return run
 
 
-def resume(service: Service, run: WorkflowRun, inputs: JsonObject, action: str) -> None:
-    """Fill in the form of a paused run and let it go on.
+def resume(
+    service: Service, run: WorkflowRun, form: HumanInputForm, inputs: JsonObject, action: str
+) -> None:
+    """Fill in a form of a paused run and let it go on.
+
+    Of two forms that are filled in at once real servers lose the run: it stays paused for ever.
 
     Raises:
         ApiError: The form was answered before, or the answer does not fit it.
     """
-    form = run.form
-    assert form is not None  # noqa: S101 - found by its form
     form.submit(inputs, action)
-    run.status = "running"
-    comment = str(inputs["comment"])
-    run.generation.reply.steps = play([f"\n{form.action_title}: ", comment])
+    if run.status != "paused":
+        return
+    run.choose(form)
+    run.answered.append(form)
+    run.status, run.is_resuming = "running", True
+    if not run.further:
+        answers = [(answer.action_title, answer.submitted or {}) for answer in run.answered]
+        run.generation.reply.steps = play(
+            [text for title, given in answers for text in (f"\n{title}: ", str(given["comment"]))]
+        )
+        run.answered.clear()
     service.in_background(_resumed(service, run))
 
 
 async def _resumed(service: Service, run: WorkflowRun) -> None:
     await run.wait_for_watcher(_WATCHER_GRACE)
+    run.is_resuming = False
     await _drive(service, run, Graph(service, run).from_form())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dify_local._answers.reply import Attachment, Failure, Pause, Replacement
 from dify_local._protocol.values import JsonObject, now
 from dify_local._runs.generation import GenerationFailed, GenerationStopped
-from dify_local._runs.human_input import HumanInputForm
+from dify_local._runs.human_input import forms_of
 from dify_local._runs.nodes import Node
 from dify_local._runs.run_events import RunEvents
 from dify_local._runs.service import Service
@@ -55,8 +55,9 @@ class Graph:
 
     async def from_form(self) -> AsyncGenerator[JsonObject, None]:
         """Run on from the form that has been filled in."""
-        form, node = self.run.form, self.run.nodes[-1]
+        form = self.run.form
         assert form is not None  # noqa: S101 - only a paused run is resumed
+        node = next(node for node in self.run.nodes if node.node_id == form.node_id)
         yield self.events.started("resumption")
         yield self.events.event("node_started", node.started())
         for event in self.events.form_filled():
@@ -72,8 +73,18 @@ class Graph:
             name: {"value_type": "string", "value": value} for name, value in submitted.items()
         }
         yield self.events.event("node_finished", node.finished(inputs=inputs, outputs=outputs))
+        if self.run.further:
+            for event in self._waits_for_others():
+                yield event
+            return
         async for event in self._model("llm2", "LLM after review"):
             yield event
+
+    def _waits_for_others(self) -> list[JsonObject]:
+        """Pause again, for the forms of the other branches."""
+        self.run.form, *self.run.further = self.run.further
+        self.run.status = "paused"
+        return self.events.pause()
 
     async def _model(self, node_id: str, title: str) -> AsyncGenerator[JsonObject, None]:
         """Run the model and what follows it, whichever way it ends."""
@@ -178,8 +189,11 @@ class Graph:
         return events
 
     def _paused(self) -> list[JsonObject]:
-        self.run.form = form = HumanInputForm(self.generation.answer.strip())
+        self.run.form, *self.run.further = forms_of(self.generation.answer)
         self.run.status = "paused"
-        node = self.run.begin(form.node_id, "human-input", form.node_title)
-        node.status = "paused"
-        return [self.events.event("node_started", node.started()), *self.events.pause()]
+        started = []
+        for form in self.run.forms:
+            node = self.run.begin(form.node_id, "human-input", form.node_title)
+            node.status = "paused"
+            started.append(self.events.event("node_started", node.started()))
+        return [*started, *self.events.pause()]

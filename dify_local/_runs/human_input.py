@@ -152,3 +152,15 @@ class HumanInputForm:
             "form_submission_data": data if answered else None,
             "type": "human_input",
         }
+
+
+def forms_of(draft: str) -> list[HumanInputForm]:
+    """Return the forms that show a text: parts of it that "||" divides are shown in parallel."""
+    first, *others = (part.strip() for part in draft.split("||"))
+    return [
+        HumanInputForm(first),
+        *(
+            HumanInputForm(part, node_id=f"human{number}", node_title=f"Human review {number}")
+            for number, part in enumerate(others, start=2)
+        ),
+    ]

@@ -111,23 +111,23 @@ class RunEvents:
         return {**event, "code": "invalid_param", "status": 400, "message": message}
 
     def pause(self) -> list[JsonObject]:
-        """Return the events that show the form and say that the run waits."""
-        form, generation = self.run.form, self.run.generation
-        assert form is not None  # noqa: S101 - only a run with a form pauses
+        """Return the events that show the forms and say that the run waits."""
+        forms, generation = self.run.forms, self.run.generation
         channels = self.service.release.since(1, 16)
         data = {
             "workflow_run_id": self.run.id,
-            "paused_nodes": [form.node_id],
+            "paused_nodes": [form.node_id for form in forms],
             "outputs": {},
-            "reasons": [form.reason(approval_channels=channels)],
+            "reasons": [form.reason(approval_channels=channels) for form in forms],
             "status": "paused",
             "created_at": generation.created_at,
             "elapsed_time": generation.elapsed(),
             "total_tokens": generation.usage()["total_tokens"],
             "total_steps": len(self.run.nodes),
         }
+        required = [form.required(approval_channels=channels) for form in forms]
         return [
-            self.event("human_input_required", form.required(approval_channels=channels)),
+            *(self.event("human_input_required", form) for form in required),
             self.event("workflow_paused", data),
         ]
 
@@ -190,7 +190,8 @@ class RunEvents:
             events.append({**self.envelope("message_replace"), "answer": answer, "reason": ""})
         for index, node in enumerate(self.run.nodes, start=1):
             events.extend(self.event(name, data) for name, data in node.snapshot(index))
-        return [*events, *self.pause()] if self.run.status == "paused" else events
+        waits = self.run.status == "paused" or self.run.is_resuming
+        return [*events, *self.pause()] if waits else events
 
 
 def _retrieved(resource: JsonObject) -> JsonObject:

@@ -53,7 +53,7 @@ def _message(service: Service, run: WorkflowRun) -> JsonObject:
         total_tokens=usage["total_tokens"],
         total_price=usage["total_price"],
         provider_response_latency=usage["latency"],
-        extra_contents=[run.form.extra_content(run.id)] if run.form else [],
+        extra_contents=[form.extra_content(run.id) for form in run.forms],
     )
     return message
 

@@ -33,6 +33,9 @@ class WorkflowRun:
         outputs: What it has made; empty until it has succeeded.
         nodes: The nodes so far.
         form: The form it waits for, or waited for.
+        further: Forms that it waits for beside that one, in parallel branches.
+        answered: Forms that were answered since it paused.
+        is_resuming: Whether it was told to go on and has not yet: snapshots still show the pause.
         files: Files of the answer, as file objects.
         finished_at: When it ended, in epoch seconds.
     """
@@ -45,6 +48,9 @@ class WorkflowRun:
     outputs: JsonObject = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     form: HumanInputForm | None = None
+    further: list[HumanInputForm] = field(default_factory=list)
+    answered: list[HumanInputForm] = field(default_factory=list)
+    is_resuming: bool = False
     files: list[JsonObject] = field(default_factory=list)
     finished_at: int | None = None
 
@@ -57,6 +63,16 @@ class WorkflowRun:
     def chatflow(self) -> bool:
         """Tell whether this is a chatflow's run."""
         return self.generation.app.mode == "advanced-chat"
+
+    @property
+    def forms(self) -> list[HumanInputForm]:
+        """Return the forms it waits for, or waited for."""
+        return [self.form, *self.further] if self.form else []
+
+    def choose(self, form: HumanInputForm) -> None:
+        """Make one of the forms the one that is answered now."""
+        self.further = [other for other in self.forms if other is not form]
+        self.form = form
 
     def begin(self, node_id: str, node_type: str, title: str) -> Node:
         """Add a node that begins now."""
@@ -84,20 +100,25 @@ class WorkflowRun:
         self, queue: _Queue, continue_on_pause: bool
     ) -> AsyncGenerator[JsonObject, None]:
         interval = self.generation.pace.ping_interval
-        while True:
-            try:
-                # Waiting costs more than taking what is there.
-                ready = not queue.empty()
-                event = (
-                    queue.get_nowait() if ready else await asyncio.wait_for(queue.get(), interval)
-                )
-            except asyncio.TimeoutError:
-                yield PING
-                continue
-            if event is not None:
-                yield event
-            elif not (continue_on_pause and self.status == "paused"):
-                return
+        try:
+            while True:
+                try:
+                    # Waiting costs more than taking what is there.
+                    ready = not queue.empty()
+                    event = (
+                        queue.get_nowait()
+                        if ready
+                        else await asyncio.wait_for(queue.get(), interval)
+                    )
+                except asyncio.TimeoutError:
+                    yield PING
+                    continue
+                if event is not None:
+                    yield event
+                elif not (continue_on_pause and self.status == "paused"):
+                    return
+        finally:
+            self._watchers.discard(queue)
 
     async def wait_for_watcher(self, timeout: float) -> None:
         """Wait until somebody watches, but not longer than some seconds."""

@@ -438,3 +438,27 @@ def test_two_pauses_in_one_loop(local: LocalDify) -> None:
         return await asyncio.gather(*map(one, range(5)))
 
     assert asyncio.run(main()) == [f"Draft {n}\nApprove: c{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize("app", ["workflow", "advanced-chat"])
+def test_forms_in_parallel_are_filled_in_one_call(local: LocalDify, app: str) -> None:
+    client = client_of(local, app)
+    paused = pause(client, ask(app, "/pause One || Two || Three"))
+    filled = {
+        form.node_title or "": {"comment": f"c{number}", "action": "approve"}
+        for number, form in enumerate(paused.forms)
+    }
+    answer = client.resume(paused, filled, user="ann")
+    assert answer.text.endswith("Approve: c0\nApprove: c1\nApprove: c2")
+    assert answer.forms == []
+
+
+def test_of_forms_in_parallel_those_that_are_left_are_the_next_pause(local: LocalDify) -> None:
+    client = client_of(local, "workflow")
+    paused = pause(client, ask("workflow", "/pause One || Two"))
+    filled = {"comment": "c", "action": "approve"}
+    with pytest.raises(errors.WorkflowPausedError) as again:
+        client.resume(paused, {"human2": filled}, user="ann")
+    assert [form.node_id for form in again.value.forms] == ["human"]
+    answer = client.resume(again.value, {"human": filled}, user="ann")
+    assert answer.finish_reason == "stop"

@@ -234,3 +234,47 @@ def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 5
     while not condition():
         assert time.monotonic() < end
+
+
+def test_forms_in_parallel_branches_wait_for_each_other(caller: MakeCaller) -> None:
+    mine = caller("advanced-chat")
+    started = mine.stream("/pause One || Two")
+    forms = [e["data"] for e in started if e["event"] == "human_input_required"]
+    paused = last(started, "workflow_paused")
+    assert paused["data"]["paused_nodes"] == [form["node_id"] for form in forms]
+    run_id = paused["workflow_run_id"]
+    for number, form in enumerate(forms):
+        answer = {"inputs": {"comment": f"c{number}"}, "action": "approve", "user": "ada"}
+        mine.client.post(f"/form/human_input/{form['form_token']}", json=answer)
+        body = mine.client.get(f"/workflow/{run_id}/events", params={"user": "ada"}).content
+        events = events_of(body)
+        if number == 0:
+            again = last(events, "human_input_required")["data"]
+            assert again["form_token"] == forms[1]["form_token"]
+            assert names(events)[-1] == "workflow_paused"
+    outputs = last(events, "workflow_finished")["data"]["outputs"]
+    assert outputs["answer"].endswith("Approve: c0\nApprove: c1")
+
+
+def test_forms_that_are_posted_back_to_back_lose_the_run(caller: MakeCaller) -> None:
+    mine = caller("workflow")
+    started = mine.stream("/pause One || Two")
+    run_id = last(started, "workflow_paused")["workflow_run_id"]
+    for event in started:
+        if event["event"] == "human_input_required":
+            answer = {"inputs": {"comment": "c"}, "action": "approve", "user": "ada"}
+            path = f"/form/human_input/{event['data']['form_token']}"
+            assert mine.client.post(path, json=answer).status_code == 200
+    mine.client.get(f"/workflow/{run_id}/events", params={"user": "ada"})  # up to the pause
+    assert mine.client.get(f"/workflows/run/{run_id}").json()["status"] == "paused"
+
+
+def test_a_snapshot_right_after_the_answer_still_shows_the_pause(caller: MakeCaller) -> None:
+    mine = caller("workflow")
+    run_id, token = pause(mine)
+    answer = {"inputs": {"comment": "c"}, "action": "approve", "user": "ada"}
+    mine.client.post(f"/form/human_input/{token}", json=answer)
+    params = {"user": "ada", "include_state_snapshot": "true"}
+    events = events_of(mine.client.get(f"/workflow/{run_id}/events", params=params).content)
+    assert names(events)[-1] == "workflow_paused"
+    assert last(events, "human_input_required")["data"]["form_token"] == token

@@ -18,9 +18,9 @@ from dify_local._runs.workflow_run import WorkflowRun
 def _find(call: Call) -> tuple[WorkflowRun, HumanInputForm]:
     token = call.path("form_token")
     for run in call.service.forms.values():
-        form = run.form
-        if form and form.form_token == token and run.generation.app == call.app:
-            return run, form
+        for form in run.forms:
+            if form.form_token == token and run.generation.app == call.app:
+                return run, form
     raise not_found("Form not found")
 
 
@@ -35,8 +35,8 @@ async def submit_form(request: Request) -> Response:
     """`POST /form/human_input/{form_token}`."""
     call = await json_call(request)
     payload = call.payload(HumanInputFormSubmitPayload)
-    run, _ = _find(call)
-    execution.resume(call.service, run, payload.inputs, payload.action)
+    run, form = _find(call)
+    execution.resume(call.service, run, form, payload.inputs, payload.action)
     return json_response({})
 
 

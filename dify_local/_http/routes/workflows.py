@@ -227,8 +227,10 @@ async def run_events(request: Request) -> Response:
     snapshot = parameters.get("include_state_snapshot") == "true"
     continue_on_pause = parameters.get("continue_on_pause") == "true"
     # Watched from now on: what happens until the response begins is not lost.
-    live = run.watch(continue_on_pause=continue_on_pause or not snapshot)
-    replays = snapshot and not continue_on_pause and run.status == "paused"
+    live = run.watch(continue_on_pause=continue_on_pause)
+    # Right after its form was answered a snapshot still shows the pause, and ends there.
+    waits = run.status == "paused" or run.is_resuming
+    replays = snapshot and not continue_on_pause and waits
     events = _attached(call, run, live, snapshot=snapshot, ends=replays)
     response = EventStream(events, lambda: None)
     response.headers["cache-control"] = "no-cache"
