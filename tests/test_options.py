@@ -76,6 +76,7 @@ VALUES: dict[str, Any] = {
     "progress_timeout": 8.0,
     "turn_timeout": 5.0,
     "max_retries": 9,
+    "recover": False,
     "default_headers": {"X-Gateway": "x"},
     "proxy": "http://proxy.example:3128",
     "verify": "authorities.pem",
