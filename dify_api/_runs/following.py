@@ -19,6 +19,7 @@ OUT_OF_REACH = 30.0
 """Seconds for which a server that cannot be reached is tried again, as while it restarts."""
 
 _LASTING = 1.0  # seconds: a stream that is cut sooner, time and again, is no progress
+_CUTS = 7  # of such streams, one after the other, until it is given up
 
 
 def pauses() -> Iterator[float]:
@@ -50,6 +51,7 @@ def followed(
     """
     limit = reader.progress_timeout or math.inf
     snapshot, waits, since, patience = look_first, pauses(), time.monotonic(), PATIENCE
+    cuts = 0
     while True:
         attached = time.monotonic()
         try:
@@ -65,9 +67,11 @@ def followed(
             snapshot = True
             if reader.is_silent:
                 patience = min(2 * patience, _LONGEST_PATIENCE)
-            if reader.has_progressed and time.monotonic() - attached > _LASTING:
+            lasted = time.monotonic() - attached > _LASTING
+            cuts = 0 if lasted else cuts + 1
+            if lasted and reader.has_progressed:
                 waits, since = pauses(), time.monotonic()
-            elif time.monotonic() - since > limit:
+            elif cuts == _CUTS or time.monotonic() - since > limit:
                 return
         yield Wait(next(waits))
 

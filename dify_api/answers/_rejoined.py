@@ -151,16 +151,15 @@ class Rejoined:
 
     def _piece(self, text: str) -> Event:
         builder = self._builder
-        ids = {
-            "task_id": builder.task_id,
-            "message_id": builder.message_id,
-            "conversation_id": builder.conversation_id,
-        }
-        if builder.is_agent:
-            return AgentMessageEvent(answer=text, **ids)
-        if builder.message_id is not None:
-            return MessageEvent(answer=text, **ids)
-        return TextChunkEvent(data=TextChunk(text=text), task_id=builder.task_id)
+        if builder.message_id is None:
+            return TextChunkEvent(data=TextChunk(text=text), task_id=builder.task_id)
+        kind = AgentMessageEvent if builder.is_agent else MessageEvent
+        return kind(
+            answer=text,
+            task_id=builder.task_id,
+            message_id=builder.message_id,
+            conversation_id=builder.conversation_id,
+        )
 
     def _if_new(self, event: Progress) -> list[Event]:
         key = key_of(event)

@@ -380,3 +380,38 @@ def test_only_runs_are_started() -> None:
         client.start(completion.send_message({}, user="ann"))
     with pytest.raises(ValueError, match="UUID"):
         client.attach("r1", user="ann")
+
+
+# Recordings, cut at every event ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["dify-1.16.0/workflow_streaming", "dify-1.16.0/chatflow_ping_streaming"]
+)
+@pytest.mark.parametrize("lost", [0, 2])
+def test_a_recorded_run_that_is_cut_at_every_event(name: str, lost: int) -> None:
+    """What is attached to brings the rest; some events are lost between, as on real servers."""
+    told = exchange(name)
+    frames = [frame + b"\n\n" for frame in told.body.split(b"\n\n") if frame.strip()]
+    first = next(frame for frame in frames if b'"workflow_run_id"' in frame)
+    run_id = json.loads(first[6:])["workflow_run_id"]
+    operation = ask("workflow" if "workflow_s" in name else "advanced-chat")
+    with Story(name) as server:
+        client = DifyClient("app-x", base_url=server.base_url)
+        whole, seen = followed(client, operation)
+    assert seen == whole.text
+    for number in range(frames.index(first) + 1, len(frames)):
+        rest = frames[min(number + lost, len(frames) - 1) :]
+        story = Story((name, cut(told, number)))
+        story.also("GET", f"/workflow/{run_id}/events", Reply(200, told.headers, list(rest)))
+        with story as server:
+            client = DifyClient("app-x", base_url=server.base_url)
+            answer, seen = followed(client, operation)
+            assert sum(request.method == "POST" for request in server.requests) == 1
+        if whole.message_id is None:  # its text is that of all outputs together: they count
+            assert (answer.outputs, seen) == (whole.outputs, answer.text), number
+            continue
+        assert answer.text == whole.text, number
+        ended = b'"message_end"' in frames[number - 1]  # by the message: no more is asked for
+        assert answer.outputs == (None if ended else whole.outputs)
+        assert seen == whole.text, number

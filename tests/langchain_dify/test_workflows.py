@@ -25,11 +25,13 @@ from dify_api.errors import (
     NotWorkflowAppError,
     WorkflowFailedError,
     WorkflowPausedError,
+    WorkflowStoppedError,
 )
 from dify_local import LocalDify
 from langchain_dify import DifyWorkflow
 from tests.support.cassettes import Exchange, all_exchanges, exchange
 from tests.support.replay import Received, ReplayServer, Reply
+from tests.support.story import NOT_FOUND
 from tests.support.watched import Watched
 
 TOPIC = "Which planet has the most moons?"
@@ -92,7 +94,9 @@ async def test_recorded_run(recorded: Exchange) -> None:
 
     def reply(request: Received) -> Reply:
         parameters = exchange("dify-1.16.0/parameters_agent")  # no variables: nothing to check
-        return parameters.reply() if request.path.endswith("/parameters") else recorded.reply()
+        if request.path.endswith("/parameters"):
+            return parameters.reply()
+        return recorded.reply() if request.method == "POST" else NOT_FOUND
 
     with ReplayServer(reply) as server:
         workflow = DifyWorkflow(api_key="app-test", base_url=server.base_url, max_retries=0)
@@ -101,6 +105,8 @@ async def test_recorded_run(recorded: Exchange) -> None:
     for result in results:
         if finished is None or finished["status"] == "failed":
             assert isinstance(result, DifyError)
+        elif finished["status"] == "stopped":
+            assert isinstance(result, WorkflowStoppedError)
         else:
             assert result == (finished["outputs"] or {})
         if finished is not None and finished["status"] == "failed":
