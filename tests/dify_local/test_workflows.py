@@ -278,3 +278,15 @@ def test_a_snapshot_right_after_the_answer_still_shows_the_pause(caller: MakeCal
     events = events_of(mine.client.get(f"/workflow/{run_id}/events", params=params).content)
     assert names(events)[-1] == "workflow_paused"
     assert last(events, "human_input_required")["data"]["form_token"] == token
+
+
+def test_continue_on_pause_alone_never_closes() -> None:
+    with LocalDify(ping_interval=0.02) as server, Caller(server, "workflow") as mine:
+        run_id, token = pause(mine)
+        params = {"user": "ada", "continue_on_pause": "true"}
+        answer = {"inputs": {"comment": "c"}, "action": "approve", "user": "ada"}
+        with mine.client.stream("GET", f"/workflow/{run_id}/events", params=params) as response:
+            lines = response.iter_lines()
+            mine.client.post(f"/form/human_input/{token}", json=answer)
+            assert any('"workflow_finished"' in line for line in lines)
+            assert [next(lines) for _ in range(4)].count("event: ping") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
@@ -232,6 +233,8 @@ async def run_events(request: Request) -> Response:
     waits = run.status == "paused" or run.is_resuming
     replays = snapshot and not continue_on_pause and waits
     events = _attached(call, run, live, snapshot=snapshot, ends=replays)
+    if continue_on_pause and not snapshot:
+        events = _never_closed(events, call.service.pace.ping_interval)
     response = EventStream(events, lambda: None)
     response.headers["cache-control"] = "no-cache"
     return response
@@ -259,6 +262,17 @@ async def _attached(
     if not ends:
         async for event in live:
             yield event
+
+
+async def _never_closed(
+    events: AsyncGenerator[JsonObject, None], ping_interval: float
+) -> AsyncGenerator[JsonObject, None]:
+    """Go on with pings after the end, as real servers do where only `continue_on_pause` is set."""
+    async for event in events:
+        yield event
+    while True:
+        await asyncio.sleep(ping_interval)
+        yield PING
 
 
 routes = [
