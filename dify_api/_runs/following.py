@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Iterator
 
-from dify_api._runs.steps import Course, Follow, Wait
+from dify_api._runs.flows import Pause
+from dify_api._runs.steps import Course, Follow
 from dify_api.answers._reader import AnswerReader
 from dify_api.endpoints import workflows
 from dify_api.errors import DifyError
@@ -73,7 +74,7 @@ def followed(
                 waits, since = pauses(), time.monotonic()
             elif cuts == _CUTS or time.monotonic() - since > limit:
                 return
-        yield Wait(next(waits))
+        yield Pause(next(waits))
 
 
 def _attach(run_id: str, user: str, snapshot: bool, patience: float) -> Follow:

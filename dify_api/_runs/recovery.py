@@ -6,9 +6,9 @@ import contextlib
 import math
 import time
 
-from dify_api._runs.flows import Flow
+from dify_api._runs.flows import Flow, Pause
 from dify_api._runs.following import OUT_OF_REACH, followed, pauses
-from dify_api._runs.steps import Course, Follow, TakeTurn, Wait
+from dify_api._runs.steps import Course, Follow, TakeTurn
 from dify_api.answers._reader import AnswerReader
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import (
@@ -105,7 +105,7 @@ def _run_detail(reader: AnswerReader, run_id: str) -> Course:
             return
         if run.id is None or run.status == "paused":  # unknown, up to 1.12.1
             return
-        yield Wait(next(waits))
+        yield Pause(next(waits))
 
 
 def _finished(run: WorkflowRun) -> Event:
@@ -127,7 +127,7 @@ def _kept_message(reader: AnswerReader, conversation_id: str, message_id: str, u
         if message.answer and message.status != "paused":
             reader.restore([_message_end(message)], text=message.answer)
             return
-        yield Wait(next(waits))
+        yield Pause(next(waits))
     reader.lost = f"the server has kept no answer within {limit:g} s"
 
 

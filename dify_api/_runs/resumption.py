@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from dify_api._runs.flows import Flow
+from dify_api._runs.flows import Flow, Pause
 from dify_api._runs.following import followed, pauses
-from dify_api._runs.steps import Course, Plan, Step, TakeTurn, Wait
+from dify_api._runs.steps import Course, Plan, Step, TakeTurn
 from dify_api.answers._reader import AnswerReader
 from dify_api.answers.answer import Answer
 from dify_api.answers.forms import HumanInputForm
@@ -186,7 +186,7 @@ def _submitted(filled_form: FilledForm, user: str) -> Generator[Step, Any, bool]
             # Whether it arrived tells the next attempt: a form is taken once.
             if not error.retryable or attempt == _ATTEMPTS - 1:
                 raise
-            yield Wait(next(waits))
+            yield Pause(next(waits))
         else:
             return False
     return False

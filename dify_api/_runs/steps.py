@@ -6,7 +6,7 @@ what came of it; the two edges in `streams` do it:
 - an `Operation` is sent, its result or its `DifyError` comes back;
 - `Follow` opens a stream, whose events are read into the answer; what broke the connection comes
   back, None where the server ended it, or the `DifyError` of a stream that was refused;
-- `TakeTurn` and `Wait` come back once they are over.
+- `TakeTurn` and `Pause` come back once they are over.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from dify_api._runs.flows import Pause
 from dify_api.answers._reader import AnswerReader
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
@@ -52,14 +53,7 @@ class TakeTurn:
     begins: bool = True
 
 
-@dataclass(frozen=True)
-class Wait:
-    """Let some seconds pass."""
-
-    seconds: float
-
-
-Step = Follow | TakeTurn | Wait | Operation[Any]
+Step = Follow | TakeTurn | Pause | Operation[Any]
 Course = Generator[Step, Any, None]
 Plan = Callable[[AnswerReader], Course]
 """Makes the course of an answer, once there is what reads it."""

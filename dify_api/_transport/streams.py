@@ -22,7 +22,8 @@ from typing import Any, cast
 import httpx
 from typing_extensions import Self
 
-from dify_api._runs.steps import Follow, Plan, TakeTurn, Wait
+from dify_api._runs.flows import Pause
+from dify_api._runs.steps import Follow, Plan, TakeTurn
 from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
@@ -99,10 +100,10 @@ class EventStream(StreamState):
             step = self._next_step(came, failed)
         return False
 
-    def _take(self, step: TakeTurn | Wait | Operation[Any]) -> Any:
+    def _take(self, step: TakeTurn | Pause | Operation[Any]) -> Any:
         if isinstance(step, Operation):
             return self._calls.send(step)
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             return time.sleep(step.seconds)
         key, limit = self._key(step.conversation_id), self._connection.turn_timeout
         self._turn = TURNS.take(key, limit, begins=step.begins)
@@ -261,10 +262,10 @@ class AsyncEventStream(StreamState):
             step = self._next_step(came, failed)
         return False
 
-    async def _take(self, step: TakeTurn | Wait | Operation[Any]) -> Any:
+    async def _take(self, step: TakeTurn | Pause | Operation[Any]) -> Any:
         if isinstance(step, Operation):
             return await self._calls.send(step)
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
         key, limit = self._key(step.conversation_id), self._connection.turn_timeout
         self._turn = await TURNS.atake(key, limit, begins=step.begins)
