@@ -256,6 +256,8 @@ class AsyncDifyClient(AsyncRunCalls):
             attempted = self._attempt(operation, limits, time)
             return await (keep(attempted) if keep else attempted)
 
+        if not self.connection.max_retries:
+            return await attempt()  # tenacity costs a tenth of a millisecond
         return await async_retrying(operation, self.connection)(attempt)
 
     async def _attempt(

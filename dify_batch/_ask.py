@@ -30,7 +30,7 @@ from dify_api.errors import (
 from dify_api.operation import Operation
 from dify_batch._app import App, Request
 from dify_batch._journal import Journal
-from dify_batch._pace import Outcome
+from dify_batch._pace import Outcome, seconds_before_retry
 from dify_batch._pick_up import LostError, NothingBeganError, PickUp
 from dify_batch.results import Attempt, Result, now, of_answer, of_error
 
@@ -52,9 +52,6 @@ class Pacing(Protocol):
 
     def release(self, outcome: Outcome) -> None:
         """Tell how it ended."""
-
-    def seconds_before_retry(self, attempt: int) -> float:
-        """How long a row waits after its request number `attempt` was refused."""
 
 
 @dataclass
@@ -128,7 +125,7 @@ class Asker:
                 request, failure, is_last=count == self.attempts
             ):
                 return self._result(request, of_answer(answer_or_none), picked_up=True)
-            await asyncio.sleep(self.pace.seconds_before_retry(count))
+            await asyncio.sleep(seconds_before_retry(count))
         raise AssertionError("the last failure is raised")
 
     async def _of_earlier(self, request: Request) -> Answer | None:

@@ -104,12 +104,12 @@ class Batch:
             journal.drop_failed()
         self._pace = pace = Pace(self.limits)
         asker = Asker(self._client, app, journal, pace, self.limits.attempts, self.progress.repeat)
-        done = await self._take_earlier(asker)
+        done = await self._take_earlier(asker, pace)
         if self._is_interrupted:
             pace.stop("interrupted")
         self.progress.begin(self.summary)
         requests = _left(app, rows, done)
-        workers = [self._work(asker, requests) for _ in range(self.limits.concurrency)]
+        workers = [self._work(asker, pace, requests) for _ in range(self.limits.concurrency)]
         await asyncio.gather(*workers)
         if self._failure is not None:
             raise self._failure
@@ -117,7 +117,7 @@ class Batch:
             pace.stopped = None  # it was the last row that used up the budget
         self.summary.stopped = pace.stopped
 
-    async def _take_earlier(self, asker: Asker) -> set[str]:
+    async def _take_earlier(self, asker: Asker, pace: Pace) -> set[str]:
         """Take note of the results of earlier runs; return the ids of their rows."""
         done: set[str] = set()
         oldest = min(
@@ -130,7 +130,7 @@ class Batch:
                 raise ValueError(f"{self.output.name} has two results of row {result.id}")
             done.add(result.id)
             self.summary.add(result)
-            asker.pace.count_earlier(result.usage and result.usage.total_price, result.error)
+            pace.count_earlier(result.usage and result.usage.total_price, result.error)
             if oldest is not None and result.finished_at >= oldest:
                 asker.pick_up.claim(result.conversation_id, result.workflow_run_id)
             if self.delete_conversations and result.id in asker.journal.attempts:
@@ -145,9 +145,8 @@ class Batch:
             await self._delete(result, asker.journal)
         return done
 
-    async def _work(self, asker: Asker, requests: Iterator[Request]) -> None:
+    async def _work(self, asker: Asker, pace: Pace, requests: Iterator[Request]) -> None:
         """Ask for one row after the other."""
-        pace = asker.pace
         try:
             while pace.stopped is None and (request := next(requests, None)) is not None:
                 result = await asker.ask(request)

@@ -34,6 +34,7 @@ class Journal:
         path: File of the results. What an interrupted write has left at its end is cut off.
 
     Attributes:
+        path: The file.
         attempts: Requests that were sent for rows, by the row's id; of those without a result,
             and of those whose conversation is to be deleted still.
 
@@ -43,8 +44,8 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._notes_path = path.with_name(f"{path.name}.started")
+        self.path = path
+        self._notes_path = _notes_of(path)
         self._file = _opened(path)
         try:
             _lock(self._file, path)
@@ -54,9 +55,8 @@ class Journal:
             os.close(self._file)
             raise
         _mend(self._notes_path)
-        self.attempts: dict[str, list[Attempt]] = {}
-        for _, line in _lines(self._notes_path):
-            self._read_note(line)
+        self.attempts = read_notes(path)
+        self._end = os.fstat(self._file).st_size
         self._pending: list[bytes] = []
         self._written: asyncio.Future[None] | None = None
         self._syncing: asyncio.Task[None] | None = None
@@ -81,9 +81,18 @@ class Journal:
         _update(self.attempts[row_id][-1], {"reason": reason})
         self._note({"id": row_id, "reason": reason})
 
+    def adopt(self, row_id: str, attempts: list[Attempt]) -> None:
+        """Take over the requests that another process has sent for a row."""
+        self.attempts[row_id] = attempts
+        for attempt in attempts:
+            self._note({"id": row_id, **attempt.model_dump(mode="json", exclude_none=True)})
+
     def refused(self, row_id: str) -> None:
         """Note that the newest request has begun nothing."""
-        self.attempts[row_id].pop()
+        of_row = self.attempts[row_id]
+        of_row.pop()
+        if not of_row:
+            del self.attempts[row_id]
         self._note({"id": row_id, "refused": True})
 
     def forget(self, row_id: str) -> None:
@@ -98,19 +107,6 @@ class Journal:
     def _note(self, note: dict[str, Any]) -> None:
         os.write(self._notes, json.dumps(note).encode() + b"\n")
 
-    def _read_note(self, line: bytes) -> None:
-        note = json.loads(line)
-        row_id = note.pop("id")
-        of_row = self.attempts.setdefault(row_id, [])
-        if "sent_at" in note:
-            of_row.append(Attempt.model_validate(note))
-        elif "done" in note:
-            self.attempts.pop(row_id)
-        elif of_row and "refused" in note:
-            of_row.pop()
-        elif of_row:
-            _update(of_row[-1], note)
-
     # Results -------------------------------------------------------------------------------------
 
     def results(self) -> Iterator[Result]:
@@ -119,22 +115,27 @@ class Journal:
         Raises:
             ValueError: For a line that is none.
         """
-        for number, line in _lines(self._path):
+        for number, (_, line) in enumerate(lines(self.path), 1):
             try:
                 yield Result.model_validate_json(line)
             except ValueError:
                 raise ValueError(
-                    f"{self._path.name}, line {number}: not the result of a batch; give another "
+                    f"{self.path.name}, line {number}: not the result of a batch; give another "
                     "output"
                 ) from None
 
-    async def write(self, result: Result) -> None:
+    async def write(self, result: Result) -> int:
         """Write a result down; it is on disk when this returns.
+
+        Returns:
+            Where it begins in the file.
 
         Raises:
             OSError: If it cannot be written.
         """
-        self._pending.append(result.line())
+        line = result.line()
+        begins, self._end = self._end, self._end + len(line)
+        self._pending.append(line)
         loop = asyncio.get_running_loop()
         if self._written is None:
             self._written = loop.create_future()
@@ -142,6 +143,7 @@ class Journal:
         if self._syncing is None:
             self._syncing = asyncio.ensure_future(self._sync())
         await asyncio.shield(written)
+        return begins
 
     async def _sync(self) -> None:
         try:
@@ -165,7 +167,7 @@ class Journal:
 
     def drop_failed(self) -> int:
         """Take the failed results out, so that their rows are asked again; return how many."""
-        fresh = self._path.with_name(f"{self._path.name}.tmp")
+        fresh = self.path.with_name(f"{self.path.name}.tmp")
         dropped = 0
         with fresh.open("wb") as file:
             for result in self.results():
@@ -177,10 +179,11 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         renamed = os.open(fresh, os.O_APPEND | os.O_WRONLY)
-        _lock(renamed, self._path)
-        os.replace(fresh, self._path)
+        _lock(renamed, self.path)
+        os.replace(fresh, self.path)
         os.close(self._file)
         self._file = renamed
+        self._end = os.fstat(renamed).st_size
         return dropped
 
     def _keep_paused(self, result: Result) -> None:
@@ -194,9 +197,13 @@ class Journal:
         """Close the files; the notes are removed if no row is left."""
         if self._syncing is not None:
             await self._syncing
-        os.close(self._notes)
         if is_complete:
             self._notes_path.unlink()
+        self.close_files()
+
+    def close_files(self) -> None:
+        """Close the files, where nothing is being written."""
+        os.close(self._notes)
         os.close(self._file)
 
 
@@ -223,11 +230,51 @@ def _write_all(file: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, each with where it begins."""
+    offset = 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for line in file:
             if line.strip():
-                yield number, line
+                yield offset, line
+            offset += len(line)
+
+
+def read_notes(path: Path) -> dict[str, list[Attempt]]:
+    """The requests that the notes beside a file of results tell of, by the row's id."""
+    attempts: dict[str, list[Attempt]] = {}
+    notes = _notes_of(path)
+    for _, line in lines(notes) if notes.exists() else ():
+        if not _is_object(line):
+            continue  # half of it
+        note = json.loads(line)
+        row_id = note.pop("id")
+        of_row = attempts.setdefault(row_id, [])
+        if "sent_at" in note:
+            of_row.append(Attempt.model_validate(note))
+        elif "done" in note:
+            attempts.pop(row_id)
+        elif of_row and "refused" in note:
+            of_row.pop()
+        elif of_row:
+            _update(of_row[-1], note)
+    return {row_id: of_row for row_id, of_row in attempts.items() if of_row}
+
+
+def is_open(path: Path) -> bool:
+    """Whether some process has a file of results open to write."""
+    if fcntl is None:
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _notes_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.started")
 
 
 def _mend(path: Path) -> None:

@@ -47,6 +47,12 @@ class Outcome:
     retry_after: float | None = None
 
 
+def seconds_before_retry(attempt: int) -> float:
+    """How long a row waits after its request number `attempt`, from 1, was refused."""
+    longest = min(LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads requests
+
+
 @dataclass
 class _Mean:
     total: float = 0.0
@@ -151,11 +157,6 @@ class Pace:
         self.stopped = self.stopped or reason
         self._wake()
 
-    def seconds_before_retry(self, attempt: int) -> float:
-        """How long a row waits after its request number `attempt`, from 1, was refused."""
-        longest = min(LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1))
-        return random.uniform(longest / 2, longest)  # noqa: S311 - spreads requests
-
     def _has_room(self) -> bool:
         return self._going_on < int(self._allowed) and not self._would_exceed_price()
 
@@ -211,7 +212,7 @@ class Pace:
         self._refusals += 1
         self._allowed = max(1.0, self._allowed * _KEPT)
         rounds = self._refusals // max(3, int(self._allowed))
-        wait = self.seconds_before_retry(rounds) if rounds else 0.0
+        wait = seconds_before_retry(rounds) if rounds else 0.0
         wait = max(wait, min(retry_after or 0.0, LONGEST_WAIT))
         self._not_before = max(self._not_before, self._clock() + wait)
 

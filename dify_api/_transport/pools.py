@@ -14,7 +14,7 @@ import sys
 import threading
 import urllib.request
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from urllib.parse import urlsplit
 
 import httpx
@@ -54,7 +54,7 @@ def _new_client(connection: DifyConnection) -> httpx.Client:
     )
     # httpcore takes a backend as an argument, httpx hands none on.
     transport._pool._network_backend = LimitedBackend()
-    return httpx.Client(transport=transport, follow_redirects=False, cookies=_no_cookies())
+    return httpx.Client(transport=transport, follow_redirects=False, cookies=_NoCookies())
 
 
 async def notice_closed_connections() -> None:
@@ -116,7 +116,7 @@ def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
     transport = WholeBodyTransport(
         verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None
     )
-    return httpx.AsyncClient(transport=transport, follow_redirects=False, cookies=_no_cookies())
+    return httpx.AsyncClient(transport=transport, follow_redirects=False, cookies=_NoCookies())
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
@@ -165,9 +165,14 @@ def _key(connection: DifyConnection) -> _Key:
     return (connection.base_url, connection.proxy, connection.verify, os.getpid())
 
 
-def _no_cookies() -> CookieJar:
+class _NoCookies(CookieJar):
     """A jar that stays empty: what one app's proxy sets must not reach another app's requests."""
-    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Keep nothing, without the cost of looking."""
+
+    def add_cookie_header(self, request: object) -> None:
+        """Add nothing."""
 
 
 @lru_cache(maxsize=8)
