@@ -170,7 +170,8 @@ class PickUp:
         message = await self._message(attempt)
         if message is None:
             usage = answer.usage or Usage(total_tokens=run.total_tokens or 0)
-            return answer.model_copy(update={"usage": usage})
+            text = answer.text or _only_text(run.outputs or {})
+            return answer.model_copy(update={"usage": usage, "text": text})
         return answer.model_copy(
             update={**_of_message(message), "text": answer.text or message.answer}
         )
@@ -273,6 +274,12 @@ class PickUp:
                 self._runs.pop(run_id)
                 return {"workflow_run_id": run_id}
         raise NothingBeganError
+
+
+def _only_text(outputs: Mapping[str, Any]) -> str:
+    """What a workflow with several outputs has streamed, as far as its outputs tell."""
+    texts = [value for value in outputs.values() if isinstance(value, str)]
+    return texts[0] if len(texts) == 1 else ""
 
 
 def _ids(attempt: Attempt) -> dict[str, str | None]:
