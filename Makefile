@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
 
-.PHONY: demo test check format docs dist bench record faults soak fuzz clean
+.PHONY: demo test check format docs dist bench record faults soak batches ray fuzz clean
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
@@ -34,6 +34,16 @@ faults: $(VENV)/.dev
 ## Threads, streams, cuts and cancels at random on one object, for minutes: nothing may grow.
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.soak
+
+## Ten thousand rows with faults and two kill -9 (minutes): each has one result, and what is repeated is named.
+batches: $(VENV)/.dev
+	$(BIN)/python -m tests.batch
+
+## Two workers of a local Ray cluster: the tests that are skipped without Ray, and what two give.
+ray: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable ".[ray]"
+	$(BIN)/python -m pytest tests/batch/test_ray.py
+	$(BIN)/python -m benchmarks.batch_ray
 
 ## The properties of decoder, events, answers and error bodies, with many more examples.
 fuzz: $(VENV)/.dev

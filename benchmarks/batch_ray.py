@@ -26,7 +26,9 @@ def rows_per_second(workers: int, folder: Path) -> float:
     rows = [{"query": f"/tokens {TOKENS}\n{number}"} for number in range(ROWS * workers)]
     limits = Limits(concurrency=CONCURRENCY * workers)
     dataset = ray.data.from_items(rows)
-    ask(dataset, DifyClient(), folder, columns=Columns(), limits=limits, workers=workers).materialize()
+    ask(
+        dataset, DifyClient(), folder, columns=Columns(), limits=limits, workers=workers
+    ).materialize()
     results = [result for part in folder.glob("part-*.jsonl") for result in read_results(part)]
     assert len(results) == len(rows)
     assert all(result.status == "succeeded" for result in results)

@@ -49,6 +49,7 @@ class Pacing(Protocol):
 
     async def acquire(self) -> bool:
         """Wait until a request may begin; False if the batch is to stop."""
+        ...
 
     def release(self, outcome: Outcome) -> None:
         """Tell how it ended."""
@@ -165,7 +166,8 @@ class Asker:
             "message_id": answer.message_id,
             "workflow_run_id": answer.workflow_run_id,
         }
-        self.pick_up.claim(answer.conversation_id, answer.workflow_run_id)
+        sent_at = self.journal.attempts[request.id][-1].sent_at
+        self.pick_up.claim(sent_at, answer.conversation_id, answer.workflow_run_id)
         self.journal.began(request.id, **ids)
 
     async def _after(self, request: Request, error: DifyError, *, is_last: bool) -> Answer | None:

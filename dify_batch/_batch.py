@@ -62,6 +62,7 @@ class Batch:
         self._pace: Pace | None = None
         self._failure: Exception | None = None
         self._is_interrupted = False
+        self._has_begun = False
 
     async def run(self) -> Summary:
         """Ask the app for all rows that have no result yet.
@@ -94,7 +95,8 @@ class Batch:
         finally:
             await journal.close(is_complete=is_complete)
             self.summary.seconds = time.monotonic() - self.summary.began
-            self.progress.end(self.summary)
+            if self._has_begun:
+                self.progress.end(self.summary)
         if self.output.suffix == ".parquet":
             await asyncio.to_thread(_parquet.write, self.output, lines_of(self.output))
         return self.summary
@@ -108,6 +110,7 @@ class Batch:
         if self._is_interrupted:
             pace.stop("interrupted")
         self.progress.begin(self.summary)
+        self._has_begun = True
         requests = _left(app, rows, done)
         workers = [self._work(asker, pace, requests) for _ in range(self.limits.concurrency)]
         await asyncio.gather(*workers)
@@ -130,16 +133,20 @@ class Batch:
                 raise ValueError(f"{self.output.name} has two results of row {result.id}")
             done.add(result.id)
             self.summary.add(result)
-            pace.count_earlier(result.usage and result.usage.total_price, result.error)
+            pace.count_earlier(result.price, result.error)
             if oldest is not None and result.finished_at >= oldest:
-                asker.pick_up.claim(result.conversation_id, result.workflow_run_id)
+                asker.pick_up.claim(
+                    result.finished_at, result.conversation_id, result.workflow_run_id
+                )
             if self.delete_conversations and result.id in asker.journal.attempts:
                 to_delete.append(result)
             else:
                 asker.journal.forget(result.id)
         for attempts in asker.journal.attempts.values():
             for attempt in attempts:
-                asker.pick_up.claim(attempt.conversation_id, attempt.workflow_run_id)
+                asker.pick_up.claim(
+                    attempt.sent_at, attempt.conversation_id, attempt.workflow_run_id
+                )
         self.summary.done_before = len(done)
         for result in to_delete:
             await self._delete(result, asker.journal)

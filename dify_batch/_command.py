@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from dify_api.client import DifyClient
@@ -25,47 +26,67 @@ def parser() -> argparse.ArgumentParser:
         epilog="It ends with 0 if all rows have an answer, 1 if some failed, 2 for bad input or a "
         "failure that every row would meet, 3 if a budget stopped it, 130 after Ctrl-C.",
     )
-    parser.add_argument("rows", help=".csv, .tsv, .jsonl or .parquet file")
-    parser.add_argument("output", help=".jsonl or .parquet file of the results")
-    app = parser.add_argument_group("the app")
-    app.add_argument("--app-key-env", default="DIFY_API_KEY", metavar="NAME",
-                     help="environment variable of its key (DIFY_API_KEY)")  # fmt: skip
-    app.add_argument("--base-url", metavar="URL", help="of the API (DIFY_BASE_URL, or the cloud)")
-    app.add_argument("--app-id", metavar="NAME",
-                     help="a name for the app by which rows are known when its key changes")  # fmt: skip
-    app.add_argument("--user", default=DEFAULT_USER, help=f"end user of all rows ({DEFAULT_USER})")
-    app.add_argument("--workflow-id", metavar="UUID", help="published version to run")
-    app.add_argument("--timeout", type=float, metavar="S",
-                     help="seconds for one network operation (60)")  # fmt: skip
-    columns = parser.add_argument_group("columns")
-    columns.add_argument("--query-column", metavar="COLUMN",
-                         help="of the message, or of the one text that the app asks for (query)")  # fmt: skip
-    columns.add_argument("--input-column", action="append", default=[], metavar="VARIABLE=COLUMN",
-                         help="of a variable, if it is called otherwise; may be repeated")  # fmt: skip
-    columns.add_argument("--input", action="append", default=[], metavar="VARIABLE=VALUE",
-                         help="value of a variable for all rows; may be repeated")  # fmt: skip
-    columns.add_argument("--file-column", action="append", default=[], metavar="COLUMN",
-                         help="of files that go along: URLs or paths; may be repeated")  # fmt: skip
-    columns.add_argument("--id-column", metavar="COLUMN",
-                         help="tells rows with the same content apart")  # fmt: skip
-    limits = parser.add_argument_group("limits")
-    default = Limits()
-    limits.add_argument("--concurrency", type=int, default=default.concurrency, metavar="N",
-                        help=f"requests at a time, at most ({default.concurrency})")  # fmt: skip
-    limits.add_argument("--requests-per-second", type=float, metavar="N")
-    limits.add_argument("--tokens-per-minute", type=float, metavar="N")
-    limits.add_argument("--attempts", type=int, default=default.attempts, metavar="N",
-                        help=f"requests for one row, while failures may pass ({default.attempts})")  # fmt: skip
-    limits.add_argument("--max-failures", type=int, metavar="N", help="failed rows before it stops")
-    limits.add_argument("--max-price", type=float, metavar="PRICE", help="at which it stops")
-    parser.add_argument("--retry-failed", action="store_true",
-                        help="ask the rows again that failed in an earlier run")  # fmt: skip
-    parser.add_argument("--delete-conversations", action="store_true",
-                        help="delete each row's conversation once its result is on disk")  # fmt: skip
+    add = parser.add_argument
+    add("rows", help=".csv, .tsv, .jsonl or .parquet file")
+    add("output", help=".jsonl or .parquet file of the results")
+    add("--retry-failed", action="store_true", help="ask rows again that failed in earlier runs")
+    add(
+        "--delete-conversations",
+        action="store_true",
+        help="delete each row's conversation once its result is on disk",
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", help="show errors only")
     shown.add_argument("--json", action="store_true", help="JSON lines instead of the bar")
+    _add_app(parser.add_argument_group("the app"))
+    _add_columns(parser.add_argument_group("columns"))
+    _add_limits(parser.add_argument_group("limits"))
     return parser
+
+
+def _add_app(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--app-key-env",
+        default="DIFY_API_KEY",
+        metavar="NAME",
+        help="environment variable of its key (DIFY_API_KEY)",
+    )
+    add("--base-url", metavar="URL", help="of the API (DIFY_BASE_URL, or Dify's cloud)")
+    add("--app-id", metavar="NAME", help="by which rows are known when the app's key changes")
+    add("--user", default=DEFAULT_USER, help=f"end user of all rows ({DEFAULT_USER})")
+    add("--workflow-id", metavar="UUID", help="published version to run")
+    add("--timeout", type=float, metavar="S", help="seconds for one network operation (60)")
+
+
+def _add_columns(group: argparse._ArgumentGroup) -> None:
+    def add(option: str, text: str, metavar: str = "COLUMN", *, many: bool = True) -> None:
+        if many:
+            text += "; may be repeated"
+            group.add_argument(option, action="append", default=[], metavar=metavar, help=text)
+        else:
+            group.add_argument(option, metavar=metavar, help=text)
+
+    add("--query-column", "of the message, or of the text that the app asks for", many=False)
+    add("--input-column", "of a variable that is called otherwise", "VARIABLE=COLUMN")
+    add("--input", "value of a variable for all rows", "VARIABLE=VALUE")
+    add("--file-column", "of files that go along: URLs or paths")
+    add("--id-column", "tells rows with the same content apart", many=False)
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    def add(name: str, kind: type, text: str) -> None:
+        default = getattr(Limits(), name)
+        option = f"--{name.replace('_', '-')}"
+        shown = text if default is None else f"{text} ({default})"
+        group.add_argument(option, type=kind, default=default, metavar="N", help=shown)
+
+    add("concurrency", int, "requests at a time, at most")
+    add("requests_per_second", float, "requests that begin in a second")
+    add("tokens_per_minute", float, "tokens that answers use in a minute")
+    add("attempts", int, "requests for one row, while failures may pass")
+    add("max_failures", int, "failed rows before it stops")
+    add("max_price", float, "price at which it stops")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,14 +128,7 @@ def _options(options: argparse.Namespace) -> Any:
         id=options.id_column,
         fixed={name: _value(text) for name, text in _pairs(options.input, "--input").items()},
     )
-    limits = Limits(
-        concurrency=options.concurrency,
-        requests_per_second=options.requests_per_second,
-        tokens_per_minute=options.tokens_per_minute,
-        attempts=options.attempts,
-        max_failures=options.max_failures,
-        max_price=options.max_price,
-    )
+    limits = Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
     return {
         "columns": columns,
         "limits": limits,

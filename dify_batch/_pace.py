@@ -113,7 +113,7 @@ class Pace:
             return False
         self._going_on += 1
         try:
-            while (wait := self._seconds_to_wait()) > 0 and self.stopped is None:
+            while (wait := self._seconds_to_wait()) > 0 and self.stopped is None:  # noqa: ASYNC110 - it is time that passes
                 await asyncio.sleep(min(wait, _LOOK_AGAIN))
         except asyncio.CancelledError:
             self._leave()

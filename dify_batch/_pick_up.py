@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +35,7 @@ from dify_batch.results import Attempt
 
 _ENDED = ("succeeded", "partial-succeeded", "failed", "stopped")
 _CLOCKS_DIFFER = timedelta(minutes=5)
+_OVERTAKES = timedelta(seconds=30)  # by which requests may begin in another order than sent
 _REMEMBERED = 10_000  # conversations and runs that are known to be of other rows
 _POLLS = 2  # for the answer of a chat, which is there at once or never
 _LONGEST_POLL = 10.0  # seconds
@@ -65,13 +65,15 @@ class PickUp:
     time_limit: float | None = 600.0
 
     def __post_init__(self) -> None:
-        self._claimed: deque[str] = deque(maxlen=_REMEMBERED)
+        self._claimed: dict[str, datetime] = {}
         self._questions: dict[str, Message] = {}
         self._runs: dict[str, WorkflowRun] = {}
 
-    def claim(self, *ids: str | None) -> None:
-        """Take note of conversations and runs that are of known rows."""
-        self._claimed.extend(name for name in ids if name)
+    def claim(self, sent_at: datetime, *ids: str | None) -> None:
+        """Take note of conversations and runs of known rows, and of when they were sent."""
+        self._claimed.update((name, sent_at) for name in ids if name)
+        while len(self._claimed) > _REMEMBERED:
+            del self._claimed[next(iter(self._claimed))]
 
     async def answer(
         self, attempt: Attempt, request: Request, began: Callable[..., None]
@@ -94,7 +96,7 @@ class PickUp:
                 found = await self._find(attempt.sent_at, request)
             except DifyError as error:
                 raise LostError(f"Whether it began cannot be told: {error}") from None
-            self.claim(*found.values())
+            self.claim(attempt.sent_at, *found.values())
             began(**found)
         if attempt.workflow_run_id:
             answer = await self._of_run(attempt.workflow_run_id, attempt)
@@ -230,23 +232,32 @@ class PickUp:
             LostError: If the app cannot be asked.
         """
         if self.app.has_conversations:
-            return await self._find_conversation(sent_at - _CLOCKS_DIFFER, request)
+            return await self._find_conversation(sent_at, request)
         if self.app.tool.mode == "workflow":
-            return await self._find_run(sent_at - _CLOCKS_DIFFER, request)
+            return await self._find_run(sent_at, request)
         raise LostError("Whether it began cannot be told: completion apps list nothing.")
 
-    async def _find_conversation(self, since: datetime, request: Request) -> dict[str, str]:
+    def _is_before(self, name: str, created_at: datetime | None, sent_at: datetime) -> bool:
+        """Whether a conversation or run, and so all that are older, began before a request."""
+        claimed = self._claimed.get(name)
+        if claimed is not None and claimed < sent_at - _OVERTAKES:
+            return True
+        return created_at is not None and created_at < sent_at - _CLOCKS_DIFFER
+
+    async def _find_conversation(self, sent_at: datetime, request: Request) -> dict[str, str]:
         listing = conversations.list_conversations(
             user=self.app.user, limit=100, sort_by="-created_at"
         )
         async for conversation in self.client.iterate(listing):
-            if conversation.created_at and conversation.created_at < since:
+            if self._is_before(conversation.id, conversation.created_at, sent_at):
                 break
             if conversation.id in self._claimed:
                 continue
             message = self._questions.get(conversation.id)
             if message is None:
-                found = await self._message(Attempt(sent_at=since, conversation_id=conversation.id))
+                found = await self._message(
+                    Attempt(sent_at=sent_at, conversation_id=conversation.id)
+                )
                 if found is None:
                     continue
                 message = self._questions[conversation.id] = found
@@ -256,13 +267,14 @@ class PickUp:
                 return {"conversation_id": conversation.id, "message_id": message.id}
         raise NothingBeganError
 
-    async def _find_run(self, since: datetime, request: Request) -> dict[str, str]:
+    async def _find_run(self, sent_at: datetime, request: Request) -> dict[str, str]:
+        since = sent_at - _CLOCKS_DIFFER
         listing = workflows.logs(
             created_at_after=since, created_by_end_user_session_id=self.app.user, limit=100
         )
         async for entry in self.client.iterate(listing):
             run_id = entry.workflow_run.id
-            if entry.created_at and entry.created_at < since:
+            if self._is_before(run_id or "", entry.created_at, sent_at):
                 break
             if run_id is None or run_id in self._claimed:
                 continue
@@ -308,7 +320,7 @@ def _of_message(message: Message) -> dict[str, Any]:
 
 
 def _has(inputs: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    """Whether what a server has kept of a request is what a row asks; files look different there."""
+    """Whether a server's record of a request is what a row asks; files look different there."""
     return all(
         str(inputs.get(name)) == str(value)
         for name, value in asked.items()

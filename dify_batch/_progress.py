@@ -1,4 +1,4 @@
-"""What is seen of a batch while it goes on: nothing, a bar with a table at its end, or JSON lines."""
+"""What is seen of a batch that goes on: nothing, a bar with a table at its end, or JSON lines."""
 
 from __future__ import annotations
 

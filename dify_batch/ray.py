@@ -24,11 +24,12 @@ import math
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-import ray
+import ray  # pyright: ignore[reportMissingImports]  # of the extra "ray" alone
 from typing_extensions import Unpack
 
 from dify_api._calls.flows import run as run_flow
@@ -103,11 +104,9 @@ def ask(
     parts = Parts(place)
     if options.get("retry_failed", False):
         parts.drop_failed()
-    earlier = [
-        (result.usage and result.usage.total_price, result.error is not None)
-        for result in parts.results()
-    ]
-    pace = _SharedPace.options(num_cpus=0).remote(limits, earlier)
+    earlier = [(result.price, result.error is not None) for result in parts.results()]
+    shared: Any = ray.remote(_SharedPace)
+    pace = shared.options(num_cpus=0, max_concurrency=_CALLS).remote(limits, earlier)
     size = math.ceil(limits.concurrency / workers)
     return dataset.repartition(target_num_rows_per_block=size).map_batches(
         _Worker,
@@ -136,11 +135,10 @@ class _Settings:
     limits: Limits
 
 
-@ray.remote(max_concurrency=_CALLS)
 class _SharedPace:
     """The limits of all workers together."""
 
-    def __init__(self, limits: Limits, earlier: list[tuple[Any, bool]]) -> None:
+    def __init__(self, limits: Limits, earlier: list[tuple[Decimal | None, bool]]) -> None:
         self._pace = Pace(limits)
         self._held: dict[str, int] = {}
         for price, failed in earlier:

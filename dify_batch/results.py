@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +74,11 @@ class Result(Model):
     error: Failure | None = None
     finished_at: Timestamp
 
+    @property
+    def price(self) -> Decimal | None:
+        """What the answer cost, in `usage.currency`; None where the app does not tell."""
+        return self.usage.total_price if self.usage else None
+
     def line(self) -> bytes:
         """The result as a line of JSON."""
         try:
@@ -127,7 +133,7 @@ def read_results(output: str | Path) -> Iterator[Result]:
 
 
 def lines_of(output: Path) -> Path:
-    """The file of JSON lines that is kept while a batch goes on: the output itself, or beside it."""
+    """The file of JSON lines of a batch: its output, or beside a Parquet output."""
     return output.with_name(f"{output.name}.jsonl") if output.suffix == ".parquet" else output
 
 

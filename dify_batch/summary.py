@@ -74,5 +74,5 @@ class Summary:
         self.repeats += len(result.repeats)
         if result.usage is not None:
             self.tokens += result.usage.total_tokens
-            self.price += result.usage.total_price or 0
+            self.price += result.price or 0
             self.currency = result.usage.currency or self.currency

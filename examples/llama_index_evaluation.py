@@ -1,7 +1,8 @@
 """Evaluate a Dify app with LlamaIndex's `BatchEvalRunner`: `DifyQueryEngine` answers.
 
-Runs offline, so that the evaluators count words. In their place put `FaithfulnessEvaluator(llm=...)`
-and `CorrectnessEvaluator(llm=...)` with a model that judges, which may be an app: `Dify(...)`.
+Runs offline, so that the evaluators count words. In their place put
+`FaithfulnessEvaluator(llm=...)` and `CorrectnessEvaluator(llm=...)` with a model that judges, which
+may be an app: `Dify(...)`.
 The runner asks a question up to three times if it fails; for thousands of them see
 batch_questions.py, which does not.
 
@@ -50,9 +51,7 @@ class Correct(WordEvaluator):
     ) -> EvaluationResult:
         """Evaluate an answer."""
         found = reference.lower() in (response or "").lower()
-        return EvaluationResult(
-            query=query, response=response, passing=found, score=float(found)
-        )
+        return EvaluationResult(query=query, response=response, passing=found, score=float(found))
 
 
 class Grounded(WordEvaluator):

@@ -24,7 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # pytest's own there
 
-OURS = {"dify_api", "dify_local", "langchain_dify", "llama_index_dify"}
+OURS = {"dify_api", "dify_batch", "dify_local", "langchain_dify", "llama_index_dify"}
 
 
 FRAMEWORKS: dict[str, Framework] = {
@@ -57,6 +57,7 @@ for name in {absent!r}:
         ("langchain_dify", ["llama_index", "starlette"], "ChatDify, DifyLLM, citations"),
         ("llama_index_dify", ["langchain_core", "starlette"], "Dify, DifyCompletion"),
         ("dify_api", ["langchain_core", "llama_index", "starlette"], "DifyClient, chat"),
+        ("dify_batch", ["langchain_core", "llama_index", "rich", "pyarrow", "ray"], "run, Limits"),
         ("dify_local", ["langchain_core", "llama_index", "dify_api"], "LocalDify"),
     ],
 )
@@ -79,7 +80,9 @@ def test_a_client_loads_neither_aiohttp_nor_tenacity_before_its_first_call() -> 
     assert {"aiohttp", "tenacity"}.isdisjoint(loaded)
 
 
-@pytest.mark.parametrize("package", ["langchain_dify", "llama_index_dify", "dify_api"])
+@pytest.mark.parametrize(
+    "package", ["langchain_dify", "llama_index_dify", "dify_api", "dify_batch"]
+)
 def test_every_public_name_can_be_imported(package: str) -> None:
     run(
         f"import {package} as package\n"
@@ -92,7 +95,8 @@ def test_every_public_name_can_be_imported(package: str) -> None:
 def test_the_packages_say_that_they_are_typed() -> None:
     run(
         "from importlib.resources import files\n"
-        "for name in ('dify_api', 'langchain_dify', 'llama_index_dify', 'dify_local'):\n"
+        "for name in ('dify_api', 'dify_batch', 'langchain_dify', 'llama_index_dify', "
+        "'dify_local'):\n"
         "    assert (files(name) / 'py.typed').is_file(), name\n"
     )
 

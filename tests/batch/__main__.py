@@ -1,4 +1,4 @@
-"""`python -m tests.batch [ROWS]`: thousands of rows, 3 % faults, two kill -9; then it is counted."""
+"""`python -m tests.batch [ROWS]`: thousands of rows, 3 % faults, two kill -9, and a count."""
 
 from __future__ import annotations
 

@@ -142,7 +142,9 @@ def test_a_paused_run_is_attached_to_again_on_request(server: FaultyDify, output
     form = message.extra_contents[0]["form_definition"]
     inputs = {"comment": "fine", "risk": "low"}
     app.send(
-        human_input.submit(form["form_token"], inputs, action=form["actions"][0]["id"], user="pauser")
+        human_input.submit(
+            form["form_token"], inputs, action=form["actions"][0]["id"], user="pauser"
+        )
     )
     summary, (result,) = run_rows(
         server, rows, output, "advanced-chat", user="pauser", retry_failed=True

@@ -1,4 +1,4 @@
-"""Batches that are killed, interrupted and torn: what is done is kept, what went on is picked up."""
+"""Batches that are killed or interrupted: what is done is kept, what went on is picked up."""
 
 from __future__ import annotations
 

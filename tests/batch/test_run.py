@@ -208,9 +208,7 @@ def test_a_wrong_key_ends_the_batch_without_failing_its_rows(
     assert (summary.succeeded, summary.repeats) == (20, 0)
 
 
-def test_too_many_failures_stop_it_with_what_is_done_kept(
-    server: FaultyDify, output: Path
-) -> None:
+def test_too_many_failures_stop_it_with_what_is_done_kept(server: FaultyDify, output: Path) -> None:
     rows = questions(*[f"/fail mid {number}" for number in range(30)])
     limits = Limits(concurrency=2, max_failures=5)
     summary, results = run_rows(server, rows, output, limits=limits)
@@ -261,7 +259,9 @@ def test_neither_key_nor_user_is_written_down(server: FaultyDify, output: Path) 
         assert "ann@example.com" not in text
 
 
-@pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"requests_per_second": -1}, {"max_price": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"concurrency": 0}, {"requests_per_second": -1}, {"max_price": -1}]
+)
 def test_limits_that_let_nothing_through_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Limits(**wrong)
