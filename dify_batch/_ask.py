@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -50,6 +49,9 @@ class Pacing(Protocol):
     async def acquire(self) -> bool:
         """Wait until a request may begin; False if the batch is to stop."""
         ...
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long, or until the batch is to stop."""
 
     def release(self, outcome: Outcome) -> None:
         """Tell how it ended."""
@@ -126,7 +128,7 @@ class Asker:
                 request, failure, is_last=count == self.attempts
             ):
                 return self._result(request, of_answer(answer_or_none), picked_up=True)
-            await asyncio.sleep(seconds_before_retry(count))
+            await self.pace.pause(seconds_before_retry(count))
         raise AssertionError("the last failure is raised")
 
     async def _of_earlier(self, request: Request) -> Answer | None:

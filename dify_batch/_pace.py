@@ -113,7 +113,7 @@ class Pace:
             return False
         self._going_on += 1
         try:
-            while (wait := self._seconds_to_wait()) > 0 and self.stopped is None:  # noqa: ASYNC110 - it is time that passes
+            while (wait := self._seconds_to_wait()) > 0 and self.stopped is None:  # noqa: ASYNC110
                 await asyncio.sleep(min(wait, _LOOK_AGAIN))
         except asyncio.CancelledError:
             self._leave()
@@ -122,6 +122,12 @@ class Pace:
             self._leave()
             return False
         return True
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long, or until the batch is to stop."""
+        until = self._clock() + seconds
+        while self.stopped is None and (left := until - self._clock()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left, _LOOK_AGAIN))
 
     def release(self, outcome: Outcome) -> None:
         """Tell how the request ended."""

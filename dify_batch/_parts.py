@@ -64,7 +64,10 @@ class Parts:
 
     def attempts(self, row_id: str) -> list[Attempt]:
         """Requests that workers which have ended have sent for a row, oldest first."""
-        attempts = {attempt.sent_at: attempt for attempt in self._attempts.get(row_id, [])}
+        told = self._attempts.get(row_id, [])
+        # One that was taken over is told by several; the last one knows most of it.
+        told = sorted(told, key=lambda attempt: len(attempt.model_fields_set))
+        attempts = {attempt.sent_at: attempt for attempt in told}
         return [attempts[moment] for moment in sorted(attempts)]
 
     def results(self) -> Iterator[Result]:

@@ -28,6 +28,7 @@ from dify_api.errors import (
     NotFoundError,
     StreamInterruptedError,
     WorkflowFailedError,
+    WorkflowPausedError,
 )
 from dify_api.models import Usage
 from dify_batch._app import App, Request
@@ -183,8 +184,11 @@ class PickUp:
             message = await self._message(attempt)
             if message is None or message.status == "error":
                 raise LostError((message and message.error) or "There is no such message.")
-            if not message.answer:
-                return None
+            if message.status == "paused":
+                raise WorkflowPausedError("the run waits for human input", answer=partial(message))
+            return partial(message) if message.answer else None
+
+        def partial(message: Message) -> Answer:
             return Answer(text=message.answer, **_of_message(message))
 
         if self.app.lives_on:  # a chatflow whose run is not known

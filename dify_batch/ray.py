@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -136,30 +137,39 @@ class _Settings:
 
 
 class _SharedPace:
-    """The limits of all workers together."""
+    """The limits of all workers together. A worker that is started anew has another `life`."""
 
     def __init__(self, limits: Limits, earlier: list[tuple[Decimal | None, bool]]) -> None:
         self._pace = Pace(limits)
-        self._held: dict[str, int] = {}
+        self._lives: dict[str, str] = {}  # by worker
+        self._going_on = Counter[str]()  # requests, by life
         for price, failed in earlier:
-            self._pace.count_earlier(price, failed)
+            self._pace.count_earlier(price, failed or None)
 
-    async def begin(self, worker: str) -> None:
+    async def begin(self, worker: str, life: str) -> None:
         """A worker begins, perhaps anew: what it was doing before goes on no longer."""
-        for _ in range(self._held.pop(worker, 0)):
+        for _ in range(self._going_on.pop(self._lives.get(worker, ""), 0)):
             self._pace.release(Outcome())
+        self._lives[worker] = life
 
-    async def acquire(self, worker: str) -> bool:
+    async def acquire(self, life: str) -> bool:
         """Wait until a request may begin; False if the batch is to stop."""
-        may = await self._pace.acquire()
-        self._held[worker] = self._held.get(worker, 0) + may
-        return may
+        if not await self._pace.acquire():
+            return False
+        self._going_on[life] += 1
+        if life not in self._lives.values():  # it ended while this waited
+            self._release(life, Outcome())
+            return False
+        return True
 
-    async def release(self, worker: str, outcome: Outcome) -> None:
+    async def release(self, life: str, outcome: Outcome) -> None:
         """Tell how a request ended."""
-        if self._held.get(worker):
-            self._held[worker] -= 1
-            self._pace.release(outcome)
+        if self._going_on[life]:
+            self._release(life, outcome)
+
+    def _release(self, life: str, outcome: Outcome) -> None:
+        self._going_on[life] -= 1
+        self._pace.release(outcome)
 
     async def count_failure(self) -> None:
         """Take note of a row that failed for good."""
@@ -170,15 +180,18 @@ class _PaceOfWorker:
     """The shared limits as one worker sees them."""
 
     def __init__(self, shared: Any) -> None:
-        self._shared = shared
-        self._worker = ray.get_runtime_context().get_actor_id() or uuid.uuid4().hex
-        ray.get(shared.begin.remote(self._worker))
+        self._shared, self._life = shared, uuid.uuid4().hex
+        worker = ray.get_runtime_context().get_actor_id() or self._life
+        ray.get(shared.begin.remote(worker, self._life))
 
     async def acquire(self) -> bool:
-        return bool(await self._shared.acquire.remote(self._worker))
+        return bool(await self._shared.acquire.remote(self._life))
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     def release(self, outcome: Outcome) -> None:
-        self._shared.release.remote(self._worker, outcome)
+        self._shared.release.remote(self._life, outcome)
 
     def count_failure(self) -> None:
         self._shared.count_failure.remote()
