@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from dify_api._calls.flows import arun
 from dify_api.answers.answer import Answer
+from dify_api.answers.events import Event
 from dify_api.client import AsyncDifyClient
 from dify_api.errors import (
     AnswerError,
@@ -155,22 +156,23 @@ class Asker:
         async with stream, aclosing(stream.steps()) as steps:
             async for event, _ in steps:
                 if event.task_id or event.message_id:
-                    self._note_ids(request, stream.answer)
+                    self._note_ids(request, event)
                     break
             async for _ in steps:
                 pass
         return stream.answer
 
-    def _note_ids(self, request: Request, answer: Answer) -> None:
-        ids = {
-            "task_id": answer.task_id,
-            "conversation_id": answer.conversation_id,
-            "message_id": answer.message_id,
-            "workflow_run_id": answer.workflow_run_id,
-        }
+    def _note_ids(self, request: Request, event: Event) -> None:
+        run_id = getattr(event, "workflow_run_id", None)  # of the events of runs
         sent_at = self.journal.attempts[request.id][-1].sent_at
-        self.pick_up.claim(sent_at, answer.conversation_id, answer.workflow_run_id)
-        self.journal.began(request.id, **ids)
+        self.pick_up.claim(sent_at, event.conversation_id, run_id)
+        self.journal.began(
+            request.id,
+            task_id=event.task_id,
+            conversation_id=event.conversation_id,
+            message_id=event.message_id,
+            workflow_run_id=run_id,
+        )
 
     async def _after(self, request: Request, error: DifyError, *, is_last: bool) -> Answer | None:
         """What is to be done after a failure.

@@ -66,10 +66,12 @@ def test_a_chat_that_breaks_after_its_answer_is_read_from_history(
 ) -> None:
     rows = questions("/tokens 30\nAll but the end")  # 30 messages, and the end that is lost
     server.fault("close", path="/chat-messages", after_events=30)
-    _, (result,) = run_rows(server, rows, output)
-    # The server may or may not have come to its end; what it counts is what is named.
-    assert generations_of(server, rows) == [1 + len(result.repeats)]
+    summary, (result,) = run_rows(server, rows, output)
+    assert (summary.picked_up, summary.repeats) == (1, 0)
+    assert generations_of(server, rows) == [1]
     assert len(result.answer.split()) == 30
+    assert result.usage is not None
+    assert result.usage.total_price
 
 
 @pytest.mark.parametrize("app", ["chat", "workflow", "advanced-chat", "completion"])
@@ -84,7 +86,7 @@ def test_a_refusal_that_began_nothing_is_no_repeat(
     # A completion app does not tell what has begun: after a 5xx that is not known.
     unknown = app == "completion" and status >= 500
     assert summary.repeats == unknown
-    assert generations_of(server, rows) == [1] if app != "completion" else True
+    assert generations_of(server, rows) == [1]
 
 
 @pytest.mark.parametrize("app", ["chat", "workflow", "advanced-chat"])
