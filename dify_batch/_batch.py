@@ -133,7 +133,7 @@ class Batch:
                 raise ValueError(f"{self.output.name} has two results of row {result.id}")
             done.add(result.id)
             self.summary.add(result)
-            pace.count_earlier(result.price, result.error)
+            pace.count(result.price, failed=result.status == "failed")
             if oldest is not None and result.finished_at >= oldest:
                 asker.pick_up.claim(
                     result.finished_at, result.conversation_id, result.workflow_run_id
@@ -160,8 +160,8 @@ class Batch:
                 if result is None:
                     return
                 await asker.journal.write(result)
-                if result.status == "failed":
-                    pace.count_failure()
+                price = result.price if result.picked_up else None
+                pace.count(price, failed=result.status == "failed")
                 self.summary.add(result)
                 self.progress.result(result, self.summary)
                 if self.delete_conversations:

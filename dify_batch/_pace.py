@@ -147,15 +147,15 @@ class Pace:
         self._leave()
         self._check_budgets()
 
-    def count_earlier(self, price: Decimal | None, error: object) -> None:
-        """Take note of a result of an earlier run."""
-        self._spent += price or 0
-        self._failures += error is not None
-        self._check_budgets()
+    def count(self, price: Decimal | None = None, *, failed: bool = False) -> None:
+        """Take note of a result that no request has been released with.
 
-    def count_failure(self) -> None:
-        """Take note of a row that failed for good."""
-        self._failures += 1
+        Args:
+            price: Of an answer of an earlier run, or that was picked up.
+            failed: Whether its row failed for good.
+        """
+        self._spent += price or 0
+        self._failures += failed
         self._check_budgets()
 
     def stop(self, reason: Stopped) -> None:

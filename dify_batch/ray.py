@@ -105,7 +105,7 @@ def ask(
     parts = Parts(place)
     if options.get("retry_failed", False):
         parts.drop_failed()
-    earlier = [(result.price, result.error is not None) for result in parts.results()]
+    earlier = [(result.price, result.status == "failed") for result in parts.results()]
     shared: Any = ray.remote(_SharedPace)
     pace = shared.options(num_cpus=0, max_concurrency=_CALLS).remote(limits, earlier)
     size = math.ceil(limits.concurrency / workers)
@@ -144,7 +144,7 @@ class _SharedPace:
         self._lives: dict[str, str] = {}  # by worker
         self._going_on = Counter[str]()  # requests, by life
         for price, failed in earlier:
-            self._pace.count_earlier(price, failed or None)
+            self._pace.count(price, failed=failed)
 
     async def begin(self, worker: str, life: str) -> None:
         """A worker begins, perhaps anew: what it was doing before goes on no longer."""
@@ -171,9 +171,9 @@ class _SharedPace:
         self._going_on[life] -= 1
         self._pace.release(outcome)
 
-    async def count_failure(self) -> None:
-        """Take note of a row that failed for good."""
-        self._pace.count_failure()
+    async def count(self, price: Decimal | None, failed: bool) -> None:
+        """Take note of a result, as `Pace.count` does."""
+        self._pace.count(price, failed=failed)
 
 
 class _PaceOfWorker:
@@ -193,8 +193,8 @@ class _PaceOfWorker:
     def release(self, outcome: Outcome) -> None:
         self._shared.release.remote(self._life, outcome)
 
-    def count_failure(self) -> None:
-        self._shared.count_failure.remote()
+    def count(self, price: Decimal | None, *, failed: bool) -> None:
+        self._shared.count.remote(price, failed)
 
 
 class _Worker:
@@ -235,6 +235,7 @@ class _Worker:
             begins = await self._journal.write(result)
             self._parts.add(request.id, self._journal.path, begins)
             self._journal.forget(request.id)
-            if result.status == "failed":
-                self._pace.count_failure()
+            if result.picked_up or result.status == "failed":
+                price = result.price if result.picked_up else None
+                self._pace.count(price, failed=result.status == "failed")
         return result
