@@ -109,10 +109,12 @@ def ask(
     shared: Any = ray.remote(_SharedPace)
     pace = shared.options(num_cpus=0, max_concurrency=_CALLS).remote(limits, earlier)
     size = math.ceil(limits.concurrency / workers)
-    return dataset.repartition(target_num_rows_per_block=size).map_batches(
+    # A worker takes a block at a time, and several of its batches; when the last rows of these are
+    # going on it has less to do, so that a batch is more than go on at a time.
+    return dataset.repartition(target_num_rows_per_block=16 * size).map_batches(
         _Worker,
         fn_constructor_args=(_Settings(connection, described, place, limits), pace),
-        batch_size=size,
+        batch_size=4 * size,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=num_cpus,

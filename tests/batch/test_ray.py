@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from tests.support.forking import ROOT
 
 ray = pytest.importorskip("ray")
 
+LOCKS = Path("/proc/locks")
 WARNINGS = "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in WARNINGS]
 
@@ -59,21 +64,51 @@ def test_two_workers_keep_what_they_did_and_go_on(server: FaultyDify, tmp_path: 
     server.share = 0.0
     assert len(answers) == 41
     assert [row["status"] for row in answers].count("failed") == 1
-    assert len([*tmp_path.glob("part-*.jsonl")]) == 2  # each had its share
-    assert all(file.stat().st_size for file in tmp_path.glob("part-*.jsonl"))
+    assert 1 <= len([*tmp_path.glob("part-*.jsonl")]) <= 2  # a quick worker may do all
     before = generations_of(server, rows)
     answers = ask(server, rows, tmp_path)
-    assert [row["answer"] for row in answers] == ["t0 t1 t2 t3 t4 "] * 60 or all(
-        len(row["answer"].split()) == 5 for row in answers
-    )
+    assert all(len(row["answer"].split()) == 5 for row in answers)
     counted = generations_of(server, rows)
     assert counted[:40] == before[:40]
     assert counted == [1 + len(json_of(row["repeats"])) for row in answers]
 
 
-def json_of(text: str | None) -> list[Any]:
-    import json
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.skipif(not LOCKS.exists(), reason="finds the workers by their locks in /proc")
+def test_workers_that_are_killed_are_gone_on_with(server: FaultyDify, tmp_path: Path) -> None:
+    rows = questions(*(f"/slow 0.5 5\nKilled on Ray {number}" for number in range(80)))
+    killed: list[int] = []
 
+    def kill() -> None:
+        while not (pids := busy_workers(tmp_path)):
+            time.sleep(0.02)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    answers = ask(server, rows, tmp_path)
+    killer.join()
+    assert len(killed) >= 1
+    assert len(answers) == 80
+    counted = dict(
+        zip((row["question"] for row in rows), generations_of(server, rows), strict=True)
+    )
+    for row in answers:
+        question = json.loads(row["input"])["question"]
+        assert counted[question] == 1 + len(json_of(row["repeats"]))
+    assert sum(counted.values()) > 80  # what went on at the kill
+
+
+def busy_workers(folder: Path) -> list[int]:
+    """The processes that hold a file of results which has some."""
+    busy = {str(file.stat().st_ino) for file in folder.glob("part-*.jsonl") if file.stat().st_size}
+    locks = [line.split() for line in LOCKS.read_text().splitlines()]
+    return [int(lock[4]) for lock in locks if lock[5].split(":")[-1] in busy]
+
+
+def json_of(text: str | None) -> list[Any]:
     return json.loads(text) if text else []
 
 
