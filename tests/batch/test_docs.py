@@ -1,11 +1,10 @@
-"""The blocks of docs/batches.md, run against the local server; and the examples."""
+"""The commands of docs/batches.md, run against the local server; and the examples."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,20 +22,6 @@ def environment(server: FaultyDify, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DIFY_BASE_URL", server.base_url)
     monkeypatch.setenv("DIFY_API_KEY", server.keys["chat"])
     Path("questions.csv").write_text("question\nWhich planet is the largest?\n/echo two\n")
-
-
-def test_the_python_runs(server: FaultyDify, capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, Any] = {}
-    blocks = re.findall(r"^(<!-- needs Ray -->\n)?```python\n(.*?)^```$", DOCS, re.M | re.S)
-    assert len(blocks) == 3
-    for needs_ray, block in blocks:
-        code = block.replace('"app-..."', repr(server.keys["chat"]))
-        code = code.replace('"app-workflow"', repr(server.keys["workflow"]))
-        compiled = compile(code, "batches.md", "exec")
-        if not needs_ray:
-            exec(compiled, names)
-    assert "Jupiter" in capsys.readouterr().out
-    assert len(Path("reports.jsonl").read_text().splitlines()) == 2
 
 
 def test_the_commands_run() -> None:
