@@ -100,7 +100,12 @@ class PickUp:
             self.claim(attempt.sent_at, *found.values())
             began(**found)
         if attempt.workflow_run_id:
-            answer = await self._of_run(attempt.workflow_run_id, attempt)
+            try:
+                answer = await self._of_run(attempt.workflow_run_id, attempt)
+            except NotFoundError:  # also of all chatflows before 1.3.1
+                if not attempt.conversation_id:
+                    raise LostError("The server knows no such run.") from None
+                answer = await self._of_history(attempt)
         elif attempt.conversation_id:
             answer = await self._of_history(attempt)
         else:
@@ -128,11 +133,10 @@ class PickUp:
         """
 
         async def look() -> Answer | None:
-            with contextlib.suppress(NotFoundError):
-                run = await self.client.send(workflows.run_detail(run_id))
-                if run.status in _ENDED:
-                    return await self._of_ended_run(run, attempt)
-            return None
+            run = await self.client.send(workflows.run_detail(run_id))
+            if run.id is None:  # what servers up to 1.12.1 say
+                raise NotFoundError("no such run", status=404)
+            return await self._of_ended_run(run, attempt) if run.status in _ENDED else None
 
         async def attach() -> Answer | None:
             if answer := await look():

@@ -48,6 +48,19 @@ def test_a_run_that_failed_behind_a_broken_stream_is_a_failure(
     assert summary.repeats == 0
 
 
+def test_a_run_that_the_server_has_lost_is_repeated_at_once(
+    server: FaultyDify, output: Path
+) -> None:
+    server.fault("close", path="/workflows/run", after_events=3)
+    server.fault("status", path="/workflows/run/", status=404)
+    rows = questions("/echo A run that is lost")
+    summary, (result,) = run_rows(server, rows, output, "workflow")
+    (repeat,) = result.repeats
+    assert "The server knows no such run." in (repeat.reason or "")
+    assert repeat.workflow_run_id
+    assert (summary.succeeded, generations_of(server, rows)) == (1, [2])
+
+
 def test_a_chat_that_breaks_is_asked_again_and_named(server: FaultyDify, output: Path) -> None:
     server.fault("close", path="/chat-messages", after_events=3)
     rows = questions("/tokens 30\nA chat that breaks")
