@@ -87,9 +87,10 @@ async def test_a_stream_that_breaks_is_never_half_an_answer(
     chat: Models, server: LocalDify
 ) -> None:
     server.fault("close", after_events=3, times=2, path="/chat-messages")
+    model = chat(max_retries=0, progress_timeout=0.5)  # the server keeps no such answer
     with pytest.raises(errors.StreamInterruptedError) as caught:
-        chat(max_retries=0).invoke("/echo one two three four five")
+        model.invoke("/echo one two three four five")
     assert caught.value.answer.text
     with pytest.raises(errors.StreamInterruptedError):
-        async for _ in chat(max_retries=0).astream("/echo one two three four five"):
+        async for _ in model.astream("/echo one two three four five"):
             pass
