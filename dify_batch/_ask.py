@@ -80,8 +80,8 @@ class Asker:
     pick_up: PickUp = field(init=False)
 
     def __post_init__(self) -> None:
-        # Whether a generation may be repeated is decided here, where it can be looked up.
-        plain = self.client.connection.model_copy(update={"max_retries": 0})
+        # Whether a generation may be repeated, and where else its answer is, is looked up here.
+        plain = self.client.connection.model_copy(update={"max_retries": 0, "recover": False})
         self._generating = AsyncDifyClient.over(plain)
         limit = self.client.connection.progress_timeout
         self.pick_up = PickUp(self.client, self.app, limit)

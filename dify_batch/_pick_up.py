@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from dify_api.answers.answer import Answer, AnswerBuilder
+from dify_api.answers._builder import AnswerBuilder
+from dify_api.answers.answer import Answer
 from dify_api.answers.workflow_events import WorkflowFinished, WorkflowFinishedEvent
 from dify_api.client import AsyncDifyClient
 from dify_api.endpoints import chat, completion, conversations, workflows
