@@ -20,6 +20,7 @@ from dify_api.endpoints.chat import ResponseMode
 from langchain_dify._answers.metadata import without_anchor
 from langchain_dify._arguments import DifyArguments
 from langchain_dify._calls.input_messages import input_messages
+from langchain_dify._human_input.streams import HumanInput
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
@@ -57,6 +58,9 @@ class ChatArguments(DifyArguments, BaseChatModel):
     """Whether the server names a new conversation (up to 1.12.1 that takes it a second)."""
     workflow_id: str | None = None
     """Published version of a chatflow to run; by default the newest."""
+    human_input: HumanInput = "error"
+    """What becomes of a chatflow that asks a human: a `WorkflowPausedError` with the forms, or, in
+    a node of a LangGraph graph with a checkpointer, an "interrupt" with them."""
     streaming: bool | None = None
     """Whether `invoke` streams to callbacks; False also makes `stream` yield one chunk."""
     cache: BaseCache | bool | None = Field(default=False, exclude=True)

@@ -35,6 +35,7 @@ from langchain_dify._calls.structured_output import (
 )
 from langchain_dify._calls.tool_calling import tool_choice_of
 from langchain_dify._chat_arguments import ChatArguments
+from langchain_dify._human_input.streams import aanswering, answering, text_before
 from langchain_dify.errors import model_errors
 
 
@@ -83,10 +84,11 @@ class ChatDify(ChatArguments):
             call = run(client, plan.prepare())
             with (
                 node_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                client.stream(call.operation) as stream,
+                answering(client, call.operation, self.human_input, self.app) as stream,
             ):
                 chunks = call.chunks(stream)
                 token = chunks.token
+                yield from chunks.seen(text_before(stream))
                 for event, text in stream.steps():
                     if text and chunks.is_plain:
                         yield token(text)
@@ -119,11 +121,13 @@ class ChatDify(ChatArguments):
             call = await arun(client, plan.prepare())
             async with (
                 anode_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                client.stream(call.operation) as stream,
+                aanswering(client, call.operation, self.human_input, self.app) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
                 token = chunks.token
+                for chunk in chunks.seen(text_before(stream)):
+                    yield chunk
                 async for event, text in steps:
                     if text and chunks.is_plain:
                         yield token(text)
@@ -152,9 +156,10 @@ class ChatDify(ChatArguments):
             call = run(client, plan.prepare())
             with (
                 node_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                client.stream(call.operation) as stream,
+                answering(client, call.operation, self.human_input, self.app) as stream,
             ):
                 chunks = call.chunks(stream)
+                chunks.seen(text_before(stream))
                 for event, text in stream.steps():
                     if not text:
                         tracer.take(event)
@@ -177,10 +182,11 @@ class ChatDify(ChatArguments):
             call = await arun(client, plan.prepare())
             async with (
                 anode_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                client.stream(call.operation) as stream,
+                aanswering(client, call.operation, self.human_input, self.app) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
+                chunks.seen(text_before(stream))
                 async for event, text in steps:
                     if not text:
                         await tracer.atake(event)

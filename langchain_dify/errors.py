@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from langchain_core import exceptions
+from langchain_core.tools import ToolException
 
 from dify_api import errors
 from dify_api.errors import DifyError
@@ -59,6 +60,21 @@ def as_model_error(error: DifyError) -> DifyError:
     if meaning is None or isinstance(error, meaning):
         return error
     return _restore(type(error), meaning, error.message, vars(error))
+
+
+def tool_error(error: DifyError) -> ToolException:
+    """What a tool raises: a pause stays the `WorkflowPausedError` with its forms besides.
+
+    Example:
+        >>> error = tool_error(WorkflowPausedError("The run waits for a human"))
+        >>> isinstance(error, ToolException), isinstance(error, WorkflowPausedError)
+        (True, True)
+    """
+    if not isinstance(error, errors.WorkflowPausedError):
+        return ToolException(str(error))
+    paused = _restore(type(error), ToolException, error.message, vars(error))
+    paused.args = (str(error),)  # what `handle_tool_error=True` tells the model
+    return cast("ToolException", paused)
 
 
 def _meaning(error: DifyError) -> type[Exception] | None:

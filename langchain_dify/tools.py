@@ -13,7 +13,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackMan
 from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import ArgsSchema, BaseTool, ToolException
+from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
@@ -30,7 +30,9 @@ from langchain_dify._answers.metadata import tool_metadata
 from langchain_dify._arguments import default_user
 from langchain_dify._calls.run_settings import RunSettings, run_settings
 from langchain_dify._connection import LangChainConnection
+from langchain_dify._human_input.streams import HumanInput, aanswering, answering
 from langchain_dify.documents import documents_from_resources
+from langchain_dify.errors import tool_error
 
 
 class ToolAnswer(Answer):
@@ -101,6 +103,9 @@ class DifyTool(LangChainConnection, BaseTool):
     """Your trace id, which Dify's own trace then joins (servers since 1.7.0)."""
     trace_session_id: str | None = None
     """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
+    human_input: HumanInput = "error"
+    """What becomes of an app that asks a human: a `ToolException` that is a `WorkflowPausedError`
+    with the forms too, or, in a graph or an agent with a checkpointer, an "interrupt" with them."""
     name: str = ""
     """Name of the tool. Default: the app's."""
     description: str = ""
@@ -228,15 +233,16 @@ class DifyTool(LangChainConnection, BaseTool):
         labels, user = self._labels(call), settings.user or self.user
         question, flow = self._prepare(call, settings)
         try:
+            operation = run(client, flow)
             with (
-                client.stream(run(client, flow)) as stream,
+                answering(client, operation, self.human_input, self._caller(call)) as stream,
                 app_run(run_manager, stream, question, labels, settings.write, user) as told,
             ):
                 for event, text in stream.steps():
                     told.take(event, text)
             return self._result(call, stream.answer)
         except DifyError as error:
-            raise ToolException(str(error)) from error
+            raise tool_error(error) from error
 
     async def _arun(
         self,
@@ -251,8 +257,9 @@ class DifyTool(LangChainConnection, BaseTool):
         labels, user = self._labels(call), settings.user or self.user
         question, flow = self._prepare(call, settings)
         try:
+            operation = await arun(client, flow)
             async with (
-                client.stream(await arun(client, flow)) as stream,
+                aanswering(client, operation, self.human_input, self._caller(call)) as stream,
                 aapp_run(run_manager, stream, question, labels, settings.write, user) as told,
                 aclosing(stream.steps()) as steps,
             ):
@@ -260,7 +267,7 @@ class DifyTool(LangChainConnection, BaseTool):
                     await told.atake(event, text)
             return self._result(call, stream.answer)
         except DifyError as error:
-            raise ToolException(str(error)) from error
+            raise tool_error(error) from error
 
     def _prepare(self, call: _Call, settings: RunSettings) -> tuple[str, Flow[Operation[Answer]]]:
         """What the app is asked, and the call to make."""
@@ -281,6 +288,9 @@ class DifyTool(LangChainConnection, BaseTool):
     def _traced(self, prepared: Flow[Operation[Answer]]) -> Flow[Operation[Answer]]:
         operation = yield from prepared
         return operation.traced(self.trace_id, self.trace_session_id)
+
+    def _caller(self, call: _Call) -> str:
+        return f"{self.app}:{call.tool_call_id}"
 
     def _labels(self, call: _Call) -> dict[str, Any]:
         return {"tool_name": self.name, "tool_call_id": call.tool_call_id}

@@ -33,6 +33,7 @@ from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import check_call_values, default_user
 from langchain_dify._connection import LangChainConnection
+from langchain_dify._human_input.streams import HumanInput, aanswering, answering
 
 _OF_A_CALL = {"trace_id", "trace_session_id", "user", "files", "workflow_id"}
 
@@ -87,6 +88,9 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     workflow_id: str | None = None
     """Published version to run (servers since 1.7.2). Its inputs are not checked: the form that
     a server tells is that of the newest version. Default: the newest."""
+    human_input: HumanInput = "error"
+    """What becomes of a run that asks a human: a `WorkflowPausedError` with the forms, or, in a
+    node of a LangGraph graph with a checkpointer, an "interrupt" with them."""
     root_dir: str | Path | None = None
     """Directory below which a file input may be a path as text. Default: paths are `Path`s."""
     _app_tool: AppTool | None = PrivateAttr(default=None)
@@ -187,7 +191,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         client = self.client
         operation = run(client, self._traced(next(values), kwargs))
         with (
-            client.stream(operation) as stream,
+            answering(client, operation, self.human_input, self.app) as stream,
             node_tracer(run_manager, self.model_name, operation.user or "") as tracer,
         ):
             for event, text in stream.steps():
@@ -209,7 +213,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         client = self.async_client
         operation = await arun(client, self._traced(await values.__anext__(), kwargs))
         async with (
-            client.stream(operation) as stream,
+            aanswering(client, operation, self.human_input, self.app) as stream,
             anode_tracer(run_manager, self.model_name, operation.user or "") as tracer,
             aclosing(stream.steps()) as steps,
         ):

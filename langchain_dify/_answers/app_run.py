@@ -24,6 +24,7 @@ from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
 from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tracing import NodeTracer, anode_tracer, node_tracer
+from langchain_dify._human_input.streams import text_before
 from langchain_dify.workflows import node_progress
 
 Write = Callable[[Any], None] | None
@@ -70,6 +71,16 @@ class AppRun:
             await self._atell(self._chunks.take(event, text))
         if not text:
             await self._tracer.atake(event)
+
+    def begin(self, before: str) -> None:
+        """Tell that the answer goes on after a text."""
+        if self._is_heard:
+            self._tell(self._chunks.seen(before))
+
+    async def abegin(self, before: str) -> None:
+        """`begin` for asyncio."""
+        if self._is_heard:
+            await self._atell(self._chunks.seen(before))
 
     def finish(self) -> None:
         """Tell of what ends the answer."""
@@ -152,6 +163,7 @@ def app_run(
     try:
         with node_tracer(run, labels["tool_name"], user) as tracer:
             told = AppRun(source, run, tracer, write, labels)
+            told.begin(text_before(source))
             yield told
             tracer.finish(source.answer)
             told.finish()
@@ -181,6 +193,7 @@ async def aapp_run(
     try:
         async with anode_tracer(run, labels["tool_name"], user) as tracer:
             told = AppRun(source, run, tracer, write, labels)
+            await told.abegin(text_before(source))
             yield told
             await tracer.afinish(source.answer)
             await told.afinish()

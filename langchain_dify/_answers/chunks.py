@@ -168,6 +168,15 @@ class AnswerChunks(AnswerProgress):
             return []
         return self._begun(self._text_chunks(text) if text else self._event_chunks(event))
 
+    def seen(self, text: str) -> list[ChatGenerationChunk]:
+        """The chunk of text that the consumer has seen before: nothing to print, and added up."""
+        if not text:
+            return []
+        shown, _ = self._filter.feed(text)
+        self._said = [shown]
+        mark = {MESSAGE_REPLACE: replacement(shown)}
+        return self._begun([self._chunk(response_metadata=mark)])
+
     def watch(self, event: Event, text: str) -> None:
         """Take an event whose chunk nobody wants, for `message`."""
         if text:

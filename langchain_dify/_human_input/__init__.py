@@ -1,0 +1,1 @@
+"""Apps that ask a human inside of LangGraph's graphs: interrupts, and what a node has done."""
