@@ -21,11 +21,11 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
-from dify_api._calls.flows import arun, run
+from dify_api._transport.streams import AsyncEventStream, EventStream
 from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.tracing import anode_tracer, current_run, known_run, node_tracer
 from langchain_dify._arguments import check_call_arguments, with_user_hidden
-from langchain_dify._calls.chat_call import CALL_ARGUMENTS, ChatCallPlan, plan_call
+from langchain_dify._calls.chat_call import CALL_ARGUMENTS, ChatCall, plan_call
 from langchain_dify._calls.ownership import owned, owning
 from langchain_dify._calls.structured_output import (
     METHODS,
@@ -35,7 +35,13 @@ from langchain_dify._calls.structured_output import (
 )
 from langchain_dify._calls.tool_calling import tool_choice_of
 from langchain_dify._chat_arguments import ChatArguments
-from langchain_dify._human_input.streams import aanswering, answering, text_before
+from langchain_dify._human_input.streams import (
+    AsyncInterruptingStream,
+    InterruptingStream,
+    aanswering,
+    answering,
+    text_before,
+)
 from langchain_dify.errors import model_errors
 
 
@@ -78,31 +84,29 @@ class ChatDify(ChatArguments):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        plan = self._call_of(messages, stop, kwargs)
-        client = self.client
-        with model_errors():
-            call = run(client, plan.prepare())
-            with (
-                node_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                answering(client, call.operation, self.human_input, self.app) as stream,
-            ):
-                chunks = call.chunks(stream)
-                token = chunks.token
-                yield from chunks.seen(text_before(stream))
-                for event, text in stream.steps():
-                    if text and chunks.is_plain:
-                        yield token(text)
-                        continue
-                    tracer.take(event)
-                    for chunk in chunks.take(event, text):
-                        tracer.tell(chunk)
-                        yield chunk
-                    if chunks.is_cut:
-                        break
-                tracer.finish(stream.answer)
-                for chunk in chunks.finish():
+        call = self._call_of(messages, stop, kwargs)
+        with (
+            model_errors(),
+            node_tracer(run_manager, self.model_name, call.options.user) as tracer,
+            self._answering(call) as stream,
+        ):
+            chunks = call.chunks(stream)
+            token = chunks.token
+            yield from chunks.seen(text_before(stream))
+            for event, text in stream.steps():
+                if text and chunks.is_plain:
+                    yield token(text)
+                    continue
+                tracer.take(event)
+                for chunk in chunks.take(event, text):
                     tracer.tell(chunk)
                     yield chunk
+                if chunks.is_cut:
+                    break
+            tracer.finish(stream.answer)
+            for chunk in chunks.finish():
+                tracer.tell(chunk)
+                yield chunk
 
     def _astream(
         self,
@@ -114,14 +118,12 @@ class ChatDify(ChatArguments):
         return owned(self._achunks(self._call_of(messages, stop, kwargs), run_manager))
 
     async def _achunks(
-        self, plan: ChatCallPlan, run_manager: AsyncCallbackManagerForLLMRun | None
+        self, call: ChatCall, run_manager: AsyncCallbackManagerForLLMRun | None
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
-        client = self.async_client
         with model_errors():
-            call = await arun(client, plan.prepare())
             async with (
-                anode_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                aanswering(client, call.operation, self.human_input, self.app) as stream,
+                anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
+                await self._aanswering(call) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
@@ -150,23 +152,21 @@ class ChatDify(ChatArguments):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        plan = self._call_of(messages, stop, kwargs)
-        client = self.client
-        with model_errors():
-            call = run(client, plan.prepare())
-            with (
-                node_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                answering(client, call.operation, self.human_input, self.app) as stream,
-            ):
-                chunks = call.chunks(stream)
-                chunks.seen(text_before(stream))
-                for event, text in stream.steps():
-                    if not text:
-                        tracer.take(event)
-                    chunks.watch(event, text)
-                    if chunks.is_cut:
-                        break
-                tracer.finish(stream.answer)
+        call = self._call_of(messages, stop, kwargs)
+        with (
+            model_errors(),
+            node_tracer(run_manager, self.model_name, call.options.user) as tracer,
+            self._answering(call) as stream,
+        ):
+            chunks = call.chunks(stream)
+            chunks.seen(text_before(stream))
+            for event, text in stream.steps():
+                if not text:
+                    tracer.take(event)
+                chunks.watch(event, text)
+                if chunks.is_cut:
+                    break
+            tracer.finish(stream.answer)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
     async def _agenerate(
@@ -176,13 +176,11 @@ class ChatDify(ChatArguments):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        plan = self._call_of(messages, stop, kwargs)
-        client = self.async_client
+        call = self._call_of(messages, stop, kwargs)
         with model_errors():
-            call = await arun(client, plan.prepare())
             async with (
-                anode_tracer(run_manager, self.model_name, plan.options.user) as tracer,
-                aanswering(client, call.operation, self.human_input, self.app) as stream,
+                anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
+                await self._aanswering(call) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
@@ -354,9 +352,17 @@ class ChatDify(ChatArguments):
         """About how many tokens a text has."""
         return count_tokens_approximately([HumanMessage(text)])
 
+    def _answering(self, call: ChatCall) -> EventStream | InterruptingStream:
+        return answering(self.client, call.prepare(), self.human_input, self.app, call.options.user)
+
+    async def _aanswering(self, call: ChatCall) -> AsyncEventStream | AsyncInterruptingStream:
+        return await aanswering(
+            self.async_client, call.prepare(), self.human_input, self.app, call.options.user
+        )
+
     def _call_of(
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
-    ) -> ChatCallPlan:
+    ) -> ChatCall:
         check_call_arguments(kwargs, type(self), CALL_ARGUMENTS)
         options = self._chat_options(kwargs)
         reasoning = kwargs.get("reasoning")

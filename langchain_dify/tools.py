@@ -228,14 +228,13 @@ class DifyTool(LangChainConnection, BaseTool):
         run_manager: CallbackManagerForToolRun | None = None,
         **arguments: Any,
     ) -> tuple[str | ToolMessage, ToolAnswer]:
-        client = self.client
         call, settings = _call_of(given, arguments), run_settings(config)
         labels, user = self._labels(call), settings.user or self.user
         question, flow = self._prepare(call, settings)
+        caller = self._caller(call)
         try:
-            operation = run(client, flow)
             with (
-                answering(client, operation, self.human_input, self._caller(call)) as stream,
+                answering(self.client, flow, self.human_input, caller, user) as stream,
                 app_run(run_manager, stream, question, labels, settings.write, user) as told,
             ):
                 for event, text in stream.steps():
@@ -252,14 +251,13 @@ class DifyTool(LangChainConnection, BaseTool):
         run_manager: AsyncCallbackManagerForToolRun | None = None,
         **arguments: Any,
     ) -> tuple[str | ToolMessage, ToolAnswer]:
-        client = self.async_client
         call, settings = _call_of(given, arguments), run_settings(config)
         labels, user = self._labels(call), settings.user or self.user
         question, flow = self._prepare(call, settings)
+        client, caller = self.async_client, self._caller(call)
         try:
-            operation = await arun(client, flow)
             async with (
-                aanswering(client, operation, self.human_input, self._caller(call)) as stream,
+                await aanswering(client, flow, self.human_input, caller, user) as stream,
                 aapp_run(run_manager, stream, question, labels, settings.write, user) as told,
                 aclosing(stream.steps()) as steps,
             ):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from dify_api import application, workflows
 from dify_api._calls.app_tool import AppTool, app_mode
-from dify_api._calls.flows import Flow, arun, run
+from dify_api._calls.flows import Flow, run
 from dify_api._calls.input_form import upload_files
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import (
@@ -188,11 +188,11 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         run_manager: CallbackManagerForChainRun,
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
-        client = self.client
-        operation = run(client, self._traced(next(values), kwargs))
+        user = kwargs.get("user") or self.user
+        call = self._traced(next(values), kwargs)
         with (
-            answering(client, operation, self.human_input, self.app) as stream,
-            node_tracer(run_manager, self.model_name, operation.user or "") as tracer,
+            answering(self.client, call, self.human_input, self.app, user) as stream,
+            node_tracer(run_manager, self.model_name, user) as tracer,
         ):
             for event, text in stream.steps():
                 if text:
@@ -210,11 +210,11 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
         run_manager: AsyncCallbackManagerForChainRun,
         **kwargs: Any,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        client = self.async_client
-        operation = await arun(client, self._traced(await values.__anext__(), kwargs))
+        user = kwargs.get("user") or self.user
+        call = self._traced(await values.__anext__(), kwargs)
         async with (
-            aanswering(client, operation, self.human_input, self.app) as stream,
-            anode_tracer(run_manager, self.model_name, operation.user or "") as tracer,
+            await aanswering(self.async_client, call, self.human_input, self.app, user) as stream,
+            anode_tracer(run_manager, self.model_name, user) as tracer,
             aclosing(stream.steps()) as steps,
         ):
             async for event, text in steps:

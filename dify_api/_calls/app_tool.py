@@ -95,13 +95,19 @@ class AppTool:
         return dataclasses.replace(self, inputs={**self.inputs, **fixed}) if fixed else self
 
     def prepare(
-        self, arguments: Mapping[str, Any] | InputForm, *, user: str
+        self,
+        arguments: Mapping[str, Any] | InputForm,
+        *,
+        user: str,
+        conversation_id: str | None = None,
     ) -> Flow[Operation[Answer]]:
         """Check the arguments, upload the files among them, and make the call.
 
         Args:
             arguments: By the names of `args_schema`, or checked already.
-            user: The end user; each call is a new conversation of theirs.
+            user: The end user.
+            conversation_id: Conversation of theirs to continue, of an app that chats. Default: a
+                new one.
 
         Returns:
             The operation to send or stream.
@@ -121,7 +127,9 @@ class AppTool:
             if query is not None:  # an app without variables has its prompt from here
                 inputs = {"query": query}
             return completion.send_message(inputs, user=user, query=query)
-        return chat.send_message(query or "", user=user, inputs=inputs)
+        return chat.send_message(
+            query or "", user=user, inputs=inputs, conversation_id=conversation_id
+        )
 
     def prepare_inputs(self, values: Mapping[str, Any], *, user: str) -> Flow[dict[str, Any]]:
         """Check the values of variables and upload the files among them.

@@ -151,6 +151,15 @@ def prepare_chat(
     return AppCall(operation, request.marks)
 
 
+def planned_marks(
+    messages: Sequence[InputMessage],
+    options: ChatOptions,
+    instructions: Instructions = Instructions(),  # noqa: B008  # it is frozen
+) -> Marks:
+    """What the answer of a call is marked with that was made before."""
+    return _plan(messages, options, instructions).marks
+
+
 def _plan(
     messages: Sequence[InputMessage], options: ChatOptions, instructions: Instructions
 ) -> Request:

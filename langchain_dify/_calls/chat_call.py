@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from dify_api._calls.chat_call import ChatOptions, prepare_chat
+from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions
 from dify_api._calls.flows import Flow
 from dify_api._calls.input_message import InputMessage, Marks
@@ -44,34 +44,37 @@ CALL_ARGUMENTS = frozenset(
 """What `ChatDify` takes for a call, beside what every model takes."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ChatCall:
-    """A call that is ready: what to stream, and what becomes of its answer."""
+    """One call: what is sent, and what becomes of its answer.
 
-    operation: Operation[Answer]
-    marks: Marks
-    text_filter: TextFilter
-    model: str
-
-    def chunks(self, source: AnswerSource) -> AnswerChunks:
-        """What makes the chunks of the answer."""
-        return AnswerChunks(source, self.marks, self.text_filter, self.model)
-
-
-@dataclass(frozen=True)
-class ChatCallPlan:
-    """One call."""
+    Attributes:
+        messages: Oldest first.
+        options: How the app is called.
+        instructions: What is asked of the app's model beside the messages.
+        text_filter: What is done to the answer's text.
+        model: Name of the app as a model.
+    """
 
     messages: list[InputMessage]
     options: ChatOptions
     instructions: Instructions
     text_filter: TextFilter
     model: str
+    _marks: Marks | None = None
 
-    def prepare(self) -> Flow[ChatCall]:
+    def prepare(self) -> Flow[Operation[Answer]]:
         """The calls that stand before the message, and the message itself."""
         call = yield from prepare_chat(self.messages, self.options, self.instructions)
-        return ChatCall(call.operation, call.marks, self.text_filter, self.model)
+        self._marks = call.marks
+        return call.operation
+
+    def chunks(self, source: AnswerSource) -> AnswerChunks:
+        """What makes the chunks of the answer, whether it was asked for now or before."""
+        marks = self._marks
+        if marks is None:
+            marks = planned_marks(self.messages, self.options, self.instructions)
+        return AnswerChunks(source, marks, self.text_filter, self.model)
 
 
 def plan_call(
@@ -81,7 +84,7 @@ def plan_call(
     stop: Sequence[str],
     reasoning: bool,
     model: str,
-) -> ChatCallPlan:
+) -> ChatCall:
     """Plan a call.
 
     Args:
@@ -107,4 +110,4 @@ def plan_call(
         demands.append(structure_instructions(schema))
     instructions = Instructions(offer, "\n\n".join(demand for demand in demands if demand))
     text_filter = TextFilter(reasoning, stop, reader)
-    return ChatCallPlan(input_messages(messages), options, instructions, text_filter, model)
+    return ChatCall(input_messages(messages), options, instructions, text_filter, model)

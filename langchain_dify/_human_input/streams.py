@@ -6,183 +6,47 @@ filled in. Executed again, the node finds what it has done: nothing is asked of 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from typing_extensions import Self
 
-from dify_api._calls.end_user import private_answer
-from dify_api._runs.resumption import filled
+from dify_api._calls.flows import Flow, arun, run
 from dify_api._transport.streams import AsyncEventStream, EventStream
 from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer
 from dify_api.client import AsyncDifyClient, DifyClient
-from dify_api.errors import DifyError, InvalidFormDataError, WorkflowPausedError
-from dify_api.models import as_json
+from dify_api.errors import DifyError
 from dify_api.operation import Operation
+from langchain_dify._human_input.course import OPEN, Progress, Question
 from langchain_dify._human_input.graph import AsyncKeeper, Keeper, Record, node_config
-from langchain_dify._human_input.node_log import NodeLog, log_of, outcome
+from langchain_dify._human_input.node_log import log_of
 
 HumanInput = Literal["error", "interrupt"]
 """What becomes of an app that waits for a human: `WorkflowPausedError`, or LangGraph's interrupt
 where a graph with a checkpointer is running."""
 
-QUESTION_TYPE = "dify_human_input"
 
-
-class Question(NamedTuple):
-    """What a human is asked.
-
-    Attributes:
-        value: The value of the interrupt.
-        schema: The JSON schema of the reply.
-    """
-
-    value: Record
-    schema: dict[str, Any]
-
-
-_BEGIN = "begin"
-"""Look up the outcome of the next step; None where it is to be done now."""
-_OPEN = "open"
-"""Do it: open the stream."""
-
-Course = Generator[str | Record | Question, Any, None]
-"""Yields what is to be done, by the edges below: `_BEGIN`, `_OPEN`, a record to keep, a question to
-ask; is sent what comes of it."""
-
-
-class _Progress:
-    """What has become of a call of an app in this node: pure, without I/O."""
-
-    def __init__(self, config: RunnableConfig, operation: Operation[Answer], caller: str) -> None:
-        self._config = config
-        self._operation = operation
-        self._caller = caller
-        self._log: NodeLog = log_of(config)
-        self._paused: Answer | None = None
-        self._values: Mapping[str, Any] = {}
-        self._refusal: str | None = None
-        self._known: Answer | None = None
-
-    @property
-    def text_before(self) -> str:
-        """What was streamed when the node was executed before."""
-        before = self._known or self._paused
-        return before.streamed_text if before else ""
-
-    def _course(self, record: Record | None) -> Course:
-        """Go through what is known, up to what is to be streamed now.
-
-        Args:
-            record: The newest outcome, where it is known.
-        """
-        while True:
-            if record is None:
-                record = yield _BEGIN
-            if record is None:
-                try:
-                    yield _OPEN
-                except InvalidFormDataError as error:
-                    record = self._refused(error)
-                    yield record
-                else:
-                    return
-            if not self._is_question(record):
-                return
-            while not self._take_reply((yield self._question())):
-                pass
-            record = None
-
-    def _source(self, client: Any) -> Any:
-        """The stream of the app's answer, or of what follows its pause."""
-        if self._paused is None:
-            return client.stream(self._operation)
-        user = self._operation.user or ""
-        return client.resume_stream(self._paused, self._values, user=user)
-
-    def _outcome_of(self, error: DifyError) -> Record:
-        """What a stream came to that did not end in an answer; other errors are raised again."""
-        if isinstance(error, WorkflowPausedError):
-            return self._outcome(error.answer or Answer(), "paused")
-        if isinstance(error, InvalidFormDataError):
-            return self._refused(error)
-        raise error
-
-    def _outcome(self, answer: Answer, kind: str = "answer") -> Record:
-        kept = as_json(private_answer(answer), exclude_none=True)
-        return outcome(self._caller, {kind: kept})
-
-    def _refused(self, error: InvalidFormDataError) -> Record:
-        if self._paused is None:
-            raise error
-        return outcome(self._caller, {"refused": error.message})
-
-    def _is_question(self, record: Record) -> bool:
-        """Take an earlier outcome; whether a human is to be asked next."""
-        if "answer" in record:
-            self._known = Answer.model_validate(record["answer"])
-            return False
-        if "paused" in record:
-            self._paused = Answer.model_validate(record["paused"])
-        self._refusal = record.get("refused")
-        return True
-
-    def _question(self) -> Question:
-        paused = cast("Answer", self._paused)
-        schema = _schema(paused)
-        question = {
-            "type": QUESTION_TYPE,
-            "workflow_run_id": paused.workflow_run_id,
-            "text": paused.text,
-            "forms": [as_json(form, exclude_none=True) for form in paused.forms],
-            "response_schema": schema,
-        }
-        if self._refusal is not None:
-            question["error"] = self._refusal
-        return Question(question, schema)
-
-    def _take_reply(self, reply: Any) -> bool:
-        """Take a human's reply; whether it fits the forms."""
-        try:
-            if not isinstance(reply, Mapping):
-                raise ValueError(f"the form is filled with a mapping, not {type(reply).__name__}")
-            filled(cast("Answer", self._paused).forms, reply)
-        except ValueError as error:
-            self._refusal = str(error)
-            return False
-        self._values, self._refusal = reply, None
-        return True
-
-
-def _schema(paused: Answer) -> dict[str, Any]:
-    """The reply: the values of the form, or those of each by the node that asks."""
-    schemas = [form.response_schema() for form in paused.forms]
-    if len(schemas) == 1:
-        return schemas[0]
-    names = [form.node_id or form.form_token or "" for form in paused.forms]
-    properties = {
-        name: {"title": form.node_title or name, **schema}
-        for name, form, schema in zip(names, paused.forms, schemas, strict=True)
-    }
-    return {"type": "object", "properties": properties, "minProperties": 1}
-
-
-class InterruptingStream(_Progress):
+class InterruptingStream(Progress):
     """`EventStream` in a node: it interrupts the graph instead of raising `WorkflowPausedError`."""
 
     def __init__(
         self,
         client: DifyClient,
         config: RunnableConfig,
-        operation: Operation[Answer],
+        call: Flow[Operation[Answer]],
         caller: str,
+        user: str,
     ) -> None:
-        super().__init__(config, operation, caller)
+        super().__init__(caller)
         self._client = client
+        self._config = config
+        self._call = call
+        self._user = user
+        self._log = log_of(config)
         self._keeper: Keeper | None = None
         self._stream: EventStream | None = None
         self._opened = ExitStack()
@@ -242,8 +106,8 @@ class InterruptingStream(_Progress):
             return self._log.ask(self._config, self._caller, step.value, step.schema)
         if isinstance(step, dict):
             return self._keep(step)
-        if step == _OPEN:
-            self._stream = self._opened.enter_context(self._source(self._client))
+        if step == OPEN:
+            self._stream = self._opened.enter_context(self._source())
             return None
         self._opened.close()
         self._stream = None
@@ -252,6 +116,12 @@ class InterruptingStream(_Progress):
             self._keeper = begun
             return None
         return begun
+
+    def _source(self) -> EventStream:
+        """The stream of the app's answer, or of what follows its pause."""
+        if self._paused is None:
+            return self._client.stream(run(self._client, self._call))
+        return self._client.resume_stream(self._paused, self._values, user=self._user)
 
     def _keep(self, record: Record) -> None:
         if self._keeper is not None:
@@ -264,18 +134,23 @@ class InterruptingStream(_Progress):
             self._keeper = None
 
 
-class AsyncInterruptingStream(_Progress):
+class AsyncInterruptingStream(Progress):
     """`InterruptingStream` for asyncio."""
 
     def __init__(
         self,
         client: AsyncDifyClient,
         config: RunnableConfig,
-        operation: Operation[Answer],
+        call: Flow[Operation[Answer]],
         caller: str,
+        user: str,
     ) -> None:
-        super().__init__(config, operation, caller)
+        super().__init__(caller)
         self._client = client
+        self._config = config
+        self._call = call
+        self._user = user
+        self._log = log_of(config)
         self._keeper: AsyncKeeper | None = None
         self._stream: AsyncEventStream | None = None
         self._opened = AsyncExitStack()
@@ -339,8 +214,8 @@ class AsyncInterruptingStream(_Progress):
             return await self._log.aask(self._config, self._caller, step.value, step.schema)
         if isinstance(step, dict):
             return await self._keep(step)
-        if step == _OPEN:
-            self._stream = await self._opened.enter_async_context(self._source(self._client))
+        if step == OPEN:
+            self._stream = await self._opened.enter_async_context(await self._source())
             return None
         await self._opened.aclose()
         self._stream = None
@@ -349,6 +224,12 @@ class AsyncInterruptingStream(_Progress):
             self._keeper = begun
             return None
         return begun
+
+    async def _source(self) -> AsyncEventStream:
+        """The stream of the app's answer, or of what follows its pause."""
+        if self._paused is None:
+            return self._client.stream(await arun(self._client, self._call))
+        return self._client.resume_stream(self._paused, self._values, user=self._user)
 
     async def _keep(self, record: Record) -> None:
         if self._keeper is not None:
@@ -362,32 +243,41 @@ class AsyncInterruptingStream(_Progress):
 
 
 def answering(
-    client: DifyClient, operation: Operation[Answer], human_input: HumanInput, caller: str
+    client: DifyClient,
+    call: Flow[Operation[Answer]],
+    human_input: HumanInput,
+    caller: str,
+    user: str,
 ) -> EventStream | InterruptingStream:
     """The stream of an app's answer, as its caller wants pauses.
 
     Args:
         client: A client of the app.
-        operation: The call.
+        call: Makes the call; in a node that is executed again it is not made.
         human_input: What becomes of a pause.
         caller: Who calls, among all that do in one node: an app, or a tool's call.
+        user: The end user.
     """
     config = node_config() if human_input == "interrupt" else None
     if config is None:
-        return client.stream(operation)
-    return InterruptingStream(client, config, operation, caller)
+        return client.stream(run(client, call))
+    return InterruptingStream(client, config, call, caller, user)
 
 
-def aanswering(
-    client: AsyncDifyClient, operation: Operation[Answer], human_input: HumanInput, caller: str
+async def aanswering(
+    client: AsyncDifyClient,
+    call: Flow[Operation[Answer]],
+    human_input: HumanInput,
+    caller: str,
+    user: str,
 ) -> AsyncEventStream | AsyncInterruptingStream:
     """`answering` for asyncio."""
     config = node_config() if human_input == "interrupt" else None
     if config is None:
-        return client.stream(operation)
-    return AsyncInterruptingStream(client, config, operation, caller)
+        return client.stream(await arun(client, call))
+    return AsyncInterruptingStream(client, config, call, caller, user)
 
 
 def text_before(stream: object) -> str:
     """What was streamed of an answer when the node was executed before; "" outside of a node."""
-    return stream.text_before if isinstance(stream, _Progress) else ""
+    return stream.text_before if isinstance(stream, Progress) else ""
