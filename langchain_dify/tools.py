@@ -22,6 +22,7 @@ from dify_api._calls.end_user import private_answer
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import InputForm
 from dify_api._calls.input_form import explain as explain
+from dify_api._calls.input_message import marks
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
@@ -29,6 +30,7 @@ from langchain_dify._answers.app_run import aapp_run, app_run
 from langchain_dify._answers.metadata import tool_metadata
 from langchain_dify._arguments import default_user
 from langchain_dify._calls.run_settings import RunSettings, run_settings
+from langchain_dify._calls.thread_turns import STATE, ThreadTurns, with_state
 from langchain_dify._connection import LangChainConnection
 from langchain_dify._human_input.streams import HumanInput, aanswering, answering
 from langchain_dify.documents import documents_from_resources
@@ -52,6 +54,8 @@ class _Call:
     texts: tuple[str, ...]
     arguments: dict[str, Any]
     tool_call_id: str | None = None
+    state: Any = None
+    """The state of the graph that calls, where the tool asks for it."""
 
 
 _NO_CONFIG: RunnableConfig = {}
@@ -61,9 +65,9 @@ class DifyTool(LangChainConnection, BaseTool):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,
-    `query`. Each call is a conversation of its own. The content of the tool message is the
-    answer's text (a workflow's outputs as JSON, if there are several), the artifact is a
-    `ToolAnswer`, and `response_metadata` tells usage, price and ids.
+    `query`. Each call is a conversation of its own, unless `conversation` says otherwise. The
+    content of the tool message is the answer's text (a workflow's outputs as JSON, if there are
+    several), the artifact is a `ToolAnswer`, and `response_metadata` tells usage, price and ids.
 
     In an agent or a graph, the run may name the end user, and values of variables that the model
     is not to choose (those an app does not have are left aside), in `context` or in the config::
@@ -106,6 +110,11 @@ class DifyTool(LangChainConnection, BaseTool):
     human_input: HumanInput = "error"
     """What becomes of an app that asks a human: a `ToolException` that is a `WorkflowPausedError`
     with the forms too, or, in a graph or an agent with a checkpointer, an "interrupt" with them."""
+    conversation: Literal["call", "thread"] = "call"
+    """Whether each "call" is a conversation of its own, or the calls in one "thread" of a LangGraph
+    graph or an agent go on with one conversation, each user with their own. It is kept in the
+    messages of the tool's results, and so by the thread's checkpoints. Apps that do not chat have
+    none."""
     name: str = ""
     """Name of the tool. Default: the app's."""
     description: str = ""
@@ -192,9 +201,20 @@ class DifyTool(LangChainConnection, BaseTool):
     def _take_description(self) -> Self:
         self.name = self.name or self.app_tool.name
         self.description = self.description or self.app_tool.description
-        if self.args_schema is None:
-            self.args_schema = self.app_tool.args_schema
+        self._take_schema()
         return self
+
+    def _take_schema(self) -> None:
+        schema = self.args_schema or self.app_tool.args_schema
+        chats = self.app_tool.query_argument is not None and self.app_tool.mode != "completion"
+        if self.conversation == "thread" and chats:
+            if not _is_model(schema):
+                raise ValueError(
+                    'conversation="thread" needs an args_schema that is a pydantic class'
+                )
+            if STATE not in schema.model_fields:
+                schema = with_state(schema)
+        self.args_schema = schema
 
     def _parse_input(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
@@ -217,8 +237,12 @@ class DifyTool(LangChainConnection, BaseTool):
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The call as one value: a variable may be called as what langchain-core passes along."""
+        state = None
+        if isinstance(tool_input, dict) and STATE in tool_input:
+            state = tool_input[STATE]
+            tool_input = {name: value for name, value in tool_input.items() if name != STATE}
         texts, arguments = super()._to_args_and_kwargs(tool_input, tool_call_id)
-        return (_Call(texts, arguments, tool_call_id),), {}
+        return (_Call(texts, arguments, tool_call_id, state),), {}
 
     def _run(
         self,
@@ -239,7 +263,7 @@ class DifyTool(LangChainConnection, BaseTool):
             ):
                 for event, text in stream.steps():
                     told.take(event, text)
-            return self._result(call, stream.answer)
+            return self._result(call, stream.answer, user)
         except DifyError as error:
             raise tool_error(error) from error
 
@@ -263,7 +287,7 @@ class DifyTool(LangChainConnection, BaseTool):
             ):
                 async for event, text in steps:
                     await told.atake(event, text)
-            return self._result(call, stream.answer)
+            return self._result(call, stream.answer, user)
         except DifyError as error:
             raise tool_error(error) from error
 
@@ -281,10 +305,19 @@ class DifyTool(LangChainConnection, BaseTool):
         }
         asked = given.get(tool.query_argument or "")
         question = asked or json.dumps(given, ensure_ascii=False, default=str)
-        return question, self._traced(tool.prepare(given, user=settings.user or self.user))
+        return question, self._operation(tool, given, settings.user or self.user, call.state)
 
-    def _traced(self, prepared: Flow[Operation[Answer]]) -> Flow[Operation[Answer]]:
-        operation = yield from prepared
+    def _operation(
+        self, tool: AppTool, given: dict[str, Any], user: str, state: object
+    ) -> Flow[Operation[Answer]]:
+        conversation_id, query = None, tool.query_argument
+        if state is not None and query is not None and query in given:
+            turns = ThreadTurns(
+                state, tool=self.name, apps=self.app_names, user=user, query_argument=query
+            )
+            conversation_id, asked = yield from turns.go_on(given[query], user)
+            given = {**given, query: asked}
+        operation = yield from tool.prepare(given, user=user, conversation_id=conversation_id)
         return operation.traced(self.trace_id, self.trace_session_id)
 
     def _caller(self, call: _Call) -> str:
@@ -293,18 +326,24 @@ class DifyTool(LangChainConnection, BaseTool):
     def _labels(self, call: _Call) -> dict[str, Any]:
         return {"tool_name": self.name, "tool_call_id": call.tool_call_id}
 
-    def _result(self, call: _Call, answer: Answer) -> tuple[str | ToolMessage, ToolAnswer]:
+    def _result(
+        self, call: _Call, answer: Answer, user: str
+    ) -> tuple[str | ToolMessage, ToolAnswer]:
         documents = documents_from_resources(answer.retriever_resources)
         artifact = ToolAnswer(**dict(private_answer(answer)), documents=documents)
         text = result_text(answer)
         if call.tool_call_id is None:
             return text, artifact
+        is_kept = self.conversation == "thread" and answer.conversation_id is not None
         message = ToolMessage(
             text,
             artifact=artifact,
             tool_call_id=call.tool_call_id,
             name=self.name,
-            response_metadata=tool_metadata(answer),
+            response_metadata={
+                **tool_metadata(answer),
+                **(marks(self.app, user) if is_kept else {}),
+            },
         )
         return message, artifact
 
@@ -312,14 +351,15 @@ class DifyTool(LangChainConnection, BaseTool):
         """Without the form's model, a class made at run time that cannot be pickled."""
         state = super().__getstate__()
         schema = self.args_schema
+        if _is_model(schema) and STATE in schema.model_fields:
+            schema = schema.__base__
         if isinstance(schema, type) and issubclass(schema, InputForm):
-            state = {**state, "__dict__": {**state["__dict__"], "args_schema": None}}
-        return state
+            schema = None
+        return {**state, "__dict__": {**state["__dict__"], "args_schema": schema}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        if self.args_schema is None:
-            self.args_schema = self.app_tool.args_schema
+        self._take_schema()
 
 
 def _call_of(given: tuple[str | _Call, ...], arguments: dict[str, Any]) -> _Call:
