@@ -12,38 +12,25 @@ from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
     CallbackManagerForChainRun,
 )
-from langchain_core.runnables import AddableDict, RunnableConfig, RunnableSerializable
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from dify_api import application, workflows
 from dify_api._calls.app_tool import AppTool, app_mode
-from dify_api._calls.flows import Flow, run
+from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import upload_files
 from dify_api.answers.answer import Answer
-from dify_api.answers.events import (
-    Event,
-    WorkflowEvent,
-    WorkflowFinishedEvent,
-    WorkflowPausedEvent,
-    WorkflowStartedEvent,
-)
-from dify_api.models import as_json
 from dify_api.operation import Operation
 from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
+from langchain_dify._answers.workflow_progress import WorkflowOutputs as WorkflowOutputs
+from langchain_dify._answers.workflow_progress import outputs, progress
 from langchain_dify._arguments import check_call_values, default_user
 from langchain_dify._connection import LangChainConnection
 from langchain_dify._human_input.streams import HumanInput, aanswering, answering
+from langchain_dify.workflow_runs import AsyncWorkflowRun, WorkflowRun
 
 _OF_A_CALL = {"trace_id", "trace_session_id", "user", "files", "workflow_id"}
-
-
-class WorkflowOutputs(AddableDict):
-    """The last chunk of a stream: the outputs, in place of the progress before them."""
-
-    def __radd__(self, _progress: AddableDict) -> AddableDict:
-        """The outputs alone, so that a merged stream is what `invoke` returns."""
-        return WorkflowOutputs(self)
 
 
 class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
@@ -152,6 +139,45 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
             async for chunk in chunks:
                 yield chunk
 
+    def start(self, inputs: dict[str, Any], **kwargs: Any) -> WorkflowRun:
+        """Begin a run, and leave it to itself as soon as its id is known.
+
+        Args:
+            inputs: Values of the app's variables.
+            **kwargs: Those of `invoke`.
+
+        Returns:
+            The run, to wait for, follow or stop: now, or later by its id (`attach`).
+
+        Raises:
+            pydantic.ValidationError: If an input does not fit the form.
+            DifyError: If the run does not begin.
+        """
+        client = self.client
+        return WorkflowRun(client.start(run(client, self._traced(inputs, kwargs))))
+
+    async def astart(self, inputs: dict[str, Any], **kwargs: Any) -> AsyncWorkflowRun:
+        """`start` for asyncio."""
+        client = self.async_client
+        operation = await arun(client, self._traced(inputs, kwargs))
+        return AsyncWorkflowRun(await client.start(operation))
+
+    def attach(self, workflow_run_id: str, *, user: str | None = None) -> WorkflowRun:
+        """Come back to a run by its id, in any process; no request is made yet.
+
+        Args:
+            workflow_run_id: The run's id.
+            user: The end user who began it. Default: that of this object.
+
+        Raises:
+            ValueError: If the id is none of a run's.
+        """
+        return WorkflowRun(self.client.attach(workflow_run_id, user=user or self.user))
+
+    def aattach(self, workflow_run_id: str, *, user: str | None = None) -> AsyncWorkflowRun:
+        """`attach` for asyncio; no request is made yet."""
+        return AsyncWorkflowRun(self.async_client.attach(workflow_run_id, user=user or self.user))
+
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
         """The app's form as a pydantic model; the app is asked for it once."""
         if self._app_tool is None:
@@ -195,14 +221,12 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
             node_tracer(run_manager, self.model_name, user) as tracer,
         ):
             for event, text in stream.steps():
-                if text:
-                    yield AddableDict(text=text)
-                    continue
-                tracer.take(event)
-                if progress := node_progress(event):
-                    yield AddableDict(nodes=[progress])
+                if not text:
+                    tracer.take(event)
+                if chunk := progress(event, text):
+                    yield chunk
             tracer.finish(stream.answer)
-        yield WorkflowOutputs(stream.answer.outputs or {})
+        yield outputs(stream.answer)
 
     async def _aprogress(
         self,
@@ -218,14 +242,12 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
             aclosing(stream.steps()) as steps,
         ):
             async for event, text in steps:
-                if text:
-                    yield AddableDict(text=text)
-                    continue
-                await tracer.atake(event)
-                if progress := node_progress(event):
-                    yield AddableDict(nodes=[progress])
+                if not text:
+                    await tracer.atake(event)
+                if chunk := progress(event, text):
+                    yield chunk
             await tracer.afinish(stream.answer)
-        yield WorkflowOutputs(stream.answer.outputs or {})
+        yield outputs(stream.answer)
 
     def _traced(
         self, given: Mapping[str, Any], arguments: Mapping[str, Any]
@@ -279,19 +301,6 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     def _describe(self) -> Flow[AppTool]:
         form = (yield application.parameters()).user_input_form
         return AppTool("workflow", self.get_name(), "", tuple(form), root_dir=self.root_dir)
-
-
-def node_progress(event: Event) -> dict[str, Any] | None:
-    """What an event tells of a node, an iteration, a loop or a form; None for other events."""
-    if not isinstance(event, WorkflowEvent) or isinstance(event, _WHOLE_RUN):
-        return None
-    data: BaseModel | None = getattr(event, "data", None)
-    if data is None:
-        return None
-    return {"event": event.event, **as_json(data, exclude_none=True)}
-
-
-_WHOLE_RUN = (WorkflowStartedEvent, WorkflowFinishedEvent, WorkflowPausedEvent)
 
 
 async def _only(value: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

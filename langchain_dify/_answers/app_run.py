@@ -24,8 +24,8 @@ from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
 from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tracing import NodeTracer, anode_tracer, node_tracer
+from langchain_dify._answers.workflow_progress import node_progress
 from langchain_dify._human_input.streams import text_before
-from langchain_dify.workflows import node_progress
 
 Write = Callable[[Any], None] | None
 
