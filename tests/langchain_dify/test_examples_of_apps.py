@@ -56,3 +56,49 @@ def test_ingest() -> None:
     assert second == "added: 0 updated: 0 skipped: 3 deleted: 0"
     assert third == "added: 1 updated: 0 skipped: 1 deleted: 2"
     assert last.endswith("Saturn has 274 moons, since 2025. (saturn.md)")
+
+
+@pytest.mark.parametrize(("button", "said"), [("", "Approve"), ("reject", "Reject")])
+def test_approval(button: str, said: str) -> None:
+    output = output_of("langchain_approval", typed=f"Well done.\n{button}\n")
+    assert "waiting for a person: Saturn has 274 moons" in output
+    assert "Please review: Saturn has 274 moons" in output
+    assert "action (approve, reject) [approve]: " in output
+    assert output.endswith(f"more than any other planet.\n{said}: Well done.\n")
+
+
+def test_agent_apps() -> None:
+    ann, bob = output_of("langchain_agent_apps").split("bob: ", 1)
+    conversations = [
+        [line for line in told.splitlines() if "in conversation" in line] for told in (ann, bob)
+    ]
+    assert [len(lines) for lines in conversations] == [2, 2]
+    assert [len(set(lines)) for lines in conversations] == [1, 1]
+    assert conversations[0][0] != conversations[1][0]
+    assert ann.count("asked Solar_System_Chat") == 2
+    assert ann.count("asked Solar_System_Report") == 1
+    assert "Mars has two moons, Phobos and Deimos." in ann
+
+
+def test_supervisor() -> None:
+    turns = output_of("langchain_supervisor").strip().split("\n\n")
+    names = [turn.splitlines()[1].partition(":")[0] for turn in turns]
+    assert names == ["librarian", "analyst", "guide", "librarian"]
+    first, second, third, fourth = [turn.rpartition(" ")[2] for turn in turns]
+    assert first == fourth
+    assert len({first, second, third}) == 3
+    assert "274 - 146 = 128" in turns[1]
+
+
+def test_rag_chain() -> None:
+    passages, answer = output_of("langchain_rag_chain").split("\nA: ")
+    assert "[1] saturn.md: Saturn" in passages
+    assert "rings" in answer
+
+
+def test_parallel() -> None:
+    output = output_of("langchain_parallel", "the rings of Saturn")
+    assert "in pieces: chat, chatflow, report\n" in output
+    for name in ("chat:     ", "chatflow: ", "report:   "):
+        assert f"\n{name}According to the document on Saturn" in output
+    assert "the day of Venus: According to the document on Venus" in output

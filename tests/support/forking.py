@@ -40,6 +40,7 @@ def run_forked(
     *arguments: str,
     warning: str = "default",
     variables: Mapping[str, str] | None = None,
+    typed: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a script.
 
@@ -49,6 +50,7 @@ def run_forked(
         arguments: Of the command line.
         warning: As for Python's `-W`: an action, or `ACTION::CATEGORY`.
         variables: Of the environment, which otherwise names no app.
+        typed: What it reads from its input.
     """
     process = _process(framework)
     assert process.stdin is not None
@@ -57,12 +59,14 @@ def run_forked(
         file = Path(folder, "script.py") if isinstance(script, str) else script
         if isinstance(script, str):
             file.write_text(script)
-        output, errors = Path(folder, "output"), Path(folder, "errors")
+        output, errors, given = (Path(folder, name) for name in ("output", "errors", "input"))
+        given.write_text(typed)
         request = {
             "script": str(file),
             "arguments": arguments,
             "warning": warning,
             "variables": dict(variables or {}),
+            "given": str(given),
             "output": str(output),
             "errors": str(errors),
         }
@@ -107,11 +111,12 @@ def _become(
     arguments: list[str],
     warning: str,
     variables: dict[str, str],
+    given: str,
     output: str,
     errors: str,
 ) -> None:
     signal.alarm(_LIMIT)
-    for descriptor, path in enumerate([os.devnull, output, errors]):
+    for descriptor, path in enumerate([given, output, errors]):
         file = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(file, descriptor)
         os.close(file)
