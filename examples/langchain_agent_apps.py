@@ -16,7 +16,7 @@ import os
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from dify_local import app_from_environment
@@ -37,7 +37,7 @@ def main() -> None:
     for user in ("ann", "bob"):
         thread: Any = {"configurable": {"thread_id": user, "dify_user": user}}
         for question in QUESTIONS:
-            state = agent.invoke({"messages": [("user", question)]}, thread)
+            state = agent.invoke({"messages": [HumanMessage(question)]}, thread)
             result = [m for m in state["messages"] if isinstance(m, ToolMessage)][-1]
             print(f"{user}: {question}")
             print(f"  asked {result.name}")

@@ -27,7 +27,7 @@ DRAFT = "/pause Saturn has 274 moons, more than any other planet."  # "/pause": 
 THREAD: Any = {"configurable": {"thread_id": "the report"}}
 
 
-class Report(TypedDict, total=False):
+class Report(TypedDict):
     """A draft, and what becomes of it."""
 
     draft: str
@@ -37,7 +37,7 @@ class Report(TypedDict, total=False):
 def graph_of(saver: SqliteSaver) -> Any:
     app = DifyWorkflow(user="ann", human_input="interrupt")
 
-    def publish(state: Report) -> Report:
+    def publish(state: Report) -> dict[str, str]:
         return {"published": app.invoke({"text": state["draft"]})["text"]}
 
     return StateGraph(Report).add_node(publish).add_edge(START, "publish").compile(saver)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +69,7 @@ def graph_of(saver: SqliteSaver) -> Any:
     return graph.compile(saver)
 
 
-def own(messages: list[BaseMessage], name: str) -> list[BaseMessage]:
+def own(messages: Sequence[BaseMessage], name: str) -> list[BaseMessage]:
     """What an app answered before, and the newest question: it goes on with its conversation."""
     answers: list[BaseMessage] = [
         m for m in messages if isinstance(m, AIMessage) and m.name == name

@@ -56,11 +56,15 @@ def node_config() -> RunnableConfig | None:
         config: RunnableConfig = graph.get_config()
     except RuntimeError:  # outside of a graph; in asyncio before Python 3.11
         return None
-    known = config.get("configurable", {})
+    known = _known(config)
     if not known.get(_CHECKPOINTER) or _CALL not in known:
         return None
     _require_langgraph()
     return config
+
+
+def _known(config: RunnableConfig) -> dict[str, Any]:
+    return config.get("configurable", {})
 
 
 @cache
@@ -76,7 +80,7 @@ def _require_langgraph() -> None:
 def execution_of(config: RunnableConfig) -> object:
     """What stands for this one execution of the node, to which a weak reference can be made."""
     with suppress(AttributeError, TypeError, ValueError):
-        [reference] = config["configurable"][_CALL].args
+        [reference] = _known(config)[_CALL].args
         node = reference()
         weakref.ref(node)
         return node
@@ -202,7 +206,7 @@ def _hold(_node: object, _called: object) -> None:
 
 def _is_in_loop(config: RunnableConfig) -> bool:
     """Whether the graph runs in an event loop; the node itself may be in a thread all the same."""
-    return "loop" in getattr(config["configurable"][_CALL], "keywords", {})
+    return "loop" in getattr(_known(config)[_CALL], "keywords", {})
 
 
 def _set_aside(config: RunnableConfig) -> tuple[RunnableConfig, object]:
@@ -211,7 +215,7 @@ def _set_aside(config: RunnableConfig) -> tuple[RunnableConfig, object]:
     They are no steps of the user's, and only wait: as many nodes as there are workers would wait
     for ever. With a LangGraph that is built otherwise than is known here they are as any tasks.
     """
-    call = config["configurable"][_CALL]
+    call = _known(config)[_CALL]
     try:
         [reference] = call.args
         node = reference()
@@ -220,7 +224,7 @@ def _set_aside(config: RunnableConfig) -> tuple[RunnableConfig, object]:
         call = partial(call.func, weakref.ref(node), **{**call.keywords, "submit": lambda: _start})
     except (AttributeError, TypeError, ValueError):
         return config, None
-    return {**config, "configurable": {**config["configurable"], _CALL: call}}, node
+    return {**config, "configurable": {**_known(config), _CALL: call}}, node
 
 
 _OF_WORKERS = {"__name__", "__cancel_on_exit__", "__reraise_on_exit__", "__next_tick__"}

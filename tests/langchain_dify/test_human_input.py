@@ -308,6 +308,20 @@ async def test_two_tools_wait_at_once(server: LocalDify, kind: str, is_async: bo
     assert len(submissions(server)) == 2
 
 
+@pytest.mark.parametrize("is_async", IN_ASYNCIO)
+async def test_a_tool_that_works_beside_one_that_waits(server: LocalDify, is_async: bool) -> None:
+    calls = [call("waits", "/pause The draft."), call("works", "/slow 0.3 20")]
+    graph = graph_of(ToolNode([tool_of(server)]), Messages)
+    state = await called(graph, {"messages": [AIMessage("", tool_calls=calls)]}, is_async)
+    assert len(state["__interrupt__"]) == 1
+    state = await called(graph, Command(resume=APPROVED), is_async)
+    waited, worked = [m for m in state["messages"] if isinstance(m, ToolMessage)]
+    assert "Fine." in waited.content
+    assert "Sorry for the delay." in worked.content
+    assert generations(server) == 2
+    assert server.stops == []
+
+
 @pytest.mark.parametrize("names", ["ab", "ba"])
 def test_tools_that_come_in_another_order_when_asked_again(server: LocalDify, names: str) -> None:
     tool = tool_of(server)
