@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -25,7 +26,10 @@ from langgraph.types import Command, Send
 from dify_api.errors import WorkflowPausedError
 from dify_local import LocalDify
 from langchain_dify import ChatDify, DifyTool, DifyWorkflow
+from tests.support.cassettes import exchange
 from tests.support.forking import run_forked
+from tests.support.replay import Reply
+from tests.support.story import Story
 
 pytestmark = pytest.mark.skipif(
     tuple(int(number) for number in version("langgraph").split(".")[:3]) < (1, 2, 16),
@@ -319,7 +323,7 @@ async def test_a_tool_that_works_beside_one_that_waits(server: LocalDify, is_asy
     assert "Fine." in waited.content
     assert "Sorry for the delay." in worked.content
     assert generations(server) == 2
-    assert server.stops == []
+    assert server.stopped == []
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])
@@ -466,6 +470,68 @@ def test_custom_stream_of_a_tool_goes_on(server: LocalDify) -> None:
     assert "human_input_required" in {told["event"] for told in before}
     assert {told["event"] for told in after} >= {"node_finished"}
     assert generations(server) == 1
+
+
+# Several forms, as recorded ----------------------------------------------------------------------
+
+MAIN = "dify-1.16.1"
+SECOND_FORM = "/form/human_input/mUod3nc1d0ysO1GG6184nX"
+NO_FORM = Reply(200, {"content-type": "application/json"}, [b'{"user_input_form": []}'])
+
+
+TAKEN = exchange(f"{MAIN}/hitl_par_post2").reply()
+
+
+def two_forms(*replies: str, second: Sequence[Reply] = (TAKEN,)) -> Story:
+    """A run with two forms in parallel, and what follows their answers."""
+    begun = exchange(f"{MAIN}/hitl_par_events_paused_snapshot").reply()
+    story = Story(*replies).also("POST", "/workflows/run", begun)
+    return story.also("POST", SECOND_FORM, *second).also("GET", "/parameters", NO_FORM)
+
+
+def bare_graph(server: Story) -> Any:
+    workflow = DifyWorkflow(
+        api_key="app-x", base_url=server.base_url, user="ann", human_input="interrupt"
+    )
+
+    def node(_state: Texts) -> Texts:
+        return {"text": json.dumps(workflow.invoke({}))}
+
+    return graph_of(node)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_two_forms_of_one_run(at_once: bool) -> None:
+    ending = (f"{MAIN}/hitl_par_events_after_first", f"{MAIN}/hitl_par_events_end")
+    with two_forms(*ending, f"{MAIN}/hitl_par_post2") as server:
+        graph = bare_graph(server)
+        [interrupt] = graph.invoke({"text": ""}, CONFIG)["__interrupt__"]
+        properties = interrupt.value["response_schema"]["properties"]
+        assert {schema["title"] for schema in properties.values()} == {"First", "Second"}
+        reply = {"Second": APPROVED, **({"First": APPROVED} if at_once else {})}
+        state = graph.invoke(Command(resume=reply), CONFIG)
+        if not at_once:
+            [left] = state["__interrupt__"]
+            assert [form["node_title"] for form in left.value["forms"]] == ["First"]
+            assert set(left.value["response_schema"]["properties"]) == {"comment", "action"}
+            state = graph.invoke(Command(resume=APPROVED), CONFIG)
+        assert json.loads(state["text"])
+        calls = server.calls()
+    assert calls.count("POST /v1/workflows/run") == 1
+    assert calls[-4:] == ["POST form", "GET events", "POST form", "GET events"]
+
+
+def test_a_form_that_the_server_refuses_is_asked_for_again() -> None:
+    body = b'{"code": "invalid_form_data", "message": "comment is too long", "status": 400}'
+    refused = Reply(400, {"content-type": "application/json"}, [body])
+    with two_forms(f"{MAIN}/hitl_par_events_end", second=(refused, TAKEN)) as story:
+        graph = bare_graph(story)
+        graph.invoke({"text": ""}, CONFIG)
+        [again] = graph.invoke(Command(resume={"Second": APPROVED}), CONFIG)["__interrupt__"]
+        assert "comment is too long" in again.value["error"]
+        state = graph.invoke(Command(resume={"Second": APPROVED}), CONFIG)
+        assert json.loads(state["text"])
+        assert story.calls().count("POST /v1/workflows/run") == 1
 
 
 # After a restart ---------------------------------------------------------------------------------
