@@ -6,6 +6,7 @@ checkpointers keep conversations, across processes too, and a fork of a thread i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -34,8 +35,17 @@ def with_state(schema: type[BaseModel]) -> type[BaseModel]:
         raise ImportError(
             'conversation="thread" needs LangGraph: pip install "dify-adapters[langgraph]"'
         ) from error
-    state: Any = (Annotated[Any, InjectedState()], Field(default=None))
-    return create_model(schema.__name__, __base__=schema, __doc__=schema.__doc__, **{STATE: state})
+    # Agents of langchain 1.0 look for a class of their own.
+    of_agents = getattr(sys.modules.get("langchain.tools"), "InjectedState", InjectedState)
+    state: Any = Annotated[Any, InjectedState()]
+    if of_agents is not InjectedState:
+        state = Annotated[state, of_agents()]
+    return create_model(
+        schema.__name__,
+        __base__=schema,
+        __doc__=schema.__doc__,
+        **{STATE: (state, Field(default=None))},
+    )
 
 
 class ThreadTurns:

@@ -31,6 +31,7 @@ Record = dict[str, Any]
 # Keys of the config of a running node, as every LangGraph since 0.3 has them.
 _CALL = "__pregel_call"
 _CHECKPOINTER = "__pregel_checkpointer"
+_RUNTIME = "__pregel_runtime"
 
 _HIDDEN = "langsmith:hidden"
 _THREAD = "dify-kept"
@@ -87,6 +88,12 @@ def execution_of(config: RunnableConfig) -> object:
     return None
 
 
+def attempt_of(config: RunnableConfig) -> int:
+    """How often the node has been tried in this execution, from 1."""
+    info = getattr(_known(config).get(_RUNTIME), "execution_info", None)
+    return getattr(info, "node_attempt", 1)
+
+
 def interrupt(value: Record, response_schema: Mapping[str, Any]) -> Any:
     """Interrupt the graph, or return what it was resumed with.
 
@@ -101,9 +108,14 @@ def interrupt(value: Record, response_schema: Mapping[str, Any]) -> Any:
 
 
 class Keeper:
-    """Keeps one result of the node, unless it was kept when the node was executed before."""
+    """Keeps one result of the node, unless it was kept when the node was executed before.
 
-    def __init__(self) -> None:
+    Args:
+        note: Told what is kept.
+    """
+
+    def __init__(self, note: Callable[[Record], None]) -> None:
+        self._note = note
         self._result: Future[Record] = Future()
         self._kept: Future[Record]
 
@@ -128,6 +140,7 @@ class Keeper:
     def keep(self, result: Record) -> None:
         """Keep what the node has done."""
         if not self._result.done():
+            self._note(result)
             self._result.set_result(result)
             self._kept.result()
 
@@ -144,8 +157,9 @@ class AsyncKeeper:
         settled: Done when the node has come to its result, or failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[Record], None]) -> None:
         loop = asyncio.get_running_loop()
+        self._note = note
         self.settled: asyncio.Future[None] = loop.create_future()
         self._result: asyncio.Future[Record] = loop.create_future()
         self._kept: asyncio.Future[Record]
@@ -170,6 +184,7 @@ class AsyncKeeper:
     async def keep(self, result: Record) -> None:
         """Keep what the node has done."""
         if not self._result.done():
+            self._note(result)
             self._result.set_result(result)
             try:
                 await self._kept

@@ -23,7 +23,7 @@ from dify_api.errors import DifyError
 from dify_api.operation import Operation
 from langchain_dify._human_input.course import OPEN, Progress, Question
 from langchain_dify._human_input.graph import AsyncKeeper, Keeper, Record, node_config
-from langchain_dify._human_input.node_log import log_of
+from langchain_dify._human_input.node_log import failure, log_of
 
 HumanInput = Literal["error", "interrupt"]
 """What becomes of an app that waits for a human: `WorkflowPausedError`, or LangGraph's interrupt
@@ -67,9 +67,9 @@ class InterruptingStream(Progress):
         traceback: TracebackType | None,
     ) -> None:
         self._opened.close()
-        if self._keeper is not None and error is None:  # left early, with what there is
+        if error is None or isinstance(error, GeneratorExit):  # left with what there is
             self._keep(self._outcome(self.answer))
-        self._give_up()
+        self._give_up(error)
 
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
@@ -97,8 +97,8 @@ class InterruptingStream(Progress):
                     next_step = course.send(done)
         except StopIteration:
             return
-        except BaseException:
-            self._give_up()
+        except BaseException as error:
+            self._give_up(error)
             raise
 
     def _do(self, step: str | Record | Question) -> Any:
@@ -128,7 +128,9 @@ class InterruptingStream(Progress):
             self._keeper.keep(record)
             self._keeper = None
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: BaseException | None) -> None:
+        if isinstance(error, Exception):
+            self._keep(failure(self._caller, error))
         if self._keeper is not None:
             self._keeper.give_up()
             self._keeper = None
@@ -172,10 +174,10 @@ class AsyncInterruptingStream(Progress):
     ) -> None:
         try:
             await self._opened.aclose()
-            if self._keeper is not None and error is None:  # left early, with what there is
+            if error is None or isinstance(error, GeneratorExit):  # left with what there is
                 await self._keep(self._outcome(self.answer))
         finally:
-            self._give_up()
+            await self._give_up(error)
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
@@ -205,8 +207,8 @@ class AsyncInterruptingStream(Progress):
                     next_step = course.send(done)
         except StopIteration:
             return
-        except BaseException:
-            self._give_up()
+        except BaseException as error:
+            await self._give_up(error)
             raise
 
     async def _do(self, step: str | Record | Question) -> Any:
@@ -236,7 +238,9 @@ class AsyncInterruptingStream(Progress):
             await self._keeper.keep(record)
             self._keeper = None
 
-    def _give_up(self) -> None:
+    async def _give_up(self, error: BaseException | None) -> None:
+        if isinstance(error, Exception):
+            await self._keep(failure(self._caller, error))
         if self._keeper is not None:
             self._keeper.give_up()
             self._keeper = None

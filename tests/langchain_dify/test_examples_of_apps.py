@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.langchain_dify.support import needs_interrupts
 from tests.support.cassettes import exchange
 from tests.support.examples import output_of
 from tests.support.recorded_app import form_of, recorded_app
@@ -58,6 +59,7 @@ def test_ingest() -> None:
     assert last.endswith("Saturn has 274 moons, since 2025. (saturn.md)")
 
 
+@needs_interrupts
 @pytest.mark.parametrize(("button", "said"), [("", "Approve"), ("reject", "Reject")])
 def test_approval(button: str, said: str) -> None:
     output = output_of("langchain_approval", typed=f"Well done.\n{button}\n")

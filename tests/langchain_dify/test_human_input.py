@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -21,20 +21,18 @@ from langgraph.errors import GraphInterrupt
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
-from langgraph.types import Command, Send
+from langgraph.types import Command, RetryPolicy, Send
 
-from dify_api.errors import WorkflowPausedError
+from dify_api.errors import ServerError, WorkflowPausedError
 from dify_local import LocalDify
 from langchain_dify import ChatDify, DifyTool, DifyWorkflow
+from tests.langchain_dify.support import needs_interrupts
 from tests.support.cassettes import exchange
 from tests.support.forking import run_forked
 from tests.support.replay import Reply
 from tests.support.story import Story
 
-pytestmark = pytest.mark.skipif(
-    tuple(int(number) for number in version("langgraph").split(".")[:3]) < (1, 2, 16),
-    reason="an older LangGraph does again what a subgraph has done, so interrupts are refused",
-)
+pytestmark = needs_interrupts
 CONFIG: Any = {"configurable": {"thread_id": "1"}}
 APPROVED = {"comment": "Fine.", "action": "approve"}
 needs_context = pytest.mark.skipif(
@@ -470,6 +468,97 @@ def test_custom_stream_of_a_tool_goes_on(server: LocalDify) -> None:
     assert "human_input_required" in {told["event"] for told in before}
     assert {told["event"] for told in after} >= {"node_finished"}
     assert generations(server) == 1
+
+
+# Failures beside pauses --------------------------------------------------------------------------
+
+
+def flaky(workflow: DifyWorkflow, kind: str) -> Any:
+    """A node whose first call fails; what it makes of that is the kind."""
+
+    def node(state: Texts) -> Texts:
+        given = {"text": state["text"]}
+        if kind == "with_retry":
+            retried = workflow.with_retry(retry_if_exception_type=(ServerError,))
+            return {"text": retried.invoke(given)["text"]}
+        if kind == "other call":
+            try:
+                return {"text": workflow.invoke(given)["text"]}
+            except ServerError as error:
+                return {
+                    "text": workflow.invoke({"text": "/pause Another."})["text"],
+                    "other": str(error),
+                }
+        return {"text": workflow.invoke(given)["text"]}
+
+    return node
+
+
+@pytest.mark.parametrize("kind", ["with_retry", "other call", "retry policy", "again"])
+def test_a_failure_before_a_pause(server: LocalDify, kind: str) -> None:
+    policy = RetryPolicy(initial_interval=0.01, retry_on=ServerError)
+    graph: Any = (
+        StateGraph(Texts)
+        .add_node(
+            "app",
+            flaky(workflow_of(server), kind),
+            retry_policy=policy if kind == "retry policy" else None,
+        )
+        .add_edge(START, "app")
+        .compile(checkpointer=InMemorySaver())
+    )
+    server.fault("status", status=500, path="/workflows/run")
+    given: Any = {"text": "/pause The draft."}
+    if kind == "again":
+        with pytest.raises(ServerError):
+            graph.invoke(given, CONFIG)
+        given = None
+    assert graph.invoke(given, CONFIG)["__interrupt__"]
+    state = graph.invoke(Command(resume=APPROVED), CONFIG)
+    assert "Fine." in state["text"]
+    assert ("Another." in state["text"]) == (kind == "other call")
+    assert ("other" in state) == (kind == "other call")
+    assert generations(server) == 2  # the one that was refused, and the one that paused
+
+
+def test_a_node_that_fails_after_the_pause_is_tried_again(server: LocalDify) -> None:
+    workflow, tried = workflow_of(server), iter([False, True])
+
+    def node(state: Texts) -> Texts:
+        text = workflow.invoke({"text": state["text"]})["text"]
+        if not next(tried):
+            raise ConnectionError("of the node's own")
+        return {"text": text}
+
+    graph: Any = (
+        StateGraph(Texts)
+        .add_node("app", node, retry_policy=RetryPolicy(initial_interval=0.01))
+        .add_edge(START, "app")
+        .compile(checkpointer=InMemorySaver())
+    )
+    graph.invoke({"text": "/pause The draft."}, CONFIG)
+    assert "Fine." in graph.invoke(Command(resume=APPROVED), CONFIG)["text"]
+    assert (generations(server), len(submissions(server))) == (1, 1)
+
+
+@pytest.mark.parametrize("is_async", IN_ASYNCIO)
+async def test_a_stream_that_was_left_before_a_pause(server: LocalDify, is_async: bool) -> None:
+    model, workflow = chatflow_of(server), workflow_of(server)
+
+    def node(state: Texts) -> Texts:
+        first = next(model.stream("/tokens 500")).text
+        return {"text": workflow.invoke({"text": state["text"]})["text"], "other": first}
+
+    async def anode(state: Texts) -> Texts:
+        async with aclosing(model.astream("/tokens 500")) as chunks:
+            first = (await anext(chunks)).text
+        return {"text": (await workflow.ainvoke({"text": state["text"]}))["text"], "other": first}
+
+    graph = graph_of(anode if is_async else node)
+    await called(graph, {"text": "/pause The draft."}, is_async)
+    state = await called(graph, Command(resume=APPROVED), is_async)
+    assert "Fine." in state["text"]
+    assert generations(server) == 2
 
 
 # Several forms, as recorded ----------------------------------------------------------------------
