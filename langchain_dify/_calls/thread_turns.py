@@ -40,12 +40,8 @@ def with_state(schema: type[BaseModel]) -> type[BaseModel]:
     state: Any = Annotated[Any, InjectedState()]
     if of_agents is not InjectedState:
         state = Annotated[state, of_agents()]
-    return create_model(
-        schema.__name__,
-        __base__=schema,
-        __doc__=schema.__doc__,
-        **{STATE: (state, Field(default=None))},
-    )
+    fields: Any = {STATE: (state, Field(default=None))}
+    return create_model(schema.__name__, __base__=schema, __doc__=schema.__doc__, **fields)
 
 
 class ThreadTurns:

@@ -31,4 +31,5 @@ def told_error(kept: dict[str, Any]) -> DifyError:
 
 def _known(kind: type[DifyError]) -> type[DifyError]:
     """The nearest class of `dify_api.errors`."""
-    return next(base for base in kind.__mro__ if getattr(errors, base.__name__, None) is base)
+    bases = (base for base in kind.__mro__ if issubclass(base, DifyError))
+    return next(base for base in bases if getattr(errors, base.__name__, None) is base)
