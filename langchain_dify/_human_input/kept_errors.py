@@ -32,4 +32,7 @@ def told_error(kept: dict[str, Any]) -> DifyError:
 def _known(kind: type[DifyError]) -> type[DifyError]:
     """The nearest class of `dify_api.errors`."""
     bases = (base for base in kind.__mro__ if issubclass(base, DifyError))
-    return next(base for base in bases if getattr(errors, base.__name__, None) is base)
+    found: type[DifyError] = next(
+        base for base in bases if getattr(errors, base.__name__, None) is base
+    )
+    return found
