@@ -195,5 +195,7 @@ class StreamState:
         """The conversation that is not to outlive its answer, once."""
         if self._operation.delete_path is None or self._is_deleted:
             return None
+        if self._reader.builder.paused:  # its run goes on in it once the form is filled
+            return None
         self._is_deleted = True
         return self._reader.builder.conversation_id

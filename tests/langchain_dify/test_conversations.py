@@ -27,7 +27,11 @@ from pydantic import BaseModel
 
 from dify_api import InputMessage, conversations
 from dify_api._calls.conversation import ConversationForkedError
-from dify_api.errors import CompletionRequestError, ConversationNotFoundError
+from dify_api.errors import (
+    CompletionRequestError,
+    ConversationNotFoundError,
+    WorkflowPausedError,
+)
 from dify_local import LocalDify
 from langchain_dify import ChatDify, DifyChatMessageHistory, DifyLLM
 from tests.langchain_dify.test_memory import deleted, place, sent
@@ -354,6 +358,22 @@ async def test_what_failed_or_was_left_leaves_no_conversation(
         await task
     await asyncio.to_thread(server.wait_for_requests, 5, path="/conversations/")
     assert set(living(server)) == before
+
+
+def test_a_conversation_that_waits_for_a_human_is_not_deleted(
+    chat: Models, server: LocalDify
+) -> None:
+    side = chat(api_key=server.keys["advanced-chat"]).detached(delete_conversation=True)
+    with pytest.raises(WorkflowPausedError) as paused:
+        side.invoke("/pause The draft.")
+    (form,) = paused.value.forms
+    answer = side.client.resume(
+        paused.value, {"comment": "Fine", "action": form.user_actions[0].id}, user="ann"
+    )
+    assert answer.conversation_id in [
+        conversation.id
+        for conversation in side.client.iterate(conversations.list_conversations(user="ann"))
+    ]
 
 
 def test_a_named_conversation_is_not_deleted(chat: Models, server: LocalDify) -> None:
