@@ -21,6 +21,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
+from dify_api._calls.tool_calling import tool_choice_of
 from dify_api._transport.streams import AsyncEventStream, EventStream
 from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.tracing import anode_tracer, current_run, known_run, node_tracer
@@ -33,7 +34,6 @@ from langchain_dify._calls.structured_output import (
     response_format_of,
     with_raw,
 )
-from langchain_dify._calls.tool_calling import tool_choice_of
 from langchain_dify._chat_arguments import ChatArguments
 from langchain_dify._human_input.streams import (
     AsyncInterruptingStream,
@@ -269,7 +269,7 @@ class ChatDify(ChatArguments):
         tool_choice: str | bool | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools to the app's model, by prompt: see `langchain_dify._calls.tool_calling`.
+        """Offer tools to the app's model, by prompt: see `dify_api._calls.tool_calling`.
 
         An answer that is nothing else than calls becomes `tool_calls`, and `invalid_tool_calls`
         where they cannot be made. A model can be talked into calls by what it reads: give tools

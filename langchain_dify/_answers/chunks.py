@@ -14,6 +14,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, Generation, GenerationChunk
 
 from dify_api._calls.input_message import Marks
+from dify_api.answers._tool_calls import Call
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import (
     AgentThoughtEvent,
@@ -38,7 +39,7 @@ from langchain_dify._answers.replacement import (
     replacement,
 )
 from langchain_dify._answers.text import TextFilter, is_scrambled, unseen
-from langchain_dify._answers.tool_calls import Call, invalid_calls, valid_calls
+from langchain_dify._answers.tool_calls import invalid_calls, unreadable_arguments, valid_calls
 
 
 class AnswerSource(Protocol):
@@ -345,9 +346,9 @@ class GenerationChunks(AnswerProgress):
 def _call_chunks(calls: Sequence[Call]) -> list[Any]:
     return [
         tool_call_chunk(
-            name=call["name"],
-            args=json.dumps(call["args"]) if isinstance(call["args"], dict) else call["args"],
-            id=call["id"],
+            name=call.name,
+            args=unreadable_arguments(call) if call.error else json.dumps(call.arguments),
+            id=call.id,
             index=index,
         )
         for index, call in enumerate(calls)

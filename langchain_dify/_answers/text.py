@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from dify_api.answers._stop import StopSequences
 from dify_api.answers._thinking import ThinkSplitter
-from langchain_dify._answers.tool_calls import Call, ToolCallReader
+from dify_api.answers._tool_calls import Call, ToolCallReader
 
 
 class StreamedText(TextAccessor):

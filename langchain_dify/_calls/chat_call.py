@@ -13,19 +13,19 @@ from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions
 from dify_api._calls.flows import Flow
 from dify_api._calls.input_message import InputMessage, Marks
-from dify_api.answers.answer import Answer
-from dify_api.operation import Operation
-from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
-from langchain_dify._answers.text import TextFilter
-from langchain_dify._answers.tool_calls import ToolCallReader
-from langchain_dify._calls.input_messages import input_messages
-from langchain_dify._calls.structured_output import schema_of
-from langchain_dify._calls.tool_calling import (
+from dify_api._calls.tool_calling import (
     structure_instructions,
     tool_choice_of,
     tool_demand,
     tool_instructions,
 )
+from dify_api.answers._tool_calls import ToolCallReader
+from dify_api.answers.answer import Answer
+from dify_api.operation import Operation
+from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
+from langchain_dify._answers.text import TextFilter
+from langchain_dify._calls.input_messages import input_messages
+from langchain_dify._calls.structured_output import schema_of
 
 CALL_ARGUMENTS = frozenset(
     {

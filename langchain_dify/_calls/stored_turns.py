@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -10,18 +11,14 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall
 
 from dify_api._calls.input_message import Marks
+from dify_api._calls.tool_calling import read_instructions
 from dify_api._calls.transcript import read_results, without_transcript
+from dify_api.answers._tool_calls import Call, ToolCallReader
 from dify_api.endpoints.messages import Message
 from dify_api.models import RetrieverResource, as_json
 from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
-from langchain_dify._answers.tool_calls import (
-    Call,
-    ToolCallReader,
-    invalid_calls,
-    valid_calls,
-)
-from langchain_dify._calls.tool_calling import read_instructions
+from langchain_dify._answers.tool_calls import invalid_calls, valid_calls
 
 
 class StoredTurns:
@@ -75,8 +72,8 @@ class StoredTurns:
         if self._tools:
             reader = partial(ToolCallReader, sorted(self._tools))
             text, _, calls = TextFilter(reader=reader).whole(text)
-        for at, call in enumerate(calls):
-            call["id"] = f"{turn.id}-call-{at}"  # the same at each reading
+        # Ids that are the same at each reading.
+        calls = [replace(call, id=f"{turn.id}-call-{at}") for at, call in enumerate(calls)]
         self._waiting = valid_calls(calls)
         return AIMessage(
             text,

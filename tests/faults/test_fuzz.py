@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import example, given
@@ -19,8 +20,8 @@ from dify_api import DifyError
 from dify_api._calls.input_form import explain, form_model
 from dify_api._replies import error_from_reply
 from dify_api.answers._reader import AnswerReader
+from dify_api.answers._tool_calls import ToolCallReader
 from dify_api.endpoints.application import Parameters
-from langchain_dify._answers.tool_calls import ToolCallReader
 from tests.faults.server import MESSAGE, PING, RUN
 
 JSON = st.recursive(
@@ -95,7 +96,7 @@ def test_tool_calls_are_the_same_however_the_text_is_cut(text: str, cuts: list[i
         reader = ToolCallReader(["add"])
         pieces = [text[a:b] for a, b in itertools.pairwise(places)]
         said = "".join(reader.feed(piece) for piece in pieces) + reader.end()
-        return said, [repr({**call, "id": ""}) for call in reader.calls]
+        return said, [repr(replace(call, id="")) for call in reader.calls]
 
     places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     assert shown(places) == shown([0, len(text)])

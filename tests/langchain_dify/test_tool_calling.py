@@ -19,9 +19,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from dify_api.answers._tool_calls import ToolCallReader
 from dify_local import LocalDify
 from langchain_dify import ChatDify
-from langchain_dify._answers.tool_calls import ToolCallReader, invalid_calls, valid_calls
+from langchain_dify._answers.tool_calls import invalid_calls, valid_calls
 from langchain_dify._calls.structured_output import output_parser
 from tests.langchain_dify.support import HAS_TYPED_EVENTS, reloaded
 from tests.langchain_dify.test_chat_models import ways
