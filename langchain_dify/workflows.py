@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +13,11 @@ from langchain_core.callbacks import (
     CallbackManagerForChainRun,
 )
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from dify_api import application, workflows
-from dify_api._calls.app_tool import AppTool, app_mode
+from dify_api._calls.app_tool import AppTool
 from dify_api._calls.flows import Flow, arun, run
-from dify_api._calls.input_form import upload_files
+from dify_api._calls.workflow_call import WorkflowCall
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from langchain_dify._answers.metadata import MODEL_NAME
@@ -181,7 +180,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
         """The app's form as a pydantic model; the app is asked for it once."""
         if self._app_tool is None:
-            self._app_tool = run(self.client, self._describe())
+            self._app_tool = run(self.client, self._call(self.user, {}).describe())
         return self._app_tool.inputs_schema
 
     def _outputs(
@@ -274,33 +273,16 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
                 f"DifyWorkflow takes a dict of inputs, not {type(given).__name__}: "
                 'give {"name of a variable": its value}'
             )
-        user = arguments.get("user") or self.user
-        files = arguments.get("files")
-        workflow_id = arguments.get("workflow_id") or self.workflow_id
-        values = {**self.inputs, **given}
-        if workflow_id is None:
-            return workflows.run((yield from self._checked(values, user)), user=user, files=files)
-        form = self._app_tool or (yield from self._describe())
-        inputs = yield from upload_files(form.form, values, user)
-        return workflows.run_version(workflow_id, inputs, user=user, files=files)
+        call = replace(
+            self._call(arguments.get("user") or self.user, {**self.inputs, **given}),
+            files=arguments.get("files"),
+            workflow_id=arguments.get("workflow_id") or self.workflow_id,
+        )
+        operation, self._app_tool = yield from call.prepare(self._app_tool)
+        return operation
 
-    def _checked(self, values: Mapping[str, Any], user: str) -> Flow[dict[str, Any]]:
-        """The inputs by the form known, or else by that of today: apps are published anew."""
-        if self._app_tool is not None:
-            with contextlib.suppress(ValidationError):
-                return (yield from self._app_tool.prepare_inputs(values, user=user))
-        self._app_tool = yield from self._describe()
-        try:
-            return (yield from self._app_tool.prepare_inputs(values, user=user))
-        except ValidationError:
-            if (yield from app_mode(user)) == "workflow":
-                raise
-            self._app_tool = None
-            return dict(values)  # no workflow app: the server refuses the run, and the error tells
-
-    def _describe(self) -> Flow[AppTool]:
-        form = (yield application.parameters()).user_input_form
-        return AppTool("workflow", self.get_name(), "", tuple(form), root_dir=self.root_dir)
+    def _call(self, user: str, inputs: Mapping[str, Any]) -> WorkflowCall:
+        return WorkflowCall(inputs, user, name=self.get_name(), root_dir=self.root_dir)
 
 
 async def _only(value: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
