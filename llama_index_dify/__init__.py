@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from llama_index_dify.tools import DifyTool as DifyTool
     from llama_index_dify.vector_store import DifyVectorStore as DifyVectorStore
     from llama_index_dify.vector_store import EmbedInDify as EmbedInDify
+    from llama_index_dify.workflow import DifyWorkflow as DifyWorkflow
+    from llama_index_dify.workflow_response import DifyWorkflowResponse as DifyWorkflowResponse
 
 _PLACES = {
     "AsyncDifyStreamingResponse": "query_responses",
@@ -52,6 +54,8 @@ _PLACES = {
     "DifyToolStreamEvent": "tool_events",
     "DifyVectorStore": "vector_store",
     "EmbedInDify": "vector_store",
+    "DifyWorkflow": "workflow",
+    "DifyWorkflowResponse": "workflow_response",
     "conversation_id": "_answers.records",
     "nodes_from_resources": "nodes",
     "opened": "open_streams",

@@ -3,48 +3,90 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.settings import Settings
 from llama_index.core.workflow import Context
 from pydantic import PrivateAttr
+from typing_extensions import Self
 
 from dify_api._calls.app_tool import result_text
 from dify_api._calls.chat_call import AppCall
+from dify_api._calls.connected import Connected
 from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
+from dify_api.answers.events import Event
+from dify_api.connection import DifyConnection
 from dify_api.operation import Operation
 from llama_index_dify._answers.responses import ChatResponses, CompletionResponses
 from llama_index_dify._base import DifyModel
-from llama_index_dify.events import DifyEvent
-from llama_index_dify.open_streams import aclose, opened
+from llama_index_dify.events import DifyEvent, DifyTextEvent
+from llama_index_dify.open_streams import aclose, close, opened
 from llama_index_dify.tool_events import DifyToolProgressEvent, DifyToolStreamEvent
 
 Response = ChatResponse | CompletionResponse
+Tell = Callable[[DifyEvent], None]
 
 
 class DifyApp(DifyModel):
     """An app of any mode that is asked one thing, which was prepared before."""
 
     _operation: Operation[Answer] = PrivateAttr()
-    _on_event: Callable[[DifyEvent], None] | None = PrivateAttr(default=None)
+    _on_event: Tell | None = PrivateAttr(default=None)
+    _is_eager: bool = PrivateAttr(default=False)
+    _answer: Answer | None = PrivateAttr(default=None)
+
+    @classmethod
+    def over(
+        cls,
+        connection: Connected,
+        user: str,
+        model_name: str,
+        callback_manager: CallbackManager | None,
+    ) -> Self:
+        """The app on behalf of a user.
+
+        Raises:
+            ValueError: If there is no key.
+        """
+        options = {name: getattr(connection, name) for name in DifyConnection.model_fields}
+        app = cls(**{**options, "api_key": connection.key}, user=user, model_name=model_name)
+        app.callback_manager = callback_manager or Settings.callback_manager
+        return app
+
+    @property
+    def whole_answer(self) -> Answer:
+        """What the app answered.
+
+        Raises:
+            RuntimeError: If it has not been asked, or not to the end.
+        """
+        if self._answer is None:
+            raise RuntimeError("the app has not answered yet: read its stream to the end")
+        return self._answer
 
     @classmethod
     def class_name(cls) -> str:
         """Name of the class."""
         return "DifyApp"
 
-    def answer(self, question: str | None, operation: Operation[Answer]) -> Response:
+    def answer(
+        self, question: str | None, operation: Operation[Answer], tell: Tell | None = None
+    ) -> Response:
         """Ask.
 
         Args:
             question: What the user says, of apps that chat; None for others.
             operation: The call.
+            tell: Told what goes on.
         """
-        self._operation = operation
+        self._operation, self._on_event = operation, tell
         response: Response
         if question is None:
             response = self.complete(_prompt(operation), formatted=True)
@@ -52,9 +94,11 @@ class DifyApp(DifyModel):
             response = self.chat([ChatMessage(question)])
         return response
 
-    async def aanswer(self, question: str | None, operation: Operation[Answer]) -> Response:
+    async def aanswer(
+        self, question: str | None, operation: Operation[Answer], tell: Tell | None = None
+    ) -> Response:
         """`answer` for asyncio."""
-        self._operation = operation
+        self._operation, self._on_event = operation, tell
         response: Response
         if question is None:
             response = await self.acomplete(_prompt(operation), formatted=True)
@@ -82,6 +126,35 @@ class DifyApp(DifyModel):
             await aclose((*streams, responses))
         return last
 
+    def stream_events(self, operation: Operation[Answer]) -> Generator[DifyEvent, None, None]:
+        """Ask an app that does not chat; what goes on, and the text as it comes."""
+        heard = self._listen(operation)
+        with opened() as streams:
+            responses = self.stream_complete(_prompt(operation), formatted=True)
+        try:
+            for response in responses:
+                yield from _told(heard, response)
+        finally:
+            close((*streams, responses))
+
+    async def astream_events(self, operation: Operation[Answer]) -> AsyncGenerator[DifyEvent, None]:
+        """`stream_events` for asyncio."""
+        heard = self._listen(operation)
+        with opened() as streams:
+            responses = await self.astream_complete(_prompt(operation), formatted=True)
+        try:
+            async for response in responses:
+                for event in _told(heard, response):
+                    yield event
+        finally:
+            await aclose((*streams, responses))
+
+    def _listen(self, operation: Operation[Answer]) -> deque[DifyEvent]:
+        """Collect what goes on; the stream then has a response for each event."""
+        heard: deque[DifyEvent] = deque()
+        self._operation, self._on_event, self._is_eager = operation, heard.append, True
+        return heard
+
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
     ) -> Flow[AppCall]:
@@ -92,13 +165,17 @@ class DifyApp(DifyModel):
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         responses = _ChatResults(self.reasoning, self.base_url, user=self.user)
-        responses.on_event = self._on_event
+        responses.on_event, responses.on_answer = self._on_event, self._take_answer
         return responses
 
     def _completion_responses(self, options: Mapping[str, Any]) -> CompletionResponses:
         responses = _CompletionResults(self.reasoning, user=self.user)
-        responses.on_event = self._on_event
+        responses.on_event, responses.on_answer = self._on_event, self._take_answer
+        responses.is_eager = self._is_eager
         return responses
+
+    def _take_answer(self, answer: Answer) -> None:
+        self._answer = answer
 
 
 @dataclass(frozen=True)
@@ -163,10 +240,24 @@ class _ChatResults(ChatResponses):
 
 
 class _CompletionResults(CompletionResponses):
+    is_eager = False
+    """Whether each event has a response, so that a stream can tell it at once."""
+
+    def note(self, event: Event) -> CompletionResponse | None:
+        response = super().note(event)
+        return self._respond(event, "") if response is None and self.is_eager else response
+
     def _whole(
         self, answer: Answer, text: str, thinking: str, delta: str | None
     ) -> CompletionResponse:
         return super()._whole(answer, result_text(answer), thinking, delta)
+
+
+def _told(heard: deque[DifyEvent], response: CompletionResponse) -> Iterator[DifyEvent]:
+    while heard:
+        yield heard.popleft()
+    if response.delta:
+        yield DifyTextEvent(delta=response.delta)
 
 
 def _prepared(operation: Operation[Answer]) -> Flow[AppCall]:

@@ -134,6 +134,12 @@ class DifyHumanInputRequiredEvent(DifyEvent):
     form: HumanInputForm
 
 
+class DifyTextEvent(DifyEvent):
+    """A piece of text, in the streams of `DifyWorkflow`; instrumentation has LlamaIndex's own."""
+
+    delta: str
+
+
 _Make = Callable[[Any], tuple[type[DifyEvent], dict[str, Any]]]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from llama_index.core.async_utils import asyncio_run
 from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.callbacks.base import CallbackManager
-from llama_index.core.settings import Settings
 from llama_index.core.tools.function_tool import FunctionTool
 from llama_index.core.tools.types import ToolMetadata, ToolOutput
 from llama_index_instrumentation import get_dispatcher
@@ -21,7 +20,7 @@ from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain
 from dify_api.answers.answer import Answer
-from dify_api.connection import ConnectionOptions, DifyConnection
+from dify_api.connection import ConnectionOptions
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
 from llama_index_dify._answers.records import source_nodes
@@ -306,13 +305,7 @@ class DifyTool(FunctionTool):
 
     def _app(self, user: str) -> DifyApp:
         """The app on behalf of a user; raises where there is no key."""
-        connection = self._connection
-        options = {name: getattr(connection, name) for name in DifyConnection.model_fields}
-        app = DifyApp(
-            **{**options, "api_key": connection.key}, user=user, model_name=self.app_tool.name
-        )
-        app.callback_manager = self._callback_manager or Settings.callback_manager
-        return app
+        return DifyApp.over(self._connection, user, self.app_tool.name, self._callback_manager)
 
     def _prepare(
         self, tool: AppTool, arguments: Mapping[str, Any], user: str

@@ -76,6 +76,8 @@ class Responses(ABC, Generic[ResponseT]):
         """Those of the app's nodes, to be closed with the stream."""
         self.on_event: Callable[[events.DifyEvent], None] | None = None
         """Also told what is dispatched."""
+        self.on_answer: Callable[[Answer], None] | None = None
+        """Told the whole answer."""
         self._has_begun = False
         self._is_plain = False  # from the second response on, where text passes as it is
         self.marks: Marks = {}
@@ -132,6 +134,8 @@ class Responses(ABC, Generic[ResponseT]):
     def _ended(self, answer: Answer) -> Answer:
         """The answer, which a stop sequence ended before its last event."""
         add_span_facts(self._span, answer)
+        if self.on_answer is not None:
+            self.on_answer(answer)
         return answer.model_copy(update={"finish_reason": "stop"}) if self.is_cut else answer
 
     def _parts(self, answer: Answer) -> tuple[str, str]:

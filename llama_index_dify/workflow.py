@@ -1,0 +1,208 @@
+"""`DifyWorkflow`: a workflow app, from inputs to outputs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, TypedDict
+
+from llama_index.core.callbacks.base import CallbackManager
+from pydantic import BaseModel, SecretStr
+from typing_extensions import Unpack
+
+from dify_api._calls.app_tool import AppTool
+from dify_api._calls.flows import Flow, arun, run
+from dify_api._calls.workflow_call import WorkflowCall
+from dify_api.answers.answer import Answer
+from dify_api.connection import ConnectionOptions
+from dify_api.operation import Operation
+from llama_index_dify._base import default_user
+from llama_index_dify._connection import LlamaIndexConnected
+from llama_index_dify._tool_app import DifyApp
+from llama_index_dify._traced import traced, user_of
+from llama_index_dify.events import DifyEvent, DifyNodeFinishedEvent
+from llama_index_dify.workflow_response import DifyWorkflowResponse, DifyWorkflowResponseEvent
+
+
+class RunOptions(TypedDict, total=False):
+    """What a run takes beside its inputs.
+
+    Attributes:
+        user: The end user. Default: that of the workflow.
+        files: References for the workflow's `sys.files`, as `files.reference(...)` makes them.
+        workflow_id: Published version to run (servers since 1.7.2); its inputs are not checked.
+        trace_id: Your trace id, for Dify's own tracing.
+        trace_session_id: The session of your trace, 1 to 200 characters.
+    """
+
+    user: str
+    files: Sequence[Mapping[str, Any]]
+    workflow_id: str
+    trace_id: str
+    trace_session_id: str
+
+
+class DifyWorkflow:
+    """A workflow app: a dict of inputs to a `DifyWorkflowResponse` with the outputs.
+
+    Inputs are checked against the app's form before the request; a file input is a public URL,
+    the id of an uploaded file, or a `Path`, which is uploaded. The form is asked for once.
+
+    A run is reported as a model's call: LLM events, spans and token counts, nodes as
+    `llama_index_dify.events`. For agents there is `DifyTool`, which raises nothing.
+
+    Args:
+        api_key: Key of the app. Default: `DIFY_API_KEY`.
+        user: The end user. Default: `DIFY_USER`, else "llama-index".
+        inputs: Values of variables for every run; those of a run stand above them.
+        workflow_id: Published version to run. Default: the newest.
+        root_dir: Directory below which a file input may be a path as text.
+        model_name: What traces call the app, such as its own name.
+        callback_manager: Receives the LLM events. Default: that of `Settings`.
+        **options: Address, limits, headers and so on, as in `Dify`.
+
+    Raises:
+        ValueError: If there is no key.
+        pydantic.ValidationError: On a run, if an input does not fit the form.
+        WorkflowFailedError: If the run fails; `error.answer` holds what there is.
+        WorkflowPausedError: If the run waits for a human; `error.forms` are to be filled.
+        DifyError: If the server refuses, or the stream breaks.
+
+    Example:
+        >>> report = DifyWorkflow(api_key="app-...", user="ann")
+        >>> response = report.run({"text": "Saturn", "style": "formal"})
+        >>> response.outputs, [node.title for node in response.nodes]
+        ({'text': 'Saturn is the sixth planet ...'}, ['Start', 'Write', 'End'])
+        >>> for event in report.stream({"text": "Saturn"}):
+        ...     if isinstance(event, DifyTextEvent):
+        ...         print(event.delta, end="")
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: SecretStr | str | None = None,
+        user: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        workflow_id: str | None = None,
+        root_dir: str | Path | None = None,
+        model_name: str = "dify",
+        callback_manager: CallbackManager | None = None,
+        **options: Unpack[ConnectionOptions],
+    ) -> None:
+        self.user = user or default_user()
+        self.inputs = dict(inputs or {})
+        self.workflow_id = workflow_id
+        self.root_dir = root_dir
+        self.model_name = model_name
+        self._callback_manager = callback_manager
+        self._connection = LlamaIndexConnected.of(api_key, **options)
+        self._connection.key  # noqa: B018  # raises where there is none
+        self._form: AppTool | None = None
+
+    def __repr__(self) -> str:
+        return f"DifyWorkflow(base_url={self._connection.base_url!r})"
+
+    @property
+    def inputs_schema(self) -> type[BaseModel]:
+        """The app's form as a pydantic model; the app is asked for it once."""
+        if self._form is None:
+            call = self._call({}, {})
+            self._form = run(self._app(self.user).client, call.describe())
+        return self._form.inputs_schema
+
+    @traced
+    def run(
+        self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> DifyWorkflowResponse:
+        """Run the workflow to its end.
+
+        Args:
+            inputs: Values of the app's variables.
+            **options: For this run; see `RunOptions`.
+        """
+        app = self._app(user_of(options, self.user))
+        operation = run(app.client, self._prepare(inputs, options))
+        told: list[DifyEvent] = []
+        app.answer(None, operation, told.append)
+        return _response(app, told)
+
+    @traced
+    async def arun(
+        self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> DifyWorkflowResponse:
+        """`run` for asyncio."""
+        app = self._app(user_of(options, self.user))
+        operation = await arun(app.async_client, self._prepare(inputs, options))
+        told: list[DifyEvent] = []
+        await app.aanswer(None, operation, told.append)
+        return _response(app, told)
+
+    def stream(
+        self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> Generator[DifyEvent, None, None]:
+        """Run the workflow and iterate what goes on. Leaving early stops the run.
+
+        Yields:
+            `DifyTextEvent`s for text as it is written, the other events of
+            `llama_index_dify.events` for nodes and the like, and last a
+            `DifyWorkflowResponseEvent`, whose `response` is what `run` returns.
+        """
+        app = self._app(user_of(options, self.user))
+        told: list[DifyEvent] = []
+        for event in app.stream_events(run(app.client, self._prepare(inputs, options))):
+            told.append(event)
+            yield event
+        yield DifyWorkflowResponseEvent(response=_response(app, told))
+
+    async def astream(
+        self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> AsyncGenerator[DifyEvent, None]:
+        """`stream` for asyncio; close it (`aclosing`) where you leave early."""
+        app = self._app(user_of(options, self.user))
+        operation = await arun(app.async_client, self._prepare(inputs, options))
+        told: list[DifyEvent] = []
+        async with aclosing(app.astream_events(operation)) as events:
+            async for event in events:
+                told.append(event)
+                yield event
+        yield DifyWorkflowResponseEvent(response=_response(app, told))
+
+    # Details ------------------------------------------------------------------------------------
+
+    def _app(self, user: str) -> DifyApp:
+        return DifyApp.over(self._connection, user, self.model_name, self._callback_manager)
+
+    def _call(self, inputs: Mapping[str, Any], options: RunOptions) -> WorkflowCall:
+        return WorkflowCall(
+            {**self.inputs, **inputs},
+            user_of(options, self.user),
+            options.get("files"),
+            options.get("workflow_id") or self.workflow_id,
+            self.model_name,
+            self.root_dir,
+        )
+
+    def _prepare(
+        self, inputs: Mapping[str, Any] | None, options: RunOptions
+    ) -> Flow[Operation[Answer]]:
+        """Check the inputs, upload the files among them, and make the call."""
+        if unknown := sorted(set(options) - set(RunOptions.__annotations__)):
+            raise TypeError(
+                f"DifyWorkflow knows no call argument {unknown[0]!r}; it knows "
+                f"{', '.join(RunOptions.__annotations__)}, and inputs are the first argument"
+            )
+        if inputs is not None and not isinstance(inputs, Mapping):
+            raise TypeError(
+                f"DifyWorkflow takes a dict of inputs, not {type(inputs).__name__}: "
+                'give {"name of a variable": its value}'
+            )
+        call = self._call(inputs or {}, options)
+        operation, self._form = yield from call.prepare(self._form)
+        return operation.traced(options.get("trace_id"), options.get("trace_session_id"))
+
+
+def _response(app: DifyApp, events: Sequence[DifyEvent]) -> DifyWorkflowResponse:
+    nodes = [event.node for event in events if isinstance(event, DifyNodeFinishedEvent)]
+    return DifyWorkflowResponse.of(app.whole_answer, nodes)
