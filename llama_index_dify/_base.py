@@ -21,7 +21,6 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from pydantic import ConfigDict, Field
 
-from dify_api._calls.chat_call import AppCall
 from dify_api._calls.flows import Flow, arun, run
 from dify_api.endpoints.chat import ResponseMode
 from llama_index_dify._answers.responses import (
@@ -29,6 +28,12 @@ from llama_index_dify._answers.responses import (
     CompletionResponses,
     Responses,
     ResponseT,
+)
+from llama_index_dify._calls.resumed_call import (
+    ReadyCall,
+    ResumedCall,
+    open_async_stream,
+    open_stream,
 )
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify._structured import StructuredLLM, refuse_function_agent
@@ -98,11 +103,11 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[AppCall]:
+    ) -> Flow[ReadyCall]:
         """What must be asked to answer messages."""
         raise NotImplementedError
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[ReadyCall]:
         """What must be asked to answer a prompt."""
         raise NotImplementedError
 
@@ -202,24 +207,24 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
-    def _ask(self, flow: Flow[AppCall], responses: Responses[ResponseT]) -> ResponseT:
+    def _ask(self, flow: Flow[ReadyCall], responses: Responses[ResponseT]) -> ResponseT:
         client = self.client
         call = run(client, flow)
-        responses.marks = call.marks
-        with responses.spans, client.stream(call.operation) as stream:
+        _begin(responses, call)
+        with responses.spans, open_stream(client, call) as stream:
             for event, text in stream.steps():
                 responses.watch(event, text)
                 if responses.is_cut:
                     break
         return responses.only(stream.answer)
 
-    async def _aask(self, flow: Flow[AppCall], responses: Responses[ResponseT]) -> ResponseT:
+    async def _aask(self, flow: Flow[ReadyCall], responses: Responses[ResponseT]) -> ResponseT:
         client = self.async_client
         call = await arun(client, flow)
-        responses.marks = call.marks
+        _begin(responses, call)
         with responses.spans:
             async with (
-                client.stream(call.operation) as stream,
+                open_async_stream(client, call) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 async for event, text in steps:
@@ -229,12 +234,12 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         return responses.only(stream.answer)
 
     def _stream(
-        self, flow: Flow[AppCall], responses: Responses[ResponseT]
+        self, flow: Flow[ReadyCall], responses: Responses[ResponseT]
     ) -> Generator[ResponseT, None, None]:
         client = self.client
         call = run(client, flow)
-        responses.marks = call.marks
-        with responses.spans, client.stream(call.operation) as stream:
+        _begin(responses, call)
+        with responses.spans, open_stream(client, call) as stream:
             for event, text in stream.steps():
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
@@ -244,14 +249,14 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         yield responses.last(stream.answer)
 
     async def _astream(
-        self, flow: Flow[AppCall], responses: Responses[ResponseT]
+        self, flow: Flow[ReadyCall], responses: Responses[ResponseT]
     ) -> AsyncGenerator[ResponseT, None]:
         client = self.async_client
         call = await arun(client, flow)
-        responses.marks = call.marks
+        _begin(responses, call)
         with responses.spans:
             async with (
-                client.stream(call.operation) as stream,
+                open_async_stream(client, call) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 async for event, text in steps:
@@ -298,6 +303,13 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
             "base_url": self.base_url,
             "app": self.app,
         }
+
+
+def _begin(responses: Responses[Any], call: ReadyCall) -> None:
+    """Tell responses what is known once the call is prepared."""
+    responses.marks = call.marks
+    if isinstance(call, ResumedCall):
+        responses.go_on_after(call.resumption.streamed_text)
 
 
 def check_call_arguments(

@@ -23,9 +23,9 @@ from dify_api._calls.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event
 from dify_api.connection import DifyConnection
-from dify_api.operation import Operation
 from llama_index_dify._answers.responses import ChatResponses, CompletionResponses
 from llama_index_dify._base import DifyModel
+from llama_index_dify._calls.resumed_call import ReadyCall
 from llama_index_dify.events import DifyEvent, DifyTextEvent
 from llama_index_dify.open_streams import aclose, close, opened
 from llama_index_dify.tool_events import DifyToolProgressEvent, DifyToolStreamEvent
@@ -37,7 +37,7 @@ Tell = Callable[[DifyEvent], None]
 class DifyApp(DifyModel):
     """An app of any mode that is asked one thing, which was prepared before."""
 
-    _operation: Operation[Answer] = PrivateAttr()
+    _call: ReadyCall = PrivateAttr()
     _on_event: Tell | None = PrivateAttr(default=None)
     _is_eager: bool = PrivateAttr(default=False)
     _answer: Answer | None = PrivateAttr(default=None)
@@ -76,45 +76,43 @@ class DifyApp(DifyModel):
         """Name of the class."""
         return "DifyApp"
 
-    def answer(
-        self, question: str | None, operation: Operation[Answer], tell: Tell | None = None
-    ) -> Response:
+    def answer(self, question: str | None, call: ReadyCall, tell: Tell | None = None) -> Response:
         """Ask.
 
         Args:
             question: What the user says, of apps that chat; None for others.
-            operation: The call.
+            call: The call.
             tell: Told what goes on.
         """
-        self._operation, self._on_event = operation, tell
+        self._call, self._on_event = call, tell
         response: Response
         if question is None:
-            response = self.complete(_prompt(operation), formatted=True)
+            response = self.complete(_prompt(call), formatted=True)
         else:
             response = self.chat([ChatMessage(question)])
         return response
 
     async def aanswer(
-        self, question: str | None, operation: Operation[Answer], tell: Tell | None = None
+        self, question: str | None, call: ReadyCall, tell: Tell | None = None
     ) -> Response:
         """`answer` for asyncio."""
-        self._operation, self._on_event = operation, tell
+        self._call, self._on_event = call, tell
         response: Response
         if question is None:
-            response = await self.acomplete(_prompt(operation), formatted=True)
+            response = await self.acomplete(_prompt(call), formatted=True)
         else:
             response = await self.achat([ChatMessage(question)])
         return response
 
     async def astream_answer(
-        self, question: str | None, operation: Operation[Answer], progress: Progress
+        self, question: str | None, call: ReadyCall, progress: Progress
     ) -> Response:
         """`aanswer`, telling `progress` what goes on."""
-        self._operation, self._on_event = operation, progress.tell
+        self._call, self._on_event = call, progress.tell
         responses: AsyncGenerator[Response, None]
         with opened() as streams:
             if question is None:
-                responses = await self.astream_complete(_prompt(operation), formatted=True)
+                responses = await self.astream_complete(_prompt(call), formatted=True)
             else:
                 responses = await self.astream_chat([ChatMessage(question)])
         try:
@@ -126,22 +124,22 @@ class DifyApp(DifyModel):
             await aclose((*streams, responses))
         return last
 
-    def stream_events(self, operation: Operation[Answer]) -> Generator[DifyEvent, None, None]:
+    def stream_events(self, call: ReadyCall) -> Generator[DifyEvent, None, None]:
         """Ask an app that does not chat; what goes on, and the text as it comes."""
-        heard = self._listen(operation)
+        heard = self._listen(call)
         with opened() as streams:
-            responses = self.stream_complete(_prompt(operation), formatted=True)
+            responses = self.stream_complete(_prompt(call), formatted=True)
         try:
             for response in responses:
                 yield from _told(heard, response)
         finally:
             close((*streams, responses))
 
-    async def astream_events(self, operation: Operation[Answer]) -> AsyncGenerator[DifyEvent, None]:
+    async def astream_events(self, call: ReadyCall) -> AsyncGenerator[DifyEvent, None]:
         """`stream_events` for asyncio."""
-        heard = self._listen(operation)
+        heard = self._listen(call)
         with opened() as streams:
-            responses = await self.astream_complete(_prompt(operation), formatted=True)
+            responses = await self.astream_complete(_prompt(call), formatted=True)
         try:
             async for response in responses:
                 for event in _told(heard, response):
@@ -149,19 +147,19 @@ class DifyApp(DifyModel):
         finally:
             await aclose((*streams, responses))
 
-    def _listen(self, operation: Operation[Answer]) -> deque[DifyEvent]:
+    def _listen(self, call: ReadyCall) -> deque[DifyEvent]:
         """Collect what goes on; the stream then has a response for each event."""
         heard: deque[DifyEvent] = deque()
-        self._operation, self._on_event, self._is_eager = operation, heard.append, True
+        self._call, self._on_event, self._is_eager = call, heard.append, True
         return heard
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[AppCall]:
-        return _prepared(self._operation)
+    ) -> Flow[ReadyCall]:
+        return _prepared(self._call)
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
-        return _prepared(self._operation)
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[ReadyCall]:
+        return _prepared(self._call)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         responses = _ChatResults(self.reasoning, self.base_url, user=self.user)
@@ -260,11 +258,15 @@ def _told(heard: deque[DifyEvent], response: CompletionResponse) -> Iterator[Dif
         yield DifyTextEvent(delta=response.delta)
 
 
-def _prepared(operation: Operation[Answer]) -> Flow[AppCall]:
+def _prepared(call: ReadyCall) -> Flow[ReadyCall]:
     yield from ()
-    return AppCall(operation)
+    return call
 
 
-def _prompt(operation: Operation[Answer]) -> str:
-    """What an app that does not chat is asked with: its inputs."""
-    return json.dumps((operation.json or {}).get("inputs"), ensure_ascii=False, default=str)
+def _prompt(call: ReadyCall) -> str:
+    """What an app that does not chat is asked with: inputs, or what its forms are filled with."""
+    if isinstance(call, AppCall):
+        given = (call.operation.json or {}).get("inputs")
+    else:
+        given = dict(call.resumption.values)
+    return json.dumps(given, ensure_ascii=False, default=str)

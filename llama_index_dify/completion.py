@@ -15,6 +15,7 @@ from dify_api._calls.flows import Flow
 from dify_api._calls.transcript import write_out
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
+from llama_index_dify._calls.resumed_call import ReadyCall
 
 
 class DifyCompletion(DifyModel):
@@ -55,7 +56,7 @@ class DifyCompletion(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[AppCall]:
+    ) -> Flow[ReadyCall]:
         read = input_messages(messages)
         if self.messages_to_prompt in (None, messages_to_prompt):
             prompt = write_out(read)
@@ -64,12 +65,12 @@ class DifyCompletion(DifyModel):
         files = [file for message in read for file in message.attachments()]
         return self._call(prompt, files, options)
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[ReadyCall]:
         return self._call(prompt, [], options)
 
     def _call(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Flow[AppCall]:
+    ) -> Flow[ReadyCall]:
         check_call_arguments(options, CALL_ARGUMENTS, type(self))
         if not prompt.strip():
             raise ValueError("the prompt must not be empty: say what to ask the app")
@@ -77,7 +78,7 @@ class DifyCompletion(DifyModel):
 
     def _prepare(
         self, prompt: str, attached: Sequence[Attachment], options: Mapping[str, Any]
-    ) -> Flow[AppCall]:
+    ) -> Flow[ReadyCall]:
         user = self._user(options)
         uploaded = yield from references(attached, user)
         return AppCall(

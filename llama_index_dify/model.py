@@ -7,18 +7,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
-from dify_api._calls.chat_call import AppCall, ChatOptions, prepare_chat
-from dify_api._calls.conversation import Memory, OnFork
+from dify_api._calls.chat_call import ChatOptions, chat_marks, prepare_chat
+from dify_api._calls.conversation import Instructions, Memory, OnFork
 from dify_api._calls.flows import Flow
 from dify_api._calls.transcript import Transcript
 from llama_index_dify._answers.responses import ChatResponses
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
+from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
 
-CHAT_ARGUMENTS = CALL_ARGUMENTS | {"conversation_id", "memory", "on_fork", "workflow_id"}
+CHAT_ARGUMENTS = CALL_ARGUMENTS | {
+    "conversation_id",
+    "memory",
+    "on_fork",
+    "paused",
+    "values",
+    "workflow_id",
+}
 
 
 class Dify(DifyModel):
@@ -31,7 +39,9 @@ class Dify(DifyModel):
     a conversation of its own with the whole transcript in its query.
 
     Calls take `conversation_id`, `user`, `inputs`, `files` (entries of Dify's `files`), `memory`,
-    `on_fork`, `reasoning`, `stop`, `workflow_id` and `trace_id` as keyword arguments.
+    `on_fork`, `reasoning`, `stop`, `workflow_id` and `trace_id` as keyword arguments. A chatflow
+    that paused goes on with the same messages, `paused=` the `WorkflowPausedError` and `values=`
+    what its forms are filled with.
 
     Args:
         api_key: Key of the app. Default: `DIFY_API_KEY`.
@@ -88,6 +98,7 @@ class Dify(DifyModel):
     """Whether the server names a new conversation; up to 1.12.1 that takes a second."""
 
     _is_chat_model: ClassVar[bool] = True
+    _instructions: Instructions = PrivateAttr(default=Instructions())
 
     @classmethod
     def class_name(cls) -> str:
@@ -119,30 +130,35 @@ class Dify(DifyModel):
 
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> Flow[AppCall]:
+    ) -> Flow[ReadyCall]:
         check_call_arguments(options, CHAT_ARGUMENTS, type(self))
-        return prepare_chat(
-            input_messages(messages),
-            ChatOptions(
-                apps=self.app_names,
-                user=self._user(options),
-                conversation_id=options.get("conversation_id"),
-                inputs=self._merged_inputs(options),
-                system_input=self.system_input,
-                memory=options.get("memory") or self.memory,
-                on_fork=options.get("on_fork") or self.on_fork,
-                transcript=self.transcript,
-                delete_conversation=self.delete_conversation,
-                files=options.get("files") or (),
-                response_mode=self.response_mode,
-                auto_generate_name=self.auto_generate_name,
-                workflow_id=options.get("workflow_id") or self.workflow_id,
-                trace_id=self._trace_id(options),
-                trace_session_id=self._trace_session_id(options),
-            ),
+        chat_options = self._chat_options(options)
+        if (paused := options.get("paused")) is None:
+            return prepare_chat(input_messages(messages), chat_options, self._instructions)
+        resumption = Resumption(paused, options.get("values") or {})
+        marks = chat_marks(input_messages(messages), chat_options, self._instructions)
+        return _ready(ResumedCall(resumption, self._user(options), marks))
+
+    def _chat_options(self, options: Mapping[str, Any]) -> ChatOptions:
+        return ChatOptions(
+            apps=self.app_names,
+            user=self._user(options),
+            conversation_id=options.get("conversation_id"),
+            inputs=self._merged_inputs(options),
+            system_input=self.system_input,
+            memory=options.get("memory") or self.memory,
+            on_fork=options.get("on_fork") or self.on_fork,
+            transcript=self.transcript,
+            delete_conversation=self.delete_conversation,
+            files=options.get("files") or (),
+            response_mode=self.response_mode,
+            auto_generate_name=self.auto_generate_name,
+            workflow_id=options.get("workflow_id") or self.workflow_id,
+            trace_id=self._trace_id(options),
+            trace_session_id=self._trace_session_id(options),
         )
 
-    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[AppCall]:
+    def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[ReadyCall]:
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
@@ -153,3 +169,8 @@ class Dify(DifyModel):
             self._stops(options),
             user=self._user(options),
         )
+
+
+def _ready(call: ResumedCall) -> Flow[ReadyCall]:
+    yield from ()
+    return call

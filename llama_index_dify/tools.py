@@ -8,26 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from llama_index.core.async_utils import asyncio_run
-from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.tools.function_tool import FunctionTool
 from llama_index.core.tools.types import ToolMetadata, ToolOutput
+from llama_index.core.workflow import Context
 from llama_index_instrumentation import get_dispatcher
 from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
+from dify_api._calls.chat_call import AppCall
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain
+from dify_api._calls.input_message import user_fingerprint
 from dify_api.answers.answer import Answer
 from dify_api.connection import ConnectionOptions
 from dify_api.errors import DifyError
-from dify_api.operation import Operation
-from llama_index_dify._answers.records import source_nodes
 from llama_index_dify._answers.responses import raw
 from llama_index_dify._base import default_user
+from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
 from llama_index_dify._connection import LlamaIndexConnected
-from llama_index_dify._tool_app import DifyApp, Progress, Response, told_by_run
+from llama_index_dify._human_input.waiting import answered
+from llama_index_dify._tool_app import DifyApp, Progress, told_by_run
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse
 
@@ -216,14 +218,14 @@ class DifyTool(FunctionTool):
         arguments = self._arguments(args, kwargs)
         app = self._app(self.user)
         try:
-            question, operation = run(app.client, self._prepare(self.app_tool, arguments, app.user))
+            question, call = run(app.client, self._prepare(self.app_tool, arguments, app.user))
         except (DifyError, ValueError) as error:
             return self._failure(arguments, error)
         try:
-            response = app.answer(question, operation)
+            app.answer(question, call)
         except DifyError as error:
             return self._failure(arguments, error)
-        return self._output(arguments, response)
+        return self._output(arguments, app.whole_answer)
 
     @dispatcher.span
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
@@ -234,22 +236,21 @@ class DifyTool(FunctionTool):
             of_run = await told_by_run(context)
         except ValueError as error:
             return self._failure(arguments, error)
-        app = self._app(of_run.user or self.user)
+        user = of_run.user or self.user
         tool = self.app_tool.with_inputs(of_run.inputs)
-        try:
-            flow = self._prepare(tool, arguments, app.user)
-            question, operation = await arun(app.async_client, flow)
-        except (DifyError, ValueError) as error:
-            return self._failure(arguments, error)
+
+        async def make(resumption: Resumption | None) -> Answer:
+            return await self._answer(tool, arguments, user, context, resumption)
+
         try:
             if context is None:
-                response = await app.aanswer(question, operation)
+                answer = await make(None)
             else:
-                progress = Progress(context, self.app_tool.name)
-                response = await app.astream_answer(question, operation, progress)
-        except DifyError as error:
+                asked = [self._connection.app, user_fingerprint(user), arguments]
+                answer = await answered(context, make, app=self.app_tool.name, asked=asked)
+        except (DifyError, ValueError) as error:
             return self._failure(arguments, error)
-        return self._output(arguments, response)
+        return self._output(arguments, answer)
 
     def rename(self, name: str | None = None, description: str | None = None) -> None:
         """Give the tool another name or description than the app has."""
@@ -307,26 +308,48 @@ class DifyTool(FunctionTool):
         """The app on behalf of a user; raises where there is no key."""
         return DifyApp.over(self._connection, user, self.app_tool.name, self._callback_manager)
 
+    async def _answer(
+        self,
+        tool: AppTool,
+        arguments: Mapping[str, Any],
+        user: str,
+        context: Context[Any] | None,
+        resumption: Resumption | None,
+    ) -> Answer:
+        """Ask the app, or go on with what it was asked."""
+        app = self._app(user)
+        call: ReadyCall
+        if resumption is None:
+            question, call = await arun(app.async_client, self._prepare(tool, arguments, user))
+        else:
+            question, call = self._question(tool, arguments), ResumedCall(resumption, user)
+        if context is None:
+            await app.aanswer(question, call)
+        else:
+            await app.astream_answer(question, call, Progress(context, self.app_tool.name))
+        return app.whole_answer
+
     def _prepare(
         self, tool: AppTool, arguments: Mapping[str, Any], user: str
-    ) -> Flow[tuple[str | None, Operation[Answer]]]:
+    ) -> Flow[tuple[str | None, AppCall]]:
         """What is asked, of apps that chat, and the call."""
         of_run = tool.inputs.keys() - self.app_tool.inputs.keys()
         given = {name: value for name, value in arguments.items() if name not in of_run}
         operation = yield from tool.prepare(given, user=user)
-        asks = tool.query_argument if tool.mode != "completion" else None
-        return (given[asks] if asks else None), operation
+        return self._question(tool, given), AppCall(operation)
 
-    def _output(self, arguments: dict[str, Any], response: Response) -> ToolOutput:
-        if isinstance(response, CompletionResponse):
-            text = response.text
-        else:
-            text = response.message.content or ""
+    @staticmethod
+    def _question(tool: AppTool, arguments: Mapping[str, Any]) -> str | None:
+        asks = tool.query_argument if tool.mode != "completion" else None
+        return arguments[asks] if asks else None
+
+    def _output(self, arguments: dict[str, Any], answer: Answer) -> ToolOutput:
+        response = _response(answer)
         return ToolOutput(
             tool_name=self.app_tool.name,
-            content=text,
+            content=str(response),
             raw_input=arguments,
-            raw_output=DifyResponse.of(text, source_nodes(response), response.raw),
+            raw_output=response,
         )
 
     def _failure(self, arguments: dict[str, Any], error: DifyError | ValueError) -> ToolOutput:
@@ -336,12 +359,12 @@ class DifyTool(FunctionTool):
             tool_name=self.app_tool.name,
             content=f"Encountered error: {text}",
             raw_input=arguments,
-            raw_output=_partial(partial) if partial else text,
+            raw_output=_response(partial) if partial else text,
             is_error=True,
             exception=error,
         )
 
 
-def _partial(answer: Answer) -> DifyResponse:
+def _response(answer: Answer) -> DifyResponse:
     sources = nodes_from_resources(answer.retriever_resources)
     return DifyResponse.of(result_text(answer), sources, raw(answer))

@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.workflow import Context
 from pydantic import BaseModel, SecretStr
 from typing_extensions import Unpack
 
 from dify_api._calls.app_tool import AppTool
+from dify_api._calls.chat_call import AppCall
 from dify_api._calls.flows import Flow, arun, run
+from dify_api._calls.input_message import user_fingerprint
 from dify_api._calls.workflow_call import WorkflowCall
 from dify_api.answers.answer import Answer
+from dify_api.answers.events import NodeExecution
 from dify_api.connection import ConnectionOptions
-from dify_api.operation import Operation
 from llama_index_dify._base import default_user
+from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
 from llama_index_dify._connection import LlamaIndexConnected
+from llama_index_dify._human_input.waiting import answered
 from llama_index_dify._tool_app import DifyApp
 from llama_index_dify._traced import traced, user_of
 from llama_index_dify.events import DifyEvent, DifyNodeFinishedEvent
@@ -123,21 +128,49 @@ class DifyWorkflow:
             **options: For this run; see `RunOptions`.
         """
         app = self._app(user_of(options, self.user))
-        operation = run(app.client, self._prepare(inputs, options))
         told: list[DifyEvent] = []
-        app.answer(None, operation, told.append)
-        return _response(app, told)
+        app.answer(None, run(app.client, self._prepare(inputs, options)), told.append)
+        return DifyWorkflowResponse.of(app.whole_answer, _nodes(told))
 
     @traced
     async def arun(
-        self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        ctx: Context[Any] | None = None,
+        **options: Unpack[RunOptions],
     ) -> DifyWorkflowResponse:
-        """`run` for asyncio."""
-        app = self._app(user_of(options, self.user))
-        operation = await arun(app.async_client, self._prepare(inputs, options))
-        told: list[DifyEvent] = []
-        await app.aanswer(None, operation, told.append)
-        return _response(app, told)
+        """`run` for asyncio.
+
+        Args:
+            inputs: Values of the app's variables.
+            ctx: The run of a LlamaIndex workflow, in a step of it. Where the app waits for a
+                person, a `DifyInputRequiredEvent` goes into the run's events and the step waits
+                for its response. LlamaIndex then executes the step again; the app it does not.
+            **options: For this run; see `RunOptions`.
+        """
+        user = user_of(options, self.user)
+        nodes: list[NodeExecution] = []
+
+        async def make(resumption: Resumption | None) -> Answer:
+            app, told = self._app(user), list[DifyEvent]()
+            call: ReadyCall
+            if resumption is None:
+                call = await arun(app.async_client, self._prepare(inputs, options))
+            else:
+                call = ResumedCall(resumption, user)
+            try:
+                await app.aanswer(None, call, told.append)
+            finally:
+                nodes.extend(_nodes(told))
+            return app.whole_answer
+
+        if ctx is None:
+            answer = await make(None)
+        else:
+            asked = [self._connection.app, user_fingerprint(user), inputs]
+            answer = await answered(ctx, make, app=self.model_name, asked=asked, nodes=nodes)
+        return DifyWorkflowResponse.of(answer, nodes)
 
     def stream(
         self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
@@ -154,7 +187,8 @@ class DifyWorkflow:
         for event in app.stream_events(run(app.client, self._prepare(inputs, options))):
             told.append(event)
             yield event
-        yield DifyWorkflowResponseEvent(response=_response(app, told))
+        response = DifyWorkflowResponse.of(app.whole_answer, _nodes(told))
+        yield DifyWorkflowResponseEvent(response=response)
 
     async def astream(
         self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
@@ -167,7 +201,8 @@ class DifyWorkflow:
             async for event in events:
                 told.append(event)
                 yield event
-        yield DifyWorkflowResponseEvent(response=_response(app, told))
+        response = DifyWorkflowResponse.of(app.whole_answer, _nodes(told))
+        yield DifyWorkflowResponseEvent(response=response)
 
     # Details ------------------------------------------------------------------------------------
 
@@ -184,9 +219,7 @@ class DifyWorkflow:
             self.root_dir,
         )
 
-    def _prepare(
-        self, inputs: Mapping[str, Any] | None, options: RunOptions
-    ) -> Flow[Operation[Answer]]:
+    def _prepare(self, inputs: Mapping[str, Any] | None, options: RunOptions) -> Flow[AppCall]:
         """Check the inputs, upload the files among them, and make the call."""
         if unknown := sorted(set(options) - set(RunOptions.__annotations__)):
             raise TypeError(
@@ -200,9 +233,9 @@ class DifyWorkflow:
             )
         call = self._call(inputs or {}, options)
         operation, self._form = yield from call.prepare(self._form)
-        return operation.traced(options.get("trace_id"), options.get("trace_session_id"))
+        traced = operation.traced(options.get("trace_id"), options.get("trace_session_id"))
+        return AppCall(traced)
 
 
-def _response(app: DifyApp, events: Sequence[DifyEvent]) -> DifyWorkflowResponse:
-    nodes = [event.node for event in events if isinstance(event, DifyNodeFinishedEvent)]
-    return DifyWorkflowResponse.of(app.whole_answer, nodes)
+def _nodes(events: Sequence[DifyEvent]) -> list[NodeExecution]:
+    return [event.node for event in events if isinstance(event, DifyNodeFinishedEvent)]

@@ -28,6 +28,7 @@ from langchain_dify import DifyVectorStore as LangChainVectorStore
 from llama_index_dify import Dify, DifyChatEngine, DifyCompletion, DifyIndex, DifyQueryEngine
 from llama_index_dify import DifyRetriever as LlamaIndexRetriever
 from llama_index_dify import DifyTool as LlamaIndexTool
+from llama_index_dify import DifyWorkflow as LlamaIndexWorkflow
 
 _ID = "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10"
 _APP = AppTool("chat", "app", "An app.")
@@ -48,6 +49,7 @@ CLASSES: dict[type, Callable[..., Any]] = {
     DifyQueryEngine: DifyQueryEngine,
     DifyChatEngine: DifyChatEngine.from_defaults,
     LlamaIndexRetriever: lambda **options: LlamaIndexRetriever(_ID, **options),
+    LlamaIndexWorkflow: LlamaIndexWorkflow,
     LlamaIndexTool: lambda **options: LlamaIndexTool(_APP, **options),
 }
 """How each class is made with options."""
@@ -67,6 +69,9 @@ WITHOUT_A_CONNECTION = {
     llama_index_dify.DifyStreamingChatResponse,
     llama_index_dify.DifyToolProgressEvent,
     llama_index_dify.DifyToolStreamEvent,
+    llama_index_dify.DifyWorkflowResponse,
+    llama_index_dify.DifyInputRequiredEvent,
+    llama_index_dify.DifyHumanResponseEvent,
 }
 
 VALUES: dict[str, Any] = {

@@ -88,6 +88,16 @@ class Responses(ABC, Generic[ResponseT]):
         """Whether a stop sequence has come, so that the rest is not wanted."""
         return self._stop is not None and self._stop.found
 
+    def go_on_after(self, streamed: str) -> None:
+        """Take note of text that was streamed before a pause, and told then."""
+        thinking = ""
+        if self._splitter is not None:
+            streamed, thinking = self._splitter.feed(streamed)
+        if self._stop is not None:
+            streamed = self._stop.feed(streamed)
+        self._thinking += [thinking] if thinking else []
+        self._text.pieces += [streamed] if streamed else []
+
     def take(self, event: Event, text: str) -> ResponseT | None:
         """The response to an event that adds `text` to the answer; None where nothing shows."""
         if self._is_plain:

@@ -1,0 +1,1 @@
+"""Calls of apps that wait for a person, within LlamaIndex's workflows."""

@@ -1,0 +1,142 @@
+"""Apps that wait for a person, in LlamaIndex's workflows and agents. Each is asked once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core.workflow import (
+    Context,
+    JsonSerializer,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    step,
+)
+
+from dify_api.errors import WorkflowPausedError
+from dify_local import LocalDify
+from llama_index_dify import DifyHumanResponseEvent, DifyInputRequiredEvent, DifyWorkflow
+
+APPROVED = {"comment": "Fine.", "action": "approve"}
+
+
+def generations(local: LocalDify) -> int:
+    """How often an app was asked."""
+    paths = ("/workflows/run", "/chat-messages")
+    return sum(request.path.endswith(paths) for request in local.requests)
+
+
+class Approval(Workflow):
+    """A step that asks apps."""
+
+    def __init__(self, ask: Callable[[Context[Any]], Any]) -> None:
+        super().__init__(timeout=30)
+        self._ask = ask
+
+    @step
+    async def approve(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        return StopEvent(result=await self._ask(ctx))
+
+
+@pytest.fixture
+def report(local: LocalDify) -> DifyWorkflow:
+    return DifyWorkflow(api_key=local.keys["workflow"], base_url=local.base_url, user="ann")
+
+
+async def answer_all(
+    handler: Any, values: dict[str, Any] = APPROVED
+) -> tuple[Any, list[DifyInputRequiredEvent]]:
+    """Answer whatever is asked; what came of the run, and what was asked."""
+    asked = []
+    async for event in handler.stream_events():
+        if isinstance(event, DifyInputRequiredEvent):
+            asked.append(event)
+            handler.ctx.send_event(event.response(values))
+    return await handler, asked
+
+
+async def test_a_step_waits_and_goes_on(report: DifyWorkflow, local: LocalDify) -> None:
+    workflow = Approval(lambda ctx: report.arun({"text": "/pause The draft. "}, ctx=ctx))
+    response, asked = await answer_all(workflow.run())
+    assert generations(local) == 1
+    assert response.outputs["text"].startswith("The draft.")
+    assert "Fine." in response.outputs["text"]
+    assert [event.app for event in asked] == ["dify"]
+    assert asked[0].text == "The draft."
+    assert asked[0].workflow_run_id == response.workflow_run_id
+    assert asked[0].forms[0].inputs[0].output_variable_name == "comment"
+    titles = [node.title for node in response.nodes]
+    assert len(titles) == len(set(titles)) >= 4  # those before the pause and those after it
+
+
+async def test_without_a_context_the_error_stays(report: DifyWorkflow) -> None:
+    with pytest.raises(WorkflowPausedError) as paused:
+        await report.arun({"text": "/pause The draft. "})
+    assert paused.value.forms
+    assert paused.value.answer is not None
+    assert paused.value.answer.text == "The draft."
+
+
+async def test_calls_before_a_pause_are_not_repeated(
+    report: DifyWorkflow, local: LocalDify
+) -> None:
+    async def ask(ctx: Context[Any]) -> list[str]:
+        texts = ["/echo one", "/echo one", "/pause two ", "/pause three "]
+        responses = [await report.arun({"text": text}, ctx=ctx) for text in texts]
+        return [response.outputs["text"] for response in responses]
+
+    result, asked = await answer_all(Approval(ask).run())
+    assert generations(local) == 4
+    assert len(asked) == 2
+    assert result[:2] == ["one", "one"]
+    assert result[2].startswith("two")
+    assert result[3].startswith("three")
+
+
+async def test_what_is_filled_in_wrongly_is_asked_again(
+    report: DifyWorkflow, local: LocalDify
+) -> None:
+    workflow = Approval(lambda ctx: report.arun({"text": "/pause The draft. "}, ctx=ctx))
+    handler = workflow.run()
+    errors = []
+    async for event in handler.stream_events():
+        if isinstance(event, DifyInputRequiredEvent):
+            errors.append(event.error)
+            with pytest.raises(ValueError, match="comment is missing"):
+                event.response({"action": "approve"})
+            values = {"comment": "Fine.", "action": "shred"} if len(errors) == 1 else APPROVED
+            wrong = DifyHumanResponseEvent(pause_id=event.pause_id, form_values=values)
+            handler.ctx.send_event(wrong)
+    assert "Fine." in (await handler).outputs["text"]
+    assert errors[0] is None
+    assert "choose one of approve, reject" in errors[1]
+    assert generations(local) == 1
+
+
+async def test_the_pause_outlives_the_process(report: DifyWorkflow, local: LocalDify) -> None:
+    """As far as the `Context` as JSON goes; an example does it with two processes."""
+
+    def make() -> Approval:
+        def ask(ctx: Context[Any]) -> Any:
+            return report.arun({"text": "/pause The draft. "}, user="ann@example.com", ctx=ctx)
+
+        return Approval(ask)
+
+    handler = make().run()
+    async for event in handler.stream_events():
+        if isinstance(event, DifyInputRequiredEvent):
+            break
+    kept = json.dumps(handler.ctx.to_dict(serializer=JsonSerializer()))
+    await handler.cancel_run()
+    assert "ann@example.com" not in kept
+    workflow = make()
+    context = Context.from_dict(workflow, json.loads(kept), serializer=JsonSerializer())
+    later = workflow.run(ctx=context)
+    later.ctx.send_event(event.response(APPROVED))
+    response = await later
+    assert "Fine." in response.outputs["text"]
+    assert generations(local) == 1
+    assert len(response.nodes) >= 4
