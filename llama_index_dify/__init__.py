@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llama_index_dify._answers.records import conversation_id as conversation_id
     from llama_index_dify._answers.records import source_nodes as source_nodes
+    from llama_index_dify.agent import DifyAgent as DifyAgent
     from llama_index_dify.chat_engine import DifyChatEngine as DifyChatEngine
     from llama_index_dify.chat_stream import (
         DifyStreamingChatResponse as DifyStreamingChatResponse,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "AsyncDifyStreamingResponse": "query_responses",
     "Dify": "model",
+    "DifyAgent": "agent",
     "DifyChatEngine": "chat_engine",
     "DifyCompletion": "completion",
     "DifyIndex": "index",

@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
@@ -176,6 +176,10 @@ class DifyApp(DifyModel):
         self._answer = answer
 
 
+if TYPE_CHECKING:
+    from llama_index.core.agent.workflow.agent_context import AgentContext
+
+
 @dataclass(frozen=True)
 class ToldByRun:
     """What a run says about the calls of its tools.
@@ -189,7 +193,7 @@ class ToldByRun:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def told_by_run(context: Context[Any] | None) -> ToldByRun:
+async def told_by_run(context: Context[Any] | AgentContext | None) -> ToldByRun:
     """Read `dify_user` and `dify_inputs` from a run's store, or from its `state`.
 
     Raises:

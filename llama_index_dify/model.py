@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
@@ -14,6 +14,9 @@ from dify_api._calls.chat_call import ChatOptions, chat_marks, prepare_chat
 from dify_api._calls.conversation import Instructions, Memory, OnFork
 from dify_api._calls.flows import Flow
 from dify_api._calls.transcript import Transcript
+from dify_api.answers._tool_calls import Call
+from dify_api.answers.answer import Answer
+from llama_index_dify._agent_turn import AgentTurn
 from llama_index_dify._answers.responses import ChatResponses
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
@@ -98,7 +101,7 @@ class Dify(DifyModel):
     """Whether the server names a new conversation; up to 1.12.1 that takes a second."""
 
     _is_chat_model: ClassVar[bool] = True
-    _instructions: Instructions = PrivateAttr(default=Instructions())
+    _turn: AgentTurn | None = PrivateAttr(default=None)
 
     @classmethod
     def class_name(cls) -> str:
@@ -134,14 +137,33 @@ class Dify(DifyModel):
         check_call_arguments(options, CHAT_ARGUMENTS, type(self))
         chat_options = self._chat_options(options)
         if (paused := options.get("paused")) is None:
-            return prepare_chat(input_messages(messages), chat_options, self._instructions)
+            return prepare_chat(input_messages(messages), chat_options, self._instructions())
         resumption = Resumption(paused, options.get("values") or {})
-        marks = chat_marks(input_messages(messages), chat_options, self._instructions)
+        marks = chat_marks(input_messages(messages), chat_options, self._instructions())
         return _ready(ResumedCall(resumption, self._user(options), marks))
+
+    def in_turn(self, turn: AgentTurn) -> Self:
+        """The same app for a step of an agent."""
+        model = self.model_copy()
+        model._turn = turn
+        return model
+
+    def respond(
+        self, messages: Sequence[ChatMessage], answer: Answer, options: Mapping[str, Any]
+    ) -> tuple[ChatResponse, list[Call]]:
+        """An answer to messages that came before, as a response, and the tool calls in it."""
+        responses = self._chat_responses(options)
+        responses.marks = chat_marks(
+            input_messages(messages), self._chat_options(options), self._instructions()
+        )
+        return responses.of_answer(answer), responses.calls
+
+    def _instructions(self) -> Instructions:
+        return Instructions(self._turn.offer) if self._turn else Instructions()
 
     def _chat_options(self, options: Mapping[str, Any]) -> ChatOptions:
         return ChatOptions(
-            apps=self.app_names,
+            apps=self._turn.app_names(self.app_names) if self._turn else self.app_names,
             user=self._user(options),
             conversation_id=options.get("conversation_id"),
             inputs=self._merged_inputs(options),
@@ -162,13 +184,16 @@ class Dify(DifyModel):
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
-        return ChatResponses(
+        responses = ChatResponses(
             self._reasons(options),
             self.base_url,
             self.content_blocks,
             self._stops(options),
             user=self._user(options),
         )
+        if self._turn is not None:
+            responses.reader, responses.on_answer = self._turn.reader(), self._turn.on_answer
+        return responses
 
 
 def _ready(call: ResumedCall) -> Flow[ReadyCall]:

@@ -102,6 +102,11 @@ class ToolCallReader:
         self.calls = read_calls(held, self._names)
         return "" if self.calls else held
 
+    def split(self, text: str) -> tuple[str, list[Call]]:
+        """What of a whole text is no calls, and the calls."""
+        fresh = ToolCallReader(sorted(self._names))
+        return fresh.feed(text) + fresh.end(), fresh.calls
+
     def _thoughts(self) -> str:
         """Take out the thoughts before any call: they pass at once."""
         shown = ""

@@ -34,6 +34,7 @@ _REACT_TOOL = re.compile(
     r"\n\s*Tool Args: (?P<args>\{.*)"
 )
 _MUST_CALL = re.compile(r"You must call (?:the tool (\S+)|at least one tool) now")
+_AGENT = re.compile(r"""['"](?P<name>[^'"]+)['"]: (?P<quote>['"])(?P<about>.*?)(?P=quote)""")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _ARITHMETIC = re.compile(r"\(*-?\d[\d.\s()]*(?:[-+*/][\d.\s()]+)+")
 
@@ -214,6 +215,13 @@ def _labelled(line: str) -> tuple[str, str]:
     return _labelled(text) if kind == "user" and _LABEL.match(text) else (kind, text)
 
 
+def _agent(description: str, question: str) -> str:
+    """Return the agent of a hand-off whose description shares most words with the question."""
+    agents = {found["name"]: found["about"] for found in _AGENT.finditer(description)}
+    asked = set(words(question))
+    return max(agents, key=lambda name: len(asked.intersection(words(agents[name]))), default="")
+
+
 def _arguments(tool: PromptTool, question: str) -> dict[str, Any]:
     numbers = [float(number) for number in _NUMBER.findall(question)]
     arithmetic = _ARITHMETIC.search(question)
@@ -231,6 +239,8 @@ def _arguments(tool: PromptTool, question: str) -> dict[str, Any]:
             arguments[name] = [] if kind == "array" else {}
         elif name == "expression" and arithmetic:
             arguments[name] = arithmetic[0].strip()
+        elif name == "to_agent":
+            arguments[name] = _agent(tool.description, question)
         else:
             arguments[name] = question
     return arguments

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -27,6 +27,9 @@ from dify_api._calls.input_message import Anchor, Marks
 from dify_api.answers.answer import Answer
 from dify_api.models import RetrieverResource, decode
 from llama_index_dify.nodes import nodes_from_resources
+
+if TYPE_CHECKING:  # LlamaIndex's agents take long to import
+    from llama_index.core.agent.workflow import AgentOutput
 
 _KEY = "dify"
 
@@ -96,16 +99,21 @@ def conversation_id(message: ChatMessage) -> str | None:
     return found.conversation_id if found else None
 
 
-def source_nodes(answered: ChatMessage | ChatResponse | CompletionResponse) -> list[NodeWithScore]:
+def source_nodes(
+    answered: ChatMessage | ChatResponse | CompletionResponse | AgentOutput,
+) -> list[NodeWithScore]:
     """The passages that an answer cites, as nodes.
 
     Args:
-        answered: A whole response, the last of a stream, or a message, however it was stored.
+        answered: A whole response, the last of a stream, a message, however it was stored, or
+            what a `DifyAgent` puts out.
 
     Example:
         >>> [node.metadata["document_name"] for node in source_nodes(response)]
         ['saturn.md']
     """
+    if not isinstance(answered, ChatMessage | ChatResponse | CompletionResponse):
+        answered = answered.response
     kept = _kept(answered) if isinstance(answered, ChatMessage) else answered.raw
     resources = kept.get("retriever_resources") if isinstance(kept, Mapping) else None
     return nodes_from_resources(decode(list[RetrieverResource], resources or []))

@@ -35,6 +35,7 @@ from dify_api._calls.end_user import private_answer, private_event
 from dify_api._calls.input_message import Marks
 from dify_api.answers._stop import StopSequences
 from dify_api.answers._thinking import ThinkSplitter
+from dify_api.answers._tool_calls import Call, ToolCallReader
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event, ReasoningChunkEvent
 from dify_api.models import AnswerFile, RetrieverResource, as_json
@@ -80,6 +81,10 @@ class Responses(ABC, Generic[ResponseT]):
         """Told the whole answer."""
         self._has_begun = False
         self._is_plain = False  # from the second response on, where text passes as it is
+        self.reader: ToolCallReader | None = None
+        """Takes tool calls out of the text."""
+        self.calls: list[Call] = []
+        """The tool calls of the whole answer."""
         self.marks: Marks = {}
         """What the answer is marked with; known once the call is prepared."""
 
@@ -95,6 +100,8 @@ class Responses(ABC, Generic[ResponseT]):
             streamed, thinking = self._splitter.feed(streamed)
         if self._stop is not None:
             streamed = self._stop.feed(streamed)
+        if self.reader is not None:
+            streamed = self.reader.feed(streamed)
         self._thinking += [thinking] if thinking else []
         self._text.pieces += [streamed] if streamed else []
 
@@ -108,6 +115,8 @@ class Responses(ABC, Generic[ResponseT]):
             text, thinking = self._splitter.feed(text)
         if self._stop is not None:
             text = self._stop.feed(text)
+        if self.reader is not None:
+            text = self.reader.feed(text)
         return self._respond(event, text, thinking) if text or thinking else None
 
     def watch(self, event: Event, text: str) -> None:
@@ -141,6 +150,10 @@ class Responses(ABC, Generic[ResponseT]):
         """The response of a call that does not stream."""
         return self._whole(self._ended(answer), *self._parts(answer), None)
 
+    def of_answer(self, answer: Answer) -> ResponseT:
+        """The response of an answer that was told before."""
+        return self._whole(answer, *self._parts(answer), None)
+
     def _ended(self, answer: Answer) -> Answer:
         """The answer, which a stop sequence ended before its last event."""
         add_span_facts(self._span, answer)
@@ -156,13 +169,15 @@ class Responses(ABC, Generic[ResponseT]):
             thinking = answer.reasoning or thinking or "".join(self._thinking)
         if self._stop is not None:
             text = self._stop.whole(text)
+        if self.reader is not None:
+            text, self.calls = self.reader.split(text)
         return text, thinking
 
     def _respond(self, event: Event, text: str, thinking: str = "") -> ResponseT:
         """The first response tells where the answer stands, so that it can be stopped."""
         additional_kwargs = {} if self._has_begun else _ids(event)
         self._has_begun = True
-        self._is_plain = self._splitter is None and self._stop is None
+        self._is_plain = self._splitter is None and self._stop is None and self.reader is None
         if thinking:
             self._thinking.append(thinking)
             additional_kwargs["thinking_delta"] = thinking

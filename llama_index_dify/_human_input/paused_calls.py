@@ -20,6 +20,7 @@ from dify_api.answers.events import NodeExecution
 from dify_api.models import as_json, decode
 
 STORE_KEY = "dify_paused_calls"
+_UNKNOWN = "step"
 _KEPT = 100
 """Steps that are remembered. Whether LlamaIndex will repeat one is not known."""
 
@@ -86,8 +87,8 @@ class StepCalls:
 
     Args:
         context: The run of the workflow.
-        work_item: The step's piece of work, the same when it is executed again; "" where
-            LlamaIndex does not tell (before llama-index-workflows 2.23).
+        work_item: The step's piece of work, the same when it is executed again. Older releases
+            of LlamaIndex do not tell.
     """
 
     def __init__(self, context: Context[Any], work_item: str) -> None:
@@ -103,7 +104,8 @@ class StepCalls:
         if step is None:
             return None
         if id(step) not in _EXECUTIONS:
-            work_item = getattr(step.state, "work_item_id", None) or ""
+            work_item = getattr(step.state, "work_item_id", None) or _UNKNOWN
+            work_item = work_item.replace(".", "_")  # a place in the store is a path
             _EXECUTIONS[id(step)] = cls(context, work_item)
             weakref.finalize(step, _EXECUTIONS.pop, id(step), None)
         return _EXECUTIONS[id(step)]
@@ -116,36 +118,49 @@ class StepCalls:
         """
         self._counts[asked] = self._counts.get(asked, 0) + 1
         call_id = f"{asked}#{self._counts[asked]}"
-        steps = await self._context.store.get(STORE_KEY, default=None)
-        if steps is None:
-            async with self._context.store.edit_state() as state:
-                steps = _steps(state)
-        kept = steps.get(self._work_item, {}).get(call_id)
+        kept = (await self._steps()).get(self._work_item, {}).get(call_id)
         call = PausedCall.read(call_id, kept) if kept else PausedCall(call_id)
         self._calls[call_id] = call
         return call
 
     async def keep(self) -> None:
         """Remember all calls of this execution, since the step will be executed again."""
-        made = {
-            call.call_id: call.as_json() for call in self._calls.values() if call.answer is not None
-        }
-        async with self._context.store.edit_state() as state:
-            steps = _steps(state)
-            mine = {**steps.pop(self._work_item, {}), **made}
-            others = list(steps.items())[1 - _KEPT :]
-            _set(state, {**dict(others), self._work_item: mine})
+        steps = await self._steps()
+        if self._work_item not in steps:
+            newest = dict(list(steps.items())[1 - _KEPT :])
+            await self._set(STORE_KEY, {**newest, self._work_item: {}})
+        for call in self._calls.values():
+            if call.answer is not None:
+                await self._set(self._place(call), call.as_json())
 
     async def end(self, call: PausedCall) -> None:
         """Remember that a call that had paused has ended."""
-        if self._work_item:
+        if self._work_item != _UNKNOWN:
             await self.keep()
-            return
-        # A later call that asks for the same cannot be told from this one repeated.
-        async with self._context.store.edit_state() as state:
-            steps = _steps(state)
-            mine = {name: kept for name, kept in steps.get("", {}).items() if name != call.call_id}
-            _set(state, {**steps, "": mine})
+        else:  # a later call that asks for the same cannot be told from this one repeated
+            await self._set(self._place(call), None)
+
+    async def _steps(self) -> dict[str, dict[str, Any]]:
+        """What is remembered of each step."""
+        steps: dict[str, dict[str, Any]] | None
+        steps = await self._context.store.get(STORE_KEY, default=None)
+        if steps is None:
+            steps = {}
+            await self._set(STORE_KEY, steps)
+        return steps
+
+    def _place(self, call: PausedCall) -> str:
+        return f"{STORE_KEY}.{self._work_item}.{call.call_id}"
+
+    async def _set(self, place: str, value: Any) -> None:
+        """Write what stands at a place. Not by `edit_state`, which copies the run's memory."""
+        try:
+            await self._context.store.set(place, value)
+        except (AttributeError, ValueError) as error:
+            raise TypeError(
+                "an app that may wait for a person is remembered in the state of the workflow: "
+                f"give the state's class a field {STORE_KEY}: dict[str, Any] = {{}}"
+            ) from error
 
 
 _EXECUTIONS: dict[int, StepCalls] = {}
@@ -157,20 +172,3 @@ def _running_step() -> Any:
     except ImportError:
         return None
     return StepWorkerStateContextVar.get(None)
-
-
-def _steps(state: Any) -> dict[str, dict[str, Any]]:
-    try:
-        kept = getattr(state, STORE_KEY, None)
-        if kept is None:
-            _set(state, {})
-    except (AttributeError, ValueError) as error:
-        raise TypeError(
-            f"an app that may wait for a person is remembered in the workflow's state: give your "
-            f"{type(state).__name__} a field {STORE_KEY}: dict[str, Any] = {{}}"
-        ) from error
-    return dict(kept or {})
-
-
-def _set(state: Any, steps: dict[str, dict[str, Any]]) -> None:
-    setattr(state, STORE_KEY, steps)

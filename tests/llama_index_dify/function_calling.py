@@ -21,6 +21,8 @@ class ScriptedLLM(FunctionCallingLLM):
 
     tool_name: str
     arguments: dict[str, Any]
+    more_calls: list[dict[str, Any]] = []
+    """Made at the same time."""
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -35,8 +37,9 @@ class ScriptedLLM(FunctionCallingLLM):
         if messages[-1].role == MessageRole.TOOL:
             content = f"The tool says: {messages[-1].content}"
             return _answer(ChatMessage(role=MessageRole.ASSISTANT, content=content))
-        call = {"tool_calls": [{"name": self.tool_name, "arguments": self.arguments}]}
-        return _answer(ChatMessage(role=MessageRole.ASSISTANT, additional_kwargs=call))
+        calls = [{"name": self.tool_name, "arguments": self.arguments}, *self.more_calls]
+        message = ChatMessage(role=MessageRole.ASSISTANT, additional_kwargs={"tool_calls": calls})
+        return _answer(message)
 
     async def achat(self, messages: Sequence[ChatMessage], **_: Any) -> ChatResponse:
         return self.chat(messages)
@@ -51,8 +54,8 @@ class ScriptedLLM(FunctionCallingLLM):
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **_: Any
     ) -> list[ToolSelection]:
         return [
-            ToolSelection(tool_id="1", tool_name=call["name"], tool_kwargs=call["arguments"])
-            for call in response.message.additional_kwargs.get("tool_calls", [])
+            ToolSelection(tool_id=str(at), tool_name=call["name"], tool_kwargs=call["arguments"])
+            for at, call in enumerate(response.message.additional_kwargs.get("tool_calls", []), 1)
         ]
 
     def _not_needed(self, *_: Any, **__: Any) -> Any:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
+from llama_index.core.agent.workflow.workflow_events import ToolCallResult
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import (
     Context,
     JsonSerializer,
@@ -18,7 +21,14 @@ from llama_index.core.workflow import (
 
 from dify_api.errors import WorkflowPausedError
 from dify_local import LocalDify
-from llama_index_dify import DifyHumanResponseEvent, DifyInputRequiredEvent, DifyWorkflow
+from llama_index_dify import (
+    DifyHumanResponseEvent,
+    DifyInputRequiredEvent,
+    DifyTool,
+    DifyToolStreamEvent,
+    DifyWorkflow,
+)
+from tests.llama_index_dify.function_calling import ScriptedLLM
 
 APPROVED = {"comment": "Fine.", "action": "approve"}
 
@@ -140,3 +150,98 @@ async def test_the_pause_outlives_the_process(report: DifyWorkflow, local: Local
     assert "Fine." in response.outputs["text"]
     assert generations(local) == 1
     assert len(response.nodes) >= 4
+
+
+# Agents and tools ---------------------------------------------------------------------------------
+
+
+def _tool(local: LocalDify, app: str, **options: Any) -> DifyTool:
+    tool = DifyTool.from_app(api_key=local.keys[app], base_url=local.base_url, **options)
+    local.clear()
+    return tool
+
+
+def _agent(tool: DifyTool, **arguments: Any) -> AgentWorkflow:
+    llm = ScriptedLLM(tool_name=tool.metadata.get_name(), arguments=arguments)
+    return AgentWorkflow(agents=[FunctionAgent(tools=[tool], llm=llm)])
+
+
+@pytest.mark.parametrize(
+    ("app", "arguments"),
+    [
+        ("workflow", {"text": "/pause The draft. "}),
+        ("advanced-chat", {"query": "/pause The draft. "}),
+    ],
+)
+async def test_a_tool_of_an_agent_waits(
+    app: str, arguments: dict[str, Any], local: LocalDify
+) -> None:
+    tool = _tool(local, app, name="report")
+    handler = _agent(tool, **arguments).run("Publish it.")
+    streamed, asked = "", []
+    async for event in handler.stream_events():
+        if isinstance(event, DifyToolStreamEvent):
+            streamed += event.delta
+        if isinstance(event, DifyInputRequiredEvent):
+            asked.append(event.app)
+            handler.ctx.send_event(event.response(APPROVED))
+    output = await handler
+    assert asked == ["report"]
+    assert "Fine." in str(output)
+    assert generations(local) == 1
+    assert streamed.startswith("The draft.")
+    assert "Fine." in streamed
+
+
+async def test_tools_side_by_side_wait_each_for_its_own_response(local: LocalDify) -> None:
+    tool = _tool(local, "workflow", name="report")
+    llm = ScriptedLLM(tool_name="report", arguments={"text": "/pause one "})
+    llm.more_calls = [{"name": "report", "arguments": {"text": "/pause two "}}]
+    handler = AgentWorkflow(agents=[FunctionAgent(tools=[tool], llm=llm)]).run("Publish both.")
+    asked: list[DifyInputRequiredEvent] = []
+    results: list[str] = []
+    async for event in handler.stream_events():
+        if isinstance(event, DifyInputRequiredEvent):
+            asked.append(event)
+            if len(asked) == 2:
+                for number, waiting in enumerate(reversed(asked)):
+                    comment = f"Comment {number} on {waiting.text}"
+                    values = {"comment": comment, "action": "approve"}
+                    handler.ctx.send_event(waiting.response(values))
+        if isinstance(event, ToolCallResult):
+            results.append(event.tool_output.content)
+    await handler
+    assert generations(local) == 2
+    assert sorted("one" in text for text in results) == [False, True]
+    for text in results:
+        which, other = ("one", "two") if "one" in text else ("two", "one")
+        assert f"on {which}" in text
+        assert other not in text
+
+
+async def test_without_a_context_a_tool_says_what_waits(local: LocalDify) -> None:
+    output = await _tool(local, "workflow").acall(text="/pause The draft. ")
+    assert output.is_error
+    assert isinstance(output.exception, WorkflowPausedError)
+    assert output.exception.forms[0].form_token
+    assert str(output.raw_output) == "The draft."
+
+
+async def test_tools_and_agents_wait_across_processes(local: LocalDify) -> None:
+    def make() -> AgentWorkflow:
+        return _agent(_tool(local, "workflow", name="report"), text="/pause The draft. ")
+
+    handler = make().run("Publish it.")
+    async for event in handler.stream_events():
+        if isinstance(event, DifyInputRequiredEvent):
+            break
+    kept = json.dumps(handler.ctx.to_dict(serializer=JsonSerializer()))
+    await handler.cancel_run()
+    made = generations(local)
+    workflow = make()
+    context = Context.from_dict(workflow, json.loads(kept), serializer=JsonSerializer())
+    await context.store.set("memory", ChatMemoryBuffer.from_defaults(token_limit=5_000))
+    later = workflow.run(ctx=context)
+    later.ctx.send_event(event.response(APPROVED))
+    assert "Fine." in str(await later)
+    assert (made, generations(local)) == (1, 0)  # the record is cleared where a tool is made
