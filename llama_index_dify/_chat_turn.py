@@ -22,10 +22,11 @@ from dify_api._calls.conversation import Memory
 from dify_api._calls.input_message import marks, user_fingerprint
 from dify_api._transport.turns import Turn, Turns
 from dify_api.answers.answer import Answer
-from dify_api.errors import DifyError
-from llama_index_dify._answers.records import Origin, anchor, conversation_id
+from dify_api.errors import DifyError, WorkflowPausedError
+from llama_index_dify._answers.records import Origin, anchor, conversation_id, paused_run
 from llama_index_dify._answers.responses import answer_message
 from llama_index_dify._calls.memory_text import adds_text, with_memory_text
+from llama_index_dify._calls.resumed_call import Resumption
 from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import OpenStream, opened
 
@@ -51,6 +52,9 @@ class ChatTurn:
         chat_history: Replaces the memory; None to leave it.
         on_begin: Called when the turn begins.
         answered_in: Told the conversation in which the answer stands.
+        on_pause: Called where the app waits for a person.
+        resumption: How a turn that paused goes on; its question and what it had to say are in
+            the memory then.
         is_forgotten: Whether the engine was reset while the turn went on.
     """
 
@@ -64,6 +68,8 @@ class ChatTurn:
     chat_history: list[ChatMessage] | None = None
     on_begin: Callable[[ChatTurn], None] = lambda turn: None
     answered_in: Callable[[str], None] = lambda conversation_id: None
+    on_pause: Callable[[WorkflowPausedError], None] = lambda paused: None
+    resumption: Resumption | None = None
     is_forgotten: bool = False
     opened: list[OpenStream] = field(default_factory=list)
     _messages: list[ChatMessage] = field(default_factory=list)
@@ -169,8 +175,21 @@ class ChatTurn:
 
     def _prepare(self, history: Sequence[ChatMessage]) -> None:
         self._check_owner(history)
-        self._messages = [*self.prefix_messages, *history, self.question]
-        self._arguments = {"conversation_id": self.named(), **self.options}
+        asked = [*history, self.question]
+        going_on: dict[str, Any] = {}
+        if self.resumption is not None:
+            going_on = {"paused": self.resumption.paused, "values": self.resumption.values}
+            place = self._place_of_pause(history)
+            if place:  # the question stands before it
+                asked, self.question = list(history[:place]), history[place - 1]
+        self._messages = [*self.prefix_messages, *asked]
+        self._arguments = {"conversation_id": self.named(), **self.options, **going_on}
+
+    def _place_of_pause(self, history: Sequence[ChatMessage]) -> int | None:
+        """Where the answer that is not whole yet stands, if it is still there."""
+        run = self.resumption.run_id if self.resumption else None
+        places = [at for at, message in enumerate(history) if run and paused_run(message) == run]
+        return places[-1] if places else None
 
     # Its end ----------------------------------------------------------------------------------
 
@@ -178,7 +197,10 @@ class ChatTurn:
         """End the turn; one without an answer (it failed) leaves nothing in memory."""
         try:
             if answer is not None and not self.is_forgotten:
-                self.memory.put_messages([self.question, answer])
+                if self.resumption is None:
+                    self.memory.put_messages([self.question, answer])
+                else:
+                    self.memory.set(self._with_answer(self.memory.get_all(), answer))
                 self._tell(answer)
         finally:
             self._leave()
@@ -187,10 +209,31 @@ class ChatTurn:
         """`end` for asyncio."""
         try:
             if answer is not None and not self.is_forgotten:
-                await self.memory.aput_messages([self.question, answer])
+                if self.resumption is None:
+                    await self.memory.aput_messages([self.question, answer])
+                else:
+                    messages = await self.memory.aget_all()
+                    await self.memory.aset(self._with_answer(messages, answer))
                 self._tell(answer)
         finally:
             self._leave()
+
+    def paused_message(self, paused: WorkflowPausedError) -> ChatMessage | None:
+        """What an answer that waits for a person has come to, and where to go on with it."""
+        self.on_pause(paused)
+        if paused.answer is None:
+            return None
+        response, _ = self.llm.respond(self._messages, paused.answer, self._arguments)
+        return response.message
+
+    def _with_answer(
+        self, messages: Sequence[ChatMessage], answer: ChatMessage
+    ) -> list[ChatMessage]:
+        """The messages with the answer in the place of what it had come to at the pause."""
+        place = self._place_of_pause(messages)
+        if place is None:
+            return [*messages, answer]
+        return [*messages[:place], answer, *messages[place + 1 :]]
 
     def _tell(self, answer: ChatMessage) -> None:
         stands_in = conversation_id(answer)
@@ -210,6 +253,8 @@ class ChatTurn:
         """What came of an answer that was stopped; None where nothing did."""
         if not ids:
             return None
+        if self.resumption is not None:
+            text = self.resumption.streamed_text + text
         known = marks(self.llm.app, self.user) if self._keeper != "none" else {}
         return answer_message(Answer(text=text, **ids), text, Origin(known, self.llm.base_url))
 

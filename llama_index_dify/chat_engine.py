@@ -13,10 +13,13 @@ from typing_extensions import Self
 
 from dify_api import messages
 from dify_api._calls.input_message import marks
+from dify_api._runs.resumption import FormValues
 from dify_api.endpoints.messages import Message
+from dify_api.errors import WorkflowPausedError
 from llama_index_dify._answers.history import chat_messages
-from llama_index_dify._answers.records import Origin, source_nodes
+from llama_index_dify._answers.records import Origin, paused_run, source_nodes
 from llama_index_dify._base import check_call_arguments, check_model, own_model
+from llama_index_dify._calls.resumed_call import Resumption
 from llama_index_dify._chat_turn import ChatTurn
 from llama_index_dify._traced import traced, user_of
 from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
@@ -37,6 +40,9 @@ class DifyChatEngine(BaseChatEngine):
 
     Messages may be `ChatMessage`s with image, audio, video and document blocks. Further keyword
     arguments of a turn (`user`, `inputs`, `files`) go to the model's call.
+
+    Where a chatflow waits for a person, a turn raises `WorkflowPausedError`, and the question and
+    the answer so far enter the memory: `resume(values)` goes on, in another process too.
 
     Args:
         llm: The app.
@@ -78,6 +84,7 @@ class DifyChatEngine(BaseChatEngine):
         self._conversation_id = conversation_id
         self._user = self._llm.user  # of the newest turn
         self._newest: ChatTurn | None = None
+        self._paused: WorkflowPausedError | None = None
         self.callback_manager = self._llm.callback_manager
 
     @classmethod
@@ -144,17 +151,11 @@ class DifyChatEngine(BaseChatEngine):
             kwargs: For the model's call.
 
         Raises:
+            WorkflowPausedError: If the app waits for a person: `resume` goes on. Question and
+                answer so far are in the memory.
             DifyError: If there is no answer, or not a whole one.
         """
-        turn = self._turn(message, chat_history, kwargs)
-        answer: ChatMessage | None = None
-        try:
-            turn.begin()
-            response = turn.chat()
-            answer = response.message
-        finally:
-            turn.end(answer)
-        return _agent_response(response, turn)
+        return _chat(self._turn(message, chat_history, kwargs))
 
     @traced
     @trace_method("chat")
@@ -165,15 +166,7 @@ class DifyChatEngine(BaseChatEngine):
         **kwargs: Any,
     ) -> AgentChatResponse:
         """`chat` for asyncio."""
-        turn = self._turn(message, chat_history, kwargs)
-        answer: ChatMessage | None = None
-        try:
-            await turn.abegin()
-            response = await turn.achat()
-            answer = response.message
-        finally:
-            await turn.aend(answer)
-        return _agent_response(response, turn)
+        return await _achat(self._turn(message, chat_history, kwargs))
 
     @traced
     @trace_method("chat")
@@ -202,6 +195,60 @@ class DifyChatEngine(BaseChatEngine):
     ) -> DifyStreamingChatResponse:
         """`stream_chat` for asyncio."""
         turn = self._turn(message, chat_history, kwargs)
+        return DifyStreamingChatResponse(turn=turn, is_async=True)
+
+    # Turns that wait for a person -----------------------------------------------------------------
+
+    @property
+    def paused(self) -> WorkflowPausedError | None:
+        """The pause of the newest turn, whose `forms` are to be filled; None where none waits."""
+        return self._paused
+
+    @traced
+    @trace_method("chat")
+    def resume(self, values: FormValues, **kwargs: Any) -> AgentChatResponse:
+        """Fill the forms of the newest turn that waits, and go on with its answer.
+
+        The memory tells which turn it is, so another process may go on.
+
+        Args:
+            values: `{form: {...}}`, each form by its `node_id`, its `node_title` or its
+                `form_token`; or the values of the only form: those of its inputs by their names,
+                and the id of the chosen button under "action".
+            kwargs: For the model's call.
+
+        Raises:
+            ValueError: If no turn waits, or a form is unknown or filled wrongly.
+            WorkflowPausedError: If the app waits for a person again.
+            DifyError: If there is no answer, or not a whole one.
+
+        Example:
+            >>> try:
+            ...     response = engine.chat("Write the report.")
+            ... except WorkflowPausedError as paused:
+            ...     print(paused.forms[0].form_content)
+            ...     response = engine.resume({"comment": "Fine", "action": "approve"})
+        """
+        return _chat(self._resumed(self._memory.get_all(), values, kwargs))
+
+    @traced
+    @trace_method("chat")
+    async def aresume(self, values: FormValues, **kwargs: Any) -> AgentChatResponse:
+        """`resume` for asyncio."""
+        return await _achat(self._resumed(await self._memory.aget_all(), values, kwargs))
+
+    @traced
+    @trace_method("chat")
+    def stream_resume(self, values: FormValues, **kwargs: Any) -> DifyStreamingChatResponse:
+        """`resume`, to get what follows as a stream."""
+        turn = self._resumed(self._memory.get_all(), values, kwargs)
+        return DifyStreamingChatResponse(turn=turn)
+
+    @traced
+    @trace_method("chat")
+    async def astream_resume(self, values: FormValues, **kwargs: Any) -> DifyStreamingChatResponse:
+        """`stream_resume` for asyncio."""
+        turn = self._resumed(await self._memory.aget_all(), values, kwargs)
         return DifyStreamingChatResponse(turn=turn, is_async=True)
 
     # The conversation ---------------------------------------------------------------------------
@@ -263,7 +310,24 @@ class DifyChatEngine(BaseChatEngine):
             chat_history,
             self._note,
             self._follow if named else lambda conversation_id: None,
+            self._wait,
         )
+
+    def _resumed(
+        self, history: Sequence[ChatMessage], values: FormValues, options: dict[str, Any]
+    ) -> ChatTurn:
+        runs = [run for message in history if (run := paused_run(message))]
+        paused = self._paused
+        if paused is None or paused.workflow_run_id not in runs:
+            if not runs:
+                raise ValueError("no turn of this conversation waits for a person")
+            paused = None
+        turn = self._turn("", None, options)
+        turn.resumption = Resumption(paused or runs[-1], values)
+        return turn
+
+    def _wait(self, paused: WorkflowPausedError) -> None:
+        self._paused = paused
 
     def _follow(self, conversation_id: str) -> None:
         """Go on where the answer stands: in a new conversation, if the one named is gone."""
@@ -272,10 +336,12 @@ class DifyChatEngine(BaseChatEngine):
 
     def _note(self, turn: ChatTurn) -> None:
         self._newest = turn
+        self._paused = None
 
     def _forget(self) -> None:
         """Forget the conversation that was named, and that of a turn which is going on."""
         self._conversation_id = None
+        self._paused = None
         self._user = self._llm.user
         if self._newest is not None:
             self._newest.is_forgotten = True
@@ -283,6 +349,34 @@ class DifyChatEngine(BaseChatEngine):
     def _chat_messages(self, newest_first: Sequence[Message]) -> list[ChatMessage]:
         origin = Origin(marks(self._llm.app, self._user), self._llm.base_url)
         return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
+
+
+def _chat(turn: ChatTurn) -> AgentChatResponse:
+    answer: ChatMessage | None = None
+    try:
+        turn.begin()
+        response = turn.chat()
+        answer = response.message
+    except WorkflowPausedError as paused:
+        answer = turn.paused_message(paused)
+        raise
+    finally:
+        turn.end(answer)
+    return _agent_response(response, turn)
+
+
+async def _achat(turn: ChatTurn) -> AgentChatResponse:
+    answer: ChatMessage | None = None
+    try:
+        await turn.abegin()
+        response = await turn.achat()
+        answer = response.message
+    except WorkflowPausedError as paused:
+        answer = turn.paused_message(paused)
+        raise
+    finally:
+        await turn.aend(answer)
+    return _agent_response(response, turn)
 
 
 def _agent_response(response: ChatResponse, turn: ChatTurn) -> AgentChatResponse:

@@ -33,6 +33,7 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from typing_extensions import Self
 
+from dify_api.errors import WorkflowPausedError
 from llama_index_dify._answers.records import source_nodes
 from llama_index_dify._answers.responses import IDS
 from llama_index_dify._chat_turn import ChatTurn
@@ -237,6 +238,8 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         if isinstance(error, Exception):
             self.exception = error
             self.message = None
+            if isinstance(error, WorkflowPausedError) and self.turn is not None:
+                self.message = self.turn.paused_message(error)
             self._dispatch(StreamChatErrorEvent(exception=error))
 
     def _end(self) -> bool:

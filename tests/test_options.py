@@ -61,6 +61,7 @@ WITHOUT_A_CONNECTION = {
     # Made by an index, over whose connection it goes; and a transformation, which needs none.
     llama_index_dify.DifyVectorStore,
     llama_index_dify.EmbedInDify,
+    llama_index_dify.DifyAgent,  # stands on a `Dify`
     # What calls return.
     langchain_dify.DifyError,
     llama_index_dify.DifyResponse,

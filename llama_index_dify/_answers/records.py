@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # LlamaIndex's agents take long to import
     from llama_index.core.agent.workflow import AgentOutput
 
 _KEY = "dify"
+_PAUSED_RUN = "paused_run_id"
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ class DifyChatMessage(ChatMessage):
 def record(answer: Answer, origin: Origin) -> dict[str, Any]:
     """What is kept of an answer, as JSON values, for `ThinkingBlock.additional_information`."""
     ids = {"conversation_id": answer.conversation_id, "message_id": answer.message_id}
+    waits = bool(answer.forms) and answer.finish_reason is None
     return {
         _KEY: {
             **(ids if origin.marks else {}),
+            **({_PAUSED_RUN: answer.workflow_run_id} if waits else {}),
             **origin.marks,
             "retriever_resources": [
                 resource.model_dump(mode="json", exclude_none=True)
@@ -97,6 +100,12 @@ def conversation_id(message: ChatMessage) -> str | None:
     """
     found = anchor(message)
     return found.conversation_id if found else None
+
+
+def paused_run(message: ChatMessage) -> str | None:
+    """The run that waits for a person, of an answer that is not whole yet."""
+    found = _kept(message).get(_PAUSED_RUN)
+    return found if isinstance(found, str) else None
 
 
 def source_nodes(

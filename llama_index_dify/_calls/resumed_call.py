@@ -24,6 +24,12 @@ class Resumption:
     values: FormValues
 
     @property
+    def run_id(self) -> str | None:
+        """The run that goes on."""
+        paused = self.paused
+        return paused if isinstance(paused, str) else answer_so_far(paused).workflow_run_id
+
+    @property
     def streamed_text(self) -> str:
         """The text that was streamed before the pause, as far as it is known."""
         return "" if isinstance(self.paused, str) else answer_so_far(self.paused).streamed_text

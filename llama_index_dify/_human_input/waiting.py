@@ -78,11 +78,10 @@ async def _made(make: Make, resumption: Resumption | None) -> Answer:
     try:
         return await make(resumption)
     except HumanInputFormExpiredError:
-        run = getattr(resumption.paused, "workflow_run_id", None) if resumption else None
-        if resumption is None or not run:
+        if resumption is None or resumption.run_id is None:
             raise
         # Nobody filled it in time, and the run went on by itself.
-        return await make(Resumption(run, resumption.values))
+        return await make(Resumption(resumption.run_id, resumption.values))
 
 
 async def _resumption(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.agent.workflow.workflow_events import ToolCallResult
-from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.llms import ChatMessage
+from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
 from llama_index.core.workflow import (
     Context,
     JsonSerializer,
@@ -22,6 +23,8 @@ from llama_index.core.workflow import (
 from dify_api.errors import WorkflowPausedError
 from dify_local import LocalDify
 from llama_index_dify import (
+    Dify,
+    DifyChatEngine,
     DifyHumanResponseEvent,
     DifyInputRequiredEvent,
     DifyTool,
@@ -245,3 +248,99 @@ async def test_tools_and_agents_wait_across_processes(local: LocalDify) -> None:
     later.ctx.send_event(event.response(APPROVED))
     assert "Fine." in str(await later)
     assert (made, generations(local)) == (1, 0)  # the record is cleared where a tool is made
+
+
+# A chat engine ------------------------------------------------------------------------------------
+
+
+def _engine(local: LocalDify, memory: BaseMemory | None = None) -> DifyChatEngine:
+    llm = Dify(api_key=local.keys["advanced-chat"], base_url=local.base_url, user="ann")
+    return DifyChatEngine(llm, memory=memory)
+
+
+async def _pause(engine: DifyChatEngine, way: str, message: str) -> WorkflowPausedError:
+    with pytest.raises(WorkflowPausedError) as paused:
+        if way == "chat":
+            engine.chat(message)
+        elif way == "achat":
+            await engine.achat(message)
+        elif way == "stream":
+            list(engine.stream_chat(message).response_gen)
+        else:
+            response = await engine.astream_chat(message)
+            _ = [token async for token in response.async_response_gen()]
+    return paused.value
+
+
+async def _resume(engine: DifyChatEngine, way: str) -> str:
+    if way == "chat":
+        return str(engine.resume(APPROVED))
+    if way == "achat":
+        return str(await engine.aresume(APPROVED))
+    if way == "stream":
+        streaming = engine.stream_resume(APPROVED)
+        assert "Fine." in "".join(streaming.response_gen)
+        return streaming.response
+    streaming = await engine.astream_resume(APPROVED)
+    assert "Fine." in "".join([token async for token in streaming.async_response_gen()])
+    return streaming.response
+
+
+@pytest.mark.parametrize("process", ["same", "other"])
+@pytest.mark.parametrize("way", ["chat", "achat", "stream", "astream"])
+async def test_a_chat_engine_goes_on_with_its_turn(
+    way: str, process: str, local: LocalDify
+) -> None:
+    engine = _engine(local)
+    engine.chat("/echo Hello")
+    paused = await _pause(engine, way, "/pause The draft. ")
+    assert engine.paused is paused
+    assert paused.forms
+    kept = engine.chat_history
+    assert [m.content for m in kept[2:]] == ["/pause The draft. ", "The draft."]
+    if process == "other":
+        kept = [ChatMessage.model_validate_json(message.model_dump_json()) for message in kept]
+        memory = ChatMemoryBuffer.from_defaults(chat_history=kept, token_limit=5_000)
+        engine = _engine(local, memory)
+        assert engine.paused is None
+    text = await _resume(engine, way)
+    assert text.startswith("The draft.")
+    assert "Fine." in text
+    assert engine.paused is None
+    assert [m.content for m in engine.chat_history] == [
+        "/echo Hello",
+        "Hello",
+        "/pause The draft. ",
+        text,
+    ]
+    with pytest.raises(ValueError, match="no turn of this conversation waits"):
+        engine.resume(APPROVED)
+    engine.chat("/echo And then?")
+    asked = [r.json for r in local.requests if r.path.endswith("/chat-messages")]
+    assert len(asked) == 3
+    assert asked[2]["conversation_id"] == asked[1]["conversation_id"] is not None
+    assert asked[2]["query"] == "/echo And then?"
+
+
+def test_a_form_filled_wrongly_leaves_the_turn_waiting(local: LocalDify) -> None:
+    engine = _engine(local)
+    with pytest.raises(WorkflowPausedError):
+        engine.chat("/pause The draft. ")
+    with pytest.raises(ValueError, match="comment is missing"):
+        engine.resume({"action": "approve"})
+    assert len(engine.chat_history) == 2
+    assert "Fine." in str(engine.resume(APPROVED))
+
+
+def test_a_turn_that_waits_can_be_left_for_later(local: LocalDify) -> None:
+    engine = _engine(local)
+    with pytest.raises(WorkflowPausedError):
+        engine.chat("/pause The draft. ")
+    engine.chat("/echo Meanwhile")
+    text = str(engine.resume(APPROVED))
+    assert [m.content for m in engine.chat_history] == [
+        "/pause The draft. ",
+        text,
+        "/echo Meanwhile",
+        "Meanwhile",
+    ]
