@@ -19,18 +19,17 @@ from llama_index.core.memory import BaseMemory
 from llama_index.core.tools import AsyncBaseTool, BaseTool
 from llama_index.core.workflow import Context
 
-from dify_api._calls.input_message import user_fingerprint
 from dify_api.answers._tool_calls import Call
 from dify_api.answers.answer import Answer
 from llama_index_dify._agent_turn import AgentTurn
 from llama_index_dify._base import check_model
 from llama_index_dify._calls.resumed_call import Resumption
+from llama_index_dify._context_store import KeptConversation
 from llama_index_dify._human_input.waiting import answered
 from llama_index_dify._tool_app import told_by_run
 from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import aclose, opened
 
-_CONVERSATIONS = "dify_conversations"
 _ATTEMPTS = 3
 """How often the app is asked in a step, where what it calls cannot be called."""
 
@@ -159,24 +158,22 @@ class DifyAgent(BaseWorkflowAgent):
         app = self.llm
         of_run = await told_by_run(ctx)
         user = of_run.user or app.user
-        conversations = await ctx.store.get(_CONVERSATIONS, default=None) or {}
-        place = f"{self.name} {app.app} {user_fingerprint(user)}"
+        conversation = KeptConversation(ctx, self.name, app.app, user)
         options: dict[str, Any] = {
             "user": user,
             "inputs": of_run.inputs,
-            "conversation_id": conversations.get(place),
+            "conversation_id": await conversation.id(),
         }
 
         async def make(resumption: Resumption | None) -> Answer:
             return await self._answer(ctx, app, tools, messages, options, resumption)
 
         if isinstance(ctx, Context):
-            asked = [place, [message.content for message in messages]]
+            asked = [conversation.name, [message.content for message in messages]]
             answer = await answered(ctx, make, app=self.name, asked=asked)
         else:
             answer = await make(None)
-        conversations = {**conversations, place: answer.conversation_id}
-        await ctx.store.set(_CONVERSATIONS, conversations)
+        await conversation.follow(answer.conversation_id)
         response, calls = app.in_turn(AgentTurn(self.name, tools)).respond(
             messages, answer, options
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llama_index.core.async_utils import asyncio_run
 from llama_index.core.callbacks.base import CallbackManager
@@ -21,13 +21,15 @@ from dify_api._calls.chat_call import AppCall
 from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain
 from dify_api._calls.input_message import user_fingerprint
+from dify_api._transport.turns import Turns
 from dify_api.answers.answer import Answer
 from dify_api.connection import ConnectionOptions
-from dify_api.errors import DifyError
+from dify_api.errors import ConversationNotFoundError, DifyError, WorkflowPausedError
 from llama_index_dify._answers.responses import raw
 from llama_index_dify._base import default_user
 from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
 from llama_index_dify._connection import LlamaIndexConnected
+from llama_index_dify._context_store import KeptConversation
 from llama_index_dify._human_input.waiting import answered
 from llama_index_dify._tool_app import DifyApp, Progress, told_by_run
 from llama_index_dify.nodes import nodes_from_resources
@@ -35,14 +37,22 @@ from llama_index_dify.query_responses import DifyResponse
 
 dispatcher = get_dispatcher(__name__)
 
+ConversationOf = Literal["call", "context"]
+"""What has a conversation of its own with an app that chats."""
+
+_TURNS = Turns(interval=0.0, what="the conversation of this tool")
+"""A conversation begins with its first answer, for which others of its `Context` wait."""
+
 
 class DifyTool(FunctionTool):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,
-    `query`. Each call is a conversation of its own. A call never raises what the app or the
-    server did: it returns a `ToolOutput` with `is_error`, whose text tells a model what to put
-    right, so that no agent calls twice for one failure.
+    `query`. Each call is a conversation of its own, or, with `conversation="context"`, one that
+    goes on within a `Context`. A call never raises what the app or the server did: it returns a
+    `ToolOutput` with `is_error`, whose text tells a model what to put right, so that no agent
+    calls twice for one failure. Where the app waits for a person, and there is a `Context`, a
+    `DifyInputRequiredEvent` asks in the run's events.
 
     A `ToolOutput` holds the answer's text (a workflow's outputs as JSON, if there are several);
     its `raw_output` is a `DifyResponse` with the source nodes and, in `raw`, the whole answer.
@@ -63,12 +73,15 @@ class DifyTool(FunctionTool):
         user: The end user on whose behalf the app is called. Default: `DIFY_USER`, else
             "llama-index".
         return_direct: Whether an agent returns the tool's answer as its own.
+        conversation: "call" (default): each call of an app that chats is a conversation of its own.
+            "context": the calls within one `Context` go on with one, each end user's with their
+            own; it is kept in the store of the `Context`.
         callback_manager: Receives the LLM events. Default: that of `Settings`.
         **options: Address, limits, headers and so on, as in `Dify`.
 
     Raises:
         TypeError: Without an `app_tool`.
-        ValueError: If there is no key.
+        ValueError: If there is no key, or an app that does not chat is to keep a conversation.
 
     Example:
         >>> moons = DifyTool.from_app(api_key="app-...", name="moons")
@@ -85,6 +98,7 @@ class DifyTool(FunctionTool):
         api_key: SecretStr | str | None = None,
         user: str | None = None,
         return_direct: bool = False,
+        conversation: ConversationOf = "call",
         callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> None:
@@ -96,7 +110,7 @@ class DifyTool(FunctionTool):
         # Not the base's constructor: it wants a function, and keeps it.
         self.partial_params = {}
         self._callback_manager = callback_manager
-        self.app_tool = app_tool
+        self.app_tool = _remembering(app_tool) if conversation == "context" else app_tool
         self.user = user or default_user()
         self.return_direct = return_direct
         self._connection = LlamaIndexConnected.of(api_key, **options)
@@ -113,6 +127,7 @@ class DifyTool(FunctionTool):
         root_dir: str | Path | None = None,
         user: str | None = None,
         return_direct: bool = False,
+        conversation: ConversationOf = "call",
         callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> Self:
@@ -128,6 +143,7 @@ class DifyTool(FunctionTool):
                 argument is a public URL or the id of an uploaded file, never a path.
             user: As in the constructor.
             return_direct: As in the constructor.
+            conversation: As in the constructor.
             callback_manager: As in the constructor.
             **options: Address, limits, headers and so on, as in `Dify`.
 
@@ -149,6 +165,7 @@ class DifyTool(FunctionTool):
             api_key=api_key,
             user=user,
             return_direct=return_direct,
+            conversation=conversation,
             callback_manager=callback_manager,
             **options,
         )
@@ -165,6 +182,7 @@ class DifyTool(FunctionTool):
         root_dir: str | Path | None = None,
         user: str | None = None,
         return_direct: bool = False,
+        conversation: ConversationOf = "call",
         callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> Self:
@@ -183,6 +201,7 @@ class DifyTool(FunctionTool):
             api_key=api_key,
             user=user,
             return_direct=return_direct,
+            conversation=conversation,
             callback_manager=callback_manager,
             **options,
         )
@@ -240,7 +259,16 @@ class DifyTool(FunctionTool):
         tool = self.app_tool.with_inputs(of_run.inputs)
 
         async def make(resumption: Resumption | None) -> Answer:
-            return await self._answer(tool, arguments, user, context, resumption)
+            if context is None or not tool.remembers:
+                return await self._answer(tool, arguments, user, context, resumption)
+            kept = KeptConversation(context, tool.name, self._connection.app, user)
+            turn = await _TURNS.atake(
+                (kept.name, str(id(context.store))), self._connection.turn_timeout
+            )
+            try:
+                return await self._go_on(kept, tool, arguments, user, context, resumption)
+            finally:
+                turn.leave()
 
         try:
             if context is None:
@@ -315,12 +343,14 @@ class DifyTool(FunctionTool):
         user: str,
         context: Context[Any] | None,
         resumption: Resumption | None,
+        conversation_id: str | None = None,
     ) -> Answer:
         """Ask the app, or go on with what it was asked."""
         app = self._app(user)
         call: ReadyCall
         if resumption is None:
-            question, call = await arun(app.async_client, self._prepare(tool, arguments, user))
+            flow = self._prepare(tool, arguments, user, conversation_id)
+            question, call = await arun(app.async_client, flow)
         else:
             question, call = self._question(tool, arguments), ResumedCall(resumption, user)
         if context is None:
@@ -329,13 +359,38 @@ class DifyTool(FunctionTool):
             await app.astream_answer(question, call, Progress(context, self.app_tool.name))
         return app.whole_answer
 
+    async def _go_on(
+        self,
+        kept: KeptConversation,
+        tool: AppTool,
+        arguments: Mapping[str, Any],
+        user: str,
+        context: Context[Any],
+        resumption: Resumption | None,
+    ) -> Answer:
+        """`_answer`, in the conversation that is kept; in a new one where that is gone."""
+        asked = (tool, arguments, user, context, resumption)
+        try:
+            answer = await self._answer(*asked, await kept.id())
+        except ConversationNotFoundError:
+            answer = await self._answer(*asked)
+        except WorkflowPausedError as paused:
+            await kept.follow(paused.answer.conversation_id if paused.answer else None)
+            raise
+        await kept.follow(answer.conversation_id)
+        return answer
+
     def _prepare(
-        self, tool: AppTool, arguments: Mapping[str, Any], user: str
+        self,
+        tool: AppTool,
+        arguments: Mapping[str, Any],
+        user: str,
+        conversation_id: str | None = None,
     ) -> Flow[tuple[str | None, AppCall]]:
         """What is asked, of apps that chat, and the call."""
         of_run = tool.inputs.keys() - self.app_tool.inputs.keys()
         given = {name: value for name, value in arguments.items() if name not in of_run}
-        operation = yield from tool.prepare(given, user=user)
+        operation = yield from tool.prepare(given, user=user, conversation_id=conversation_id)
         return self._question(tool, given), AppCall(operation)
 
     @staticmethod
@@ -363,6 +418,14 @@ class DifyTool(FunctionTool):
             is_error=True,
             exception=error,
         )
+
+
+def _remembering(app_tool: AppTool) -> AppTool:
+    if app_tool.mode in ("workflow", "completion"):
+        raise ValueError(
+            f"an app of mode {app_tool.mode} keeps no conversation: leave conversation out"
+        )
+    return dataclasses.replace(app_tool, remembers=True)
 
 
 def _response(answer: Answer) -> DifyResponse:

@@ -50,6 +50,7 @@ class AppTool:
         inputs: Values of variables that are fixed, and so are no arguments.
         root_dir: Directory below which a file argument may be a path; None for URLs and ids of
             uploaded files alone.
+        remembers: Whether calls go on with one conversation.
     """
 
     mode: AppMode
@@ -58,6 +59,7 @@ class AppTool:
     form: tuple[UserInputFormItem, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
     root_dir: str | Path | None = None
+    remembers: bool = False
 
     @property
     def query_argument(self) -> str | None:
@@ -80,7 +82,7 @@ class AppTool:
         ]
         first: dict[str, FieldDefinition] = {}
         if self.query_argument:
-            first[self.query_argument] = _QUERY
+            first[self.query_argument] = _query(remembers=self.remembers)
         return form_model(self.name, form, first=first, root_dir=self.root_dir)
 
     @cached_property
@@ -257,13 +259,17 @@ def _not_blank(text: str) -> str:
     return text
 
 
-_QUERY: FieldDefinition = (
-    Annotated[str, StringConstraints(min_length=1), AfterValidator(_not_blank)],
-    Field(
-        description="What to ask or tell the app: complete in itself, since the app sees nothing "
-        "of this conversation."
-    ),
-)
+def _query(*, remembers: bool) -> FieldDefinition:
+    seen = (
+        "the app remembers what it was asked by this tool, but sees nothing else of this "
+        "conversation."
+        if remembers
+        else "complete in itself, since the app sees nothing of this conversation."
+    )
+    return (
+        Annotated[str, StringConstraints(min_length=1), AfterValidator(_not_blank)],
+        Field(description=f"What to ask or tell the app: {seen}"),
+    )
 
 
 def _known_mode(mode: str | None) -> AppMode | None:

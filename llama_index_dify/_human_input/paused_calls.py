@@ -18,6 +18,7 @@ from dify_api._calls.end_user import private_answer
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import NodeExecution
 from dify_api.models import as_json, decode
+from llama_index_dify._context_store import keep, kept
 
 STORE_KEY = "dify_paused_calls"
 _UNKNOWN = "step"
@@ -118,49 +119,31 @@ class StepCalls:
         """
         self._counts[asked] = self._counts.get(asked, 0) + 1
         call_id = f"{asked}#{self._counts[asked]}"
-        kept = (await self._steps()).get(self._work_item, {}).get(call_id)
-        call = PausedCall.read(call_id, kept) if kept else PausedCall(call_id)
+        steps = await kept(self._context, STORE_KEY)
+        left = steps.get(self._work_item, {}).get(call_id)
+        call = PausedCall.read(call_id, left) if left else PausedCall(call_id)
         self._calls[call_id] = call
         return call
 
     async def keep(self) -> None:
         """Remember all calls of this execution, since the step will be executed again."""
-        steps = await self._steps()
+        steps = await kept(self._context, STORE_KEY)
         if self._work_item not in steps:
             newest = dict(list(steps.items())[1 - _KEPT :])
-            await self._set(STORE_KEY, {**newest, self._work_item: {}})
+            await self._context.store.set(STORE_KEY, {**newest, self._work_item: {}})
         for call in self._calls.values():
             if call.answer is not None:
-                await self._set(self._place(call), call.as_json())
+                await keep(self._context, STORE_KEY, self._place(call), call.as_json())
 
     async def end(self, call: PausedCall) -> None:
         """Remember that a call that had paused has ended."""
         if self._work_item != _UNKNOWN:
             await self.keep()
         else:  # a later call that asks for the same cannot be told from this one repeated
-            await self._set(self._place(call), None)
-
-    async def _steps(self) -> dict[str, dict[str, Any]]:
-        """What is remembered of each step."""
-        steps: dict[str, dict[str, Any]] | None
-        steps = await self._context.store.get(STORE_KEY, default=None)
-        if steps is None:
-            steps = {}
-            await self._set(STORE_KEY, steps)
-        return steps
+            await keep(self._context, STORE_KEY, self._place(call), None)
 
     def _place(self, call: PausedCall) -> str:
-        return f"{STORE_KEY}.{self._work_item}.{call.call_id}"
-
-    async def _set(self, place: str, value: Any) -> None:
-        """Write what stands at a place. Not by `edit_state`, which copies the run's memory."""
-        try:
-            await self._context.store.set(place, value)
-        except (AttributeError, ValueError) as error:
-            raise TypeError(
-                "an app that may wait for a person is remembered in the state of the workflow: "
-                f"give the state's class a field {STORE_KEY}: dict[str, Any] = {{}}"
-            ) from error
+        return f"{self._work_item}.{call.call_id}"
 
 
 _EXECUTIONS: dict[int, StepCalls] = {}

@@ -20,8 +20,9 @@ from llama_index.core.instrumentation.events.llm import (
 )
 from llama_index.core.tools import FunctionTool
 from llama_index.core.tools.calling import acall_tool
-from llama_index.core.workflow import Context, StartEvent, StopEvent, Workflow, step
+from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopEvent, Workflow, step
 
+from dify_api import DifyClient, conversations
 from dify_local import LocalDify
 from llama_index_dify import Dify, DifyTool, DifyToolProgressEvent, DifyToolStreamEvent
 from llama_index_dify.events import DifyAgentThoughtEvent, DifyNodeFinishedEvent
@@ -248,3 +249,65 @@ async def test_what_a_run_says_is_checked(
     answer = await agent.run(user_msg=_QUESTION, ctx=context)
     assert problem in str(answer)
     assert local.requests == []
+
+
+# Conversations ----------------------------------------------------------------------------------
+
+
+async def _conversations(local: LocalDify, runs: list[tuple[Any, Context[Any], str]]) -> list[Any]:
+    """The conversations that were asked in, by one run after the other."""
+    for agent, context, user in runs:
+        await context.store.set("dify_user", user)
+        await agent.run(user_msg=_QUESTION, ctx=context)
+    asked = [r.json for r in local.requests if r.path.endswith("/chat-messages")]
+    return [request.get("conversation_id") for request in asked]
+
+
+async def test_a_tool_goes_on_with_its_conversation_within_a_context(local: LocalDify) -> None:
+    agent = _agent(_tool(local, name="moons", conversation="context"), query=_QUESTION)
+    first, second = Context(agent), Context(agent)
+    asked = await _conversations(
+        local,
+        [
+            (agent, first, "ann"),
+            (agent, first, "ann"),
+            (agent, second, "ann"),  # never shared between contexts
+            (agent, first, "ben"),  # nor between users
+            (agent, first, "ann"),
+        ],
+    )
+    assert [conversation is None for conversation in asked] == [True, False, True, True, False]
+    assert asked[1] == asked[4]
+    # In another process.
+    saved = json.dumps(first.to_dict(serializer=JsonSerializer()))
+    assert "ann" not in saved.replace('\\"ann\\"', "")  # but for what the run itself says
+    later = Context.from_dict(agent, json.loads(saved), serializer=JsonSerializer())
+    assert (await _conversations(local, [(agent, later, "ann")]))[-1] == asked[1]
+
+
+async def test_calls_side_by_side_wait_for_the_conversation(local: LocalDify) -> None:
+    tool = _tool(local, name="moons", conversation="context")
+    llm = ScriptedLLM(tool_name="moons", arguments={"query": "/echo one"})
+    llm.more_calls = [{"name": "moons", "arguments": {"query": "/echo two"}}]
+    agent = FunctionAgent(tools=[tool], llm=llm)
+    asked = await _conversations(local, [(agent, Context(agent), "ann")])
+    assert asked[0] is None
+    assert asked[1] is not None
+    assert "remembers what it was asked" in json.dumps(tool.metadata.get_parameters_dict())
+
+
+async def test_a_conversation_that_is_gone_begins_anew(local: LocalDify) -> None:
+    tool = _tool(local, name="moons", conversation="context", user="ann")
+    agent = _agent(tool, query=_QUESTION)
+    context = Context(agent)
+    await agent.run(user_msg=_QUESTION, ctx=context)
+    ((name, conversation_id),) = (await context.store.get("dify_conversations")).items()
+    client = DifyClient(local.keys["chat"], base_url=local.base_url)
+    client.send(conversations.delete(conversation_id, user="ann"))
+    await agent.run(user_msg=_QUESTION, ctx=context)
+    assert (await context.store.get("dify_conversations"))[name] not in (None, conversation_id)
+
+
+def test_only_apps_that_chat_keep_conversations(local: LocalDify) -> None:
+    with pytest.raises(ValueError, match="mode workflow keeps no conversation"):
+        _tool(local, "workflow", conversation="context")
