@@ -11,27 +11,21 @@ from llama_index.core.async_utils import asyncio_run
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.tools.function_tool import FunctionTool
 from llama_index.core.tools.types import ToolMetadata, ToolOutput
-from llama_index.core.workflow import Context
 from llama_index_instrumentation import get_dispatcher
 from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
-from dify_api._calls.chat_call import AppCall
-from dify_api._calls.flows import Flow, arun, run
+from dify_api._calls.flows import arun, run
 from dify_api._calls.input_form import explain
-from dify_api._calls.input_message import user_fingerprint
-from dify_api._transport.turns import Turns
 from dify_api.answers.answer import Answer
 from dify_api.connection import ConnectionOptions
-from dify_api.errors import ConversationNotFoundError, DifyError, WorkflowPausedError
+from dify_api.errors import DifyError
 from llama_index_dify._answers.responses import raw
 from llama_index_dify._base import default_user
-from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
 from llama_index_dify._connection import LlamaIndexConnected
-from llama_index_dify._context_store import KeptConversation
-from llama_index_dify._human_input.waiting import answered
-from llama_index_dify._tool_app import DifyApp, Progress, told_by_run
+from llama_index_dify._tool_app import DifyApp, told_by_run
+from llama_index_dify._tool_call import AppToolCall
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse
 
@@ -39,9 +33,6 @@ dispatcher = get_dispatcher(__name__)
 
 ConversationOf = Literal["call", "context"]
 """What has a conversation of its own with an app that chats."""
-
-_TURNS = Turns(interval=0.0, what="the conversation of this tool")
-"""A conversation begins with its first answer, for which others of its `Context` wait."""
 
 
 class DifyTool(FunctionTool):
@@ -235,16 +226,12 @@ class DifyTool(FunctionTool):
             output: ToolOutput = asyncio_run(self.acall(*args, **kwargs))
             return output
         arguments = self._arguments(args, kwargs)
-        app = self._app(self.user)
+        asked = AppToolCall(self.app_tool, self._app(self.user), arguments)
         try:
-            question, call = run(app.client, self._prepare(self.app_tool, arguments, app.user))
+            answer = asked.answer()
         except (DifyError, ValueError) as error:
             return self._failure(arguments, error)
-        try:
-            app.answer(question, call)
-        except DifyError as error:
-            return self._failure(arguments, error)
-        return self._output(arguments, app.whole_answer)
+        return self._output(arguments, answer)
 
     @dispatcher.span
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
@@ -253,29 +240,9 @@ class DifyTool(FunctionTool):
         arguments = self._arguments(args, kwargs)
         try:
             of_run = await told_by_run(context)
-        except ValueError as error:
-            return self._failure(arguments, error)
-        user = of_run.user or self.user
-        tool = self.app_tool.with_inputs(of_run.inputs)
-
-        async def make(resumption: Resumption | None) -> Answer:
-            if context is None or not tool.remembers:
-                return await self._answer(tool, arguments, user, context, resumption)
-            kept = KeptConversation(context, tool.name, self._connection.app, user)
-            turn = await _TURNS.atake(
-                (kept.name, str(id(context.store))), self._connection.turn_timeout
-            )
-            try:
-                return await self._go_on(kept, tool, arguments, user, context, resumption)
-            finally:
-                turn.leave()
-
-        try:
-            if context is None:
-                answer = await make(None)
-            else:
-                asked = [self._connection.app, user_fingerprint(user), arguments]
-                answer = await answered(context, make, app=self.app_tool.name, asked=asked)
+            app = self._app(of_run.user or self.user)
+            asked = AppToolCall(self.app_tool, app, arguments, of_run, context)
+            answer = await asked.aanswer()
         except (DifyError, ValueError) as error:
             return self._failure(arguments, error)
         return self._output(arguments, answer)
@@ -335,68 +302,6 @@ class DifyTool(FunctionTool):
     def _app(self, user: str) -> DifyApp:
         """The app on behalf of a user; raises where there is no key."""
         return DifyApp.over(self._connection, user, self.app_tool.name, self._callback_manager)
-
-    async def _answer(
-        self,
-        tool: AppTool,
-        arguments: Mapping[str, Any],
-        user: str,
-        context: Context[Any] | None,
-        resumption: Resumption | None,
-        conversation_id: str | None = None,
-    ) -> Answer:
-        """Ask the app, or go on with what it was asked."""
-        app = self._app(user)
-        call: ReadyCall
-        if resumption is None:
-            flow = self._prepare(tool, arguments, user, conversation_id)
-            question, call = await arun(app.async_client, flow)
-        else:
-            question, call = self._question(tool, arguments), ResumedCall(resumption, user)
-        if context is None:
-            await app.aanswer(question, call)
-        else:
-            await app.astream_answer(question, call, Progress(context, self.app_tool.name))
-        return app.whole_answer
-
-    async def _go_on(
-        self,
-        kept: KeptConversation,
-        tool: AppTool,
-        arguments: Mapping[str, Any],
-        user: str,
-        context: Context[Any],
-        resumption: Resumption | None,
-    ) -> Answer:
-        """`_answer`, in the conversation that is kept; in a new one where that is gone."""
-        asked = (tool, arguments, user, context, resumption)
-        try:
-            answer = await self._answer(*asked, await kept.id())
-        except ConversationNotFoundError:
-            answer = await self._answer(*asked)
-        except WorkflowPausedError as paused:
-            await kept.follow(paused.answer.conversation_id if paused.answer else None)
-            raise
-        await kept.follow(answer.conversation_id)
-        return answer
-
-    def _prepare(
-        self,
-        tool: AppTool,
-        arguments: Mapping[str, Any],
-        user: str,
-        conversation_id: str | None = None,
-    ) -> Flow[tuple[str | None, AppCall]]:
-        """What is asked, of apps that chat, and the call."""
-        of_run = tool.inputs.keys() - self.app_tool.inputs.keys()
-        given = {name: value for name, value in arguments.items() if name not in of_run}
-        operation = yield from tool.prepare(given, user=user, conversation_id=conversation_id)
-        return self._question(tool, given), AppCall(operation)
-
-    @staticmethod
-    def _question(tool: AppTool, arguments: Mapping[str, Any]) -> str | None:
-        asks = tool.query_argument if tool.mode != "completion" else None
-        return arguments[asks] if asks else None
 
     def _output(self, arguments: dict[str, Any], answer: Answer) -> ToolOutput:
         response = _response(answer)
