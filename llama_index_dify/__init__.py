@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from llama_index_dify.vector_store import EmbedInDify as EmbedInDify
     from llama_index_dify.workflow import DifyWorkflow as DifyWorkflow
     from llama_index_dify.workflow_response import DifyWorkflowResponse as DifyWorkflowResponse
+    from llama_index_dify.workflow_run import DifyWorkflowRun as DifyWorkflowRun
 
 _PLACES = {
     "AsyncDifyStreamingResponse": "query_responses",
@@ -62,6 +63,7 @@ _PLACES = {
     "EmbedInDify": "vector_store",
     "DifyWorkflow": "workflow",
     "DifyWorkflowResponse": "workflow_response",
+    "DifyWorkflowRun": "workflow_run",
     "conversation_id": "_answers.records",
     "nodes_from_resources": "nodes",
     "opened": "open_streams",

@@ -25,7 +25,7 @@ from dify_api.answers.events import Event
 from dify_api.connection import DifyConnection
 from llama_index_dify._answers.responses import ChatResponses, CompletionResponses
 from llama_index_dify._base import DifyModel
-from llama_index_dify._calls.resumed_call import ReadyCall
+from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall
 from llama_index_dify.events import DifyEvent, DifyTextEvent
 from llama_index_dify.open_streams import aclose, close, opened
 from llama_index_dify.tool_events import DifyToolProgressEvent, DifyToolStreamEvent
@@ -269,8 +269,11 @@ def _prepared(call: ReadyCall) -> Flow[ReadyCall]:
 
 def _prompt(call: ReadyCall) -> str:
     """What an app that does not chat is asked with: inputs, or what its forms are filled with."""
+    given: object
     if isinstance(call, AppCall):
         given = (call.operation.json or {}).get("inputs")
-    else:
+    elif isinstance(call, ResumedCall):
         given = dict(call.resumption.values)
+    else:
+        given = {"workflow_run_id": call.workflow_run_id}
     return json.dumps(given, ensure_ascii=False, default=str)

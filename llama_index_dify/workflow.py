@@ -20,14 +20,22 @@ from dify_api._calls.workflow_call import WorkflowCall
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import NodeExecution
 from dify_api.connection import ConnectionOptions
+from dify_api.operation import require_uuid
 from llama_index_dify._base import default_user
 from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
 from llama_index_dify._connection import LlamaIndexConnected
 from llama_index_dify._human_input.waiting import answered
 from llama_index_dify._tool_app import DifyApp
 from llama_index_dify._traced import traced, user_of
-from llama_index_dify.events import DifyEvent, DifyNodeFinishedEvent
-from llama_index_dify.workflow_response import DifyWorkflowResponse, DifyWorkflowResponseEvent
+from llama_index_dify.events import DifyEvent
+from llama_index_dify.workflow_response import DifyWorkflowResponse
+from llama_index_dify.workflow_run import (
+    DifyWorkflowRun,
+    aevents_of,
+    ended_nodes,
+    events_of,
+    response_to,
+)
 
 
 class RunOptions(TypedDict, total=False):
@@ -71,7 +79,8 @@ class DifyWorkflow:
         ValueError: If there is no key.
         pydantic.ValidationError: On a run, if an input does not fit the form.
         WorkflowFailedError: If the run fails; `error.answer` holds what there is.
-        WorkflowPausedError: If the run waits for a human; `error.forms` are to be filled.
+        WorkflowPausedError: If the run waits for a human; `error.forms` are to be filled:
+            `workflow.attach(error.workflow_run_id).resume(values)`.
         DifyError: If the server refuses, or the stream breaks.
 
     Example:
@@ -128,9 +137,7 @@ class DifyWorkflow:
             **options: For this run; see `RunOptions`.
         """
         app = self._app(user_of(options, self.user))
-        told: list[DifyEvent] = []
-        app.answer(None, run(app.client, self._prepare(inputs, options)), told.append)
-        return DifyWorkflowResponse.of(app.whole_answer, _nodes(told))
+        return response_to(app, run(app.client, self._prepare(inputs, options)))
 
     @traced
     async def arun(
@@ -162,7 +169,7 @@ class DifyWorkflow:
             try:
                 await app.aanswer(None, call, told.append)
             finally:
-                nodes.extend(_nodes(told))
+                nodes.extend(ended_nodes(told))
             return app.whole_answer
 
         if ctx is None:
@@ -183,26 +190,54 @@ class DifyWorkflow:
             `DifyWorkflowResponseEvent`, whose `response` is what `run` returns.
         """
         app = self._app(user_of(options, self.user))
-        told: list[DifyEvent] = []
-        for event in app.stream_events(run(app.client, self._prepare(inputs, options))):
-            told.append(event)
-            yield event
-        response = DifyWorkflowResponse.of(app.whole_answer, _nodes(told))
-        yield DifyWorkflowResponseEvent(response=response)
+        yield from events_of(app, run(app.client, self._prepare(inputs, options)))
 
     async def astream(
         self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> AsyncGenerator[DifyEvent, None]:
         """`stream` for asyncio; close it (`aclosing`) where you leave early."""
         app = self._app(user_of(options, self.user))
-        operation = await arun(app.async_client, self._prepare(inputs, options))
-        told: list[DifyEvent] = []
-        async with aclosing(app.astream_events(operation)) as events:
+        call = await arun(app.async_client, self._prepare(inputs, options))
+        async with aclosing(aevents_of(app, call)) as events:
             async for event in events:
-                told.append(event)
                 yield event
-        response = DifyWorkflowResponse.of(app.whole_answer, _nodes(told))
-        yield DifyWorkflowResponseEvent(response=response)
+
+    # Runs that are left and come back to ----------------------------------------------------------
+
+    def start(
+        self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> DifyWorkflowRun:
+        """Begin a run and leave it to itself; return as soon as its id is known.
+
+        Args:
+            inputs: Values of the app's variables.
+            **options: For this run; see `RunOptions`.
+        """
+        app = self._app(user_of(options, self.user))
+        call = run(app.client, self._prepare(inputs, options))
+        return DifyWorkflowRun(app, app.client.start(call.operation).workflow_run_id)
+
+    async def astart(
+        self, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> DifyWorkflowRun:
+        """`start` for asyncio."""
+        app = self._app(user_of(options, self.user))
+        client = app.async_client
+        call = await arun(client, self._prepare(inputs, options))
+        return DifyWorkflowRun(app, (await client.start(call.operation)).workflow_run_id)
+
+    def attach(self, workflow_run_id: str, *, user: str | None = None) -> DifyWorkflowRun:
+        """Come back to a run by its id; no request is made yet.
+
+        Args:
+            workflow_run_id: From `DifyWorkflowRun`, or from a `WorkflowPausedError`.
+            user: The end user who began it. Default: that of the workflow.
+
+        Raises:
+            ValueError: If the id is no UUID.
+        """
+        require_uuid(workflow_run_id, "workflow_run_id")
+        return DifyWorkflowRun(self._app(user or self.user), workflow_run_id)
 
     # Details ------------------------------------------------------------------------------------
 
@@ -235,7 +270,3 @@ class DifyWorkflow:
         operation, self._form = yield from call.prepare(self._form)
         traced = operation.traced(options.get("trace_id"), options.get("trace_session_id"))
         return AppCall(traced)
-
-
-def _nodes(events: Sequence[DifyEvent]) -> list[NodeExecution]:
-    return [event.node for event in events if isinstance(event, DifyNodeFinishedEvent)]

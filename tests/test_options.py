@@ -71,6 +71,7 @@ WITHOUT_A_CONNECTION = {
     llama_index_dify.DifyToolProgressEvent,
     llama_index_dify.DifyToolStreamEvent,
     llama_index_dify.DifyWorkflowResponse,
+    llama_index_dify.DifyWorkflowRun,
     llama_index_dify.DifyInputRequiredEvent,
     llama_index_dify.DifyHumanResponseEvent,
 }

@@ -1,4 +1,4 @@
-"""A call whose run paused, and goes on."""
+"""Calls whose run is there already: it paused and goes on, or it went on by itself."""
 
 from __future__ import annotations
 
@@ -50,13 +50,30 @@ class ResumedCall:
     marks: Marks = field(default_factory=dict)
 
 
-ReadyCall = AppCall | ResumedCall
+@dataclass(frozen=True)
+class AttachedCall:
+    """A run that goes on by itself, and is followed.
+
+    Attributes:
+        workflow_run_id: The run.
+        user: The end user who began it.
+        marks: What the answer is marked with.
+    """
+
+    workflow_run_id: str
+    user: str = field(repr=False)
+    marks: Marks = field(default_factory=dict)
+
+
+ReadyCall = AppCall | ResumedCall | AttachedCall
 
 
 def open_stream(client: DifyClient, call: ReadyCall) -> EventStream:
     """The stream of a call that is ready."""
     if isinstance(call, AppCall):
         return client.stream(call.operation)
+    if isinstance(call, AttachedCall):
+        return client.attach(call.workflow_run_id, user=call.user).stream()
     going_on = call.resumption
     return client.resume_stream(going_on.paused, going_on.values, user=call.user)
 
@@ -65,5 +82,7 @@ def open_async_stream(client: AsyncDifyClient, call: ReadyCall) -> AsyncEventStr
     """`open_stream` for asyncio."""
     if isinstance(call, AppCall):
         return client.stream(call.operation)
+    if isinstance(call, AttachedCall):
+        return client.attach(call.workflow_run_id, user=call.user).stream()
     going_on = call.resumption
     return client.resume_stream(going_on.paused, going_on.values, user=call.user)
