@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
-from dify_api._calls.chat_call import ChatOptions, chat_marks, prepare_chat
+from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions, Memory, OnFork
 from dify_api._calls.flows import Flow
 from dify_api._calls.transcript import Transcript
@@ -139,7 +139,7 @@ class Dify(DifyModel):
         if (paused := options.get("paused")) is None:
             return prepare_chat(input_messages(messages), chat_options, self._instructions())
         resumption = Resumption(paused, options.get("values") or {})
-        marks = chat_marks(input_messages(messages), chat_options, self._instructions())
+        marks = planned_marks(input_messages(messages), chat_options, self._instructions())
         return _ready(ResumedCall(resumption, self._user(options), marks))
 
     def in_turn(self, turn: AgentTurn) -> Self:
@@ -153,7 +153,7 @@ class Dify(DifyModel):
     ) -> tuple[ChatResponse, list[Call]]:
         """An answer to messages that came before, as a response, and the tool calls in it."""
         responses = self._chat_responses(options)
-        responses.marks = chat_marks(
+        responses.marks = planned_marks(
             input_messages(messages), self._chat_options(options), self._instructions()
         )
         return responses.of_answer(answer), responses.calls

@@ -151,12 +151,12 @@ def prepare_chat(
     return AppCall(operation, request.marks)
 
 
-def chat_marks(
+def planned_marks(
     messages: Sequence[InputMessage],
     options: ChatOptions,
     instructions: Instructions = Instructions(),  # noqa: B008  # it is frozen
 ) -> Marks:
-    """What the answer to messages is marked with: of a call that was made before."""
+    """What the answer of a call is marked with that was made before."""
     return _plan(messages, options, instructions).marks
 
 

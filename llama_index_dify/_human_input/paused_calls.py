@@ -37,7 +37,6 @@ class PausedCall:
         nodes: The nodes that have ended.
         pauses: How often a person was asked.
         waits: How often the step has begun to wait.
-        asked_in: The process that told the pause last.
         error: Why what was filled in was not taken.
     """
 
@@ -47,7 +46,6 @@ class PausedCall:
     nodes: list[NodeExecution] = field(default_factory=list)
     pauses: int = 0
     waits: int = 0
-    asked_in: str | None = None
     error: str | None = None
 
     @property
@@ -63,7 +61,6 @@ class PausedCall:
             "is_paused": self.is_paused,
             "pauses": self.pauses,
             "waits": self.waits,
-            "asked_in": self.asked_in,
             "error": self.error,
         }
 
@@ -78,7 +75,6 @@ class PausedCall:
             decode(list[NodeExecution], kept["nodes"]),
             kept["pauses"],
             kept["waits"],
-            kept["asked_in"],
             kept["error"],
         )
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from llama_index.core.workflow import Context
 
@@ -22,7 +22,7 @@ from llama_index_dify.human_input import DifyHumanResponseEvent, DifyInputRequir
 Make = Callable[[Resumption | None], Awaitable[Answer]]
 """Makes a call, or goes on with it after a pause."""
 
-_PROCESS = uuid4().hex
+_ASKED: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
 
 
 async def answered(
@@ -63,7 +63,7 @@ async def answered(
         except WorkflowPausedError as paused:
             call.answer, call.is_paused, call.error = paused.answer, True, None
             call.nodes, call.pauses = list(nodes), call.pauses + 1
-            _await_anew(call)
+            _await_anew(context, call)
             await calls.keep()
             resumption = await _resumption(context, calls, call, app)
         else:
@@ -91,11 +91,9 @@ async def _resumption(
     paused = call.answer or Answer()
     await _forget_waits(context, call)
     event: DifyInputRequiredEvent | None = _event(call, app)
-    if call.asked_in != _PROCESS:
-        if call.asked_in is not None:  # in the process before this one
-            context.write_event_to_stream(event)
-        call.asked_in = _PROCESS
-        await calls.keep()
+    if _pause_id(call) not in _asked_in(context):  # but where the context was saved
+        context.write_event_to_stream(event)
+        _asked_in(context).add(_pause_id(call))
     while True:
         response = await context.wait_for_event(
             DifyHumanResponseEvent,
@@ -110,7 +108,7 @@ async def _resumption(
                 return Resumption(paused, response.form_values)
             call.error, call.pauses = error, call.pauses + 1
             event = _event(call, app)
-        _await_anew(call)
+        _await_anew(context, call)
         await calls.keep()
 
 
@@ -152,9 +150,15 @@ def _event(call: PausedCall, app: str) -> DifyInputRequiredEvent:
     )
 
 
-def _await_anew(call: PausedCall) -> None:
+def _await_anew(context: Context[Any], call: PausedCall) -> None:
+    """Have LlamaIndex wait for something new, and tell of it."""
     call.waits += 1
-    call.asked_in = _PROCESS
+    _asked_in(context).add(_pause_id(call))
+
+
+def _asked_in(context: Context[Any]) -> set[str]:
+    """The pauses that were told in the events of this run; a run that goes on is another one."""
+    return _ASKED.setdefault(context.store, set())
 
 
 def _pause_id(call: PausedCall) -> str:

@@ -147,9 +147,8 @@ async def test_the_pause_outlives_the_process(report: DifyWorkflow, local: Local
     assert "ann@example.com" not in kept
     workflow = make()
     context = Context.from_dict(workflow, json.loads(kept), serializer=JsonSerializer())
-    later = workflow.run(ctx=context)
-    later.ctx.send_event(event.response(APPROVED))
-    response = await later
+    response, asked = await answer_all(workflow.run(ctx=context))
+    assert asked == [event]  # again
     assert "Fine." in response.outputs["text"]
     assert generations(local) == 1
     assert len(response.nodes) >= 4
