@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from llama_index_instrumentation import get_dispatcher
@@ -49,12 +50,51 @@ def user_of(options: Mapping[str, Any], default: str) -> str:
     return user.name if isinstance(user, HiddenUser) else cast("str", user)
 
 
+def waiting_errors() -> tuple[type[Exception], ...]:
+    """What ends a step of a workflow that waits for an event: no failure."""
+    try:
+        from workflows.runtime.types.results import WaitingForEvent
+    except ImportError:
+        return ()
+    return (WaitingForEvent,)
+
+
+@dataclass(frozen=True)
+class _Waits:
+    """What the span of a call has as its result where its step waits for an event."""
+
+    error: Exception = field(repr=False)
+
+
+def span(method: Method) -> Method:
+    """Have calls of an async method be spans, which do not fail where a workflow's step waits."""
+
+    @functools.wraps(method)
+    async def quiet(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await method(self, *args, **kwargs)
+        except waiting_errors() as error:
+            return _Waits(error)
+
+    spanned: Any = dispatcher.span(quiet)
+
+    @functools.wraps(quiet)  # which is marked, so that LlamaIndex makes no span of its own
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = await spanned.__get__(self, type(self))(*args, **kwargs)
+        if isinstance(result, _Waits):
+            raise result.error
+        return result
+
+    return cast("Method", call)
+
+
 def traced(method: Method) -> Method:
     """Have calls of a method be spans, without the name of the end user.
 
     Outermost, where LlamaIndex would put its own span around the method.
     """
-    spanned: Any = dispatcher.span(method)
+    is_async = inspect.iscoroutinefunction(method)
+    spanned: Any = span(method) if is_async else dispatcher.span(method)
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -62,13 +102,13 @@ def traced(method: Method) -> Method:
             result = spanned.__get__(self, type(self))(*args, **_private(kwargs))
         return _leavable(result, streams) if isinstance(result, Generator) else result
 
-    @functools.wraps(method)
+    @functools.wraps(spanned)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
         with opened() as streams:
             result = await spanned.__get__(self, type(self))(*args, **_private(kwargs))
         return _aleavable(result, streams) if isinstance(result, AsyncGenerator) else result
 
-    return cast("Method", acall if inspect.iscoroutinefunction(method) else call)
+    return cast("Method", acall if is_async else call)
 
 
 def _private(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from llama_index_dify._base import default_user
 from llama_index_dify._connection import LlamaIndexConnected
 from llama_index_dify._tool_app import DifyApp, told_by_run
 from llama_index_dify._tool_call import AppToolCall
+from llama_index_dify._traced import span
 from llama_index_dify.nodes import nodes_from_resources
 from llama_index_dify.query_responses import DifyResponse
 
@@ -233,7 +234,7 @@ class DifyTool(FunctionTool):
             return self._failure(arguments, error)
         return self._output(arguments, answer)
 
-    @dispatcher.span
+    @span
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """`call` for asyncio. Cancelling it stops the app."""
         context = kwargs.get(self.ctx_param_name)

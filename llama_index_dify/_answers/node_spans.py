@@ -35,6 +35,7 @@ from dify_api.answers.events import (
     WorkflowFinishedEvent,
     WorkflowStartedEvent,
 )
+from dify_api.errors import WorkflowPausedError
 from dify_api.models import RetrieverResource, decode
 from llama_index_dify.nodes import nodes_from_resources
 
@@ -95,7 +96,7 @@ class NodeSpans:
     ) -> None:
         """Leave the spans that are open, innermost first."""
         for key in reversed(list(self._open)):
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not isinstance(error, WorkflowPausedError):
                 self._drop(key, error)
             else:
                 self._leave(key, None)

@@ -17,6 +17,7 @@ from dify_api.answers.events import NodeExecution
 from dify_api.errors import HumanInputFormExpiredError, WorkflowPausedError
 from llama_index_dify._calls.resumed_call import Resumption
 from llama_index_dify._human_input.paused_calls import PausedCall, StepCalls
+from llama_index_dify._traced import waiting_errors
 from llama_index_dify.human_input import DifyHumanResponseEvent, DifyInputRequiredEvent
 
 Make = Callable[[Resumption | None], Awaitable[Answer]]
@@ -115,18 +116,10 @@ async def _resumption(
 async def _forget_waits(context: Context[Any], call: PausedCall) -> None:
     """Let LlamaIndex forget what was waited for before: it would execute the step for each."""
     for number in range(1, call.waits):
-        with suppress(*_waiting_errors()):
+        with suppress(*waiting_errors()):
             await context.wait_for_event(
                 DifyHumanResponseEvent, waiter_id=_waiter_id(call, number), timeout=None
             )
-
-
-def _waiting_errors() -> tuple[type[Exception], ...]:
-    try:
-        from workflows.runtime.types.results import WaitingForEvent
-    except ImportError:
-        return ()
-    return (WaitingForEvent,)
 
 
 def _error(paused: Answer, values: FormValues) -> str | None:

@@ -9,7 +9,10 @@ from typing import Any
 
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.span import BaseSpan
+from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from llama_index.core.llms import ChatMessage, ChatResponse, CompletionResponse
+from pydantic import PrivateAttr
 
 from llama_index_dify import Dify, DifyCompletion
 from tests.support.replay import Received, ReplayServer, Reply
@@ -130,3 +133,36 @@ def recorded_events() -> Iterator[Recorder]:
         yield recorder
     finally:
         root.event_handlers.remove(recorder)
+
+
+class SpanRecorder(BaseSpanHandler[BaseSpan]):
+    """Keeps the spans that failed, by name."""
+
+    _failed: list[tuple[str, BaseException | None]] = PrivateAttr(default_factory=list)
+
+    @property
+    def failed(self) -> list[tuple[str, BaseException | None]]:
+        return self._failed
+
+    def new_span(self, id_: str, *_: Any, **__: Any) -> BaseSpan:
+        return BaseSpan(id_=id_)
+
+    def prepare_to_exit_span(self, id_: str, *_: Any, **__: Any) -> BaseSpan | None:
+        return self.open_spans.get(id_)
+
+    def prepare_to_drop_span(
+        self, id_: str, *_: Any, err: BaseException | None = None, **__: Any
+    ) -> BaseSpan | None:
+        self.failed.append((id_.split("-")[0], err))
+        return self.open_spans.get(id_)
+
+
+@contextmanager
+def recorded_spans() -> Iterator[SpanRecorder]:
+    recorder = SpanRecorder()
+    root = get_dispatcher()
+    root.add_span_handler(recorder)
+    try:
+        yield recorder
+    finally:
+        root.span_handlers.remove(recorder)

@@ -32,6 +32,7 @@ from llama_index_dify import (
     DifyWorkflow,
 )
 from tests.llama_index_dify.function_calling import ScriptedLLM
+from tests.llama_index_dify.support import recorded_spans
 
 APPROVED = {"comment": "Fine.", "action": "approve"}
 
@@ -343,3 +344,13 @@ def test_a_turn_that_waits_can_be_left_for_later(local: LocalDify) -> None:
         "/echo Meanwhile",
         "Meanwhile",
     ]
+
+
+async def test_waiting_is_no_failure_in_traces(report: DifyWorkflow, local: LocalDify) -> None:
+    tool = _tool(local, "workflow", name="report")
+    with recorded_spans() as spans:
+        workflow = Approval(lambda ctx: report.arun({"text": "/pause one "}, ctx=ctx))
+        await answer_all(workflow.run())
+        await answer_all(_agent(tool, text="/pause two ").run("Publish it."))
+    assert {type(error) for _, error in spans.failed} <= {WorkflowPausedError}  # of the app's call
+    assert {name.split(".")[0] for name, _ in spans.failed} <= {"DifyApp"}
