@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.agent.workflow import (
     AgentInput,
@@ -12,7 +12,6 @@ from llama_index.core.agent.workflow import (
     BaseWorkflowAgent,
     ToolCallResult,
 )
-from llama_index.core.agent.workflow.agent_context import AgentContext
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.memory import BaseMemory
@@ -29,6 +28,9 @@ from llama_index_dify._human_input.waiting import answered
 from llama_index_dify._tool_app import told_by_run
 from llama_index_dify.model import Dify
 from llama_index_dify.open_streams import aclose, opened
+
+if TYPE_CHECKING:  # newer releases have it
+    from llama_index.core.agent.workflow.agent_context import AgentContext
 
 _ATTEMPTS = 3
 """How often the app is asked in a step, where what it calls cannot be called."""

@@ -27,6 +27,8 @@ class DifyWorkflowResponse(BaseModel):
     files: list[AnswerFile] = []
     usage: Usage | None = None
     """Tokens and price of the run's nodes."""
+    status: str | None = None
+    """How the run ended: "succeeded", "partial-succeeded", or "stopped" by this process."""
     workflow_run_id: str | None = None
     raw: dict[str, Any] = Field(default={}, repr=False)
     """Everything that Dify said of the run."""
@@ -45,6 +47,7 @@ class DifyWorkflowResponse(BaseModel):
             nodes=nodes,
             files=answer.files,
             usage=answer.usage,
+            status=answer.workflow.status if answer.workflow else None,
             workflow_run_id=answer.workflow_run_id,
             raw=raw(answer),
         )

@@ -57,6 +57,7 @@ async def test_outputs_and_nodes(way: Any, report: DifyWorkflow, local: LocalDif
     assert json.loads(str(response)) == response.outputs  # there are several
     assert [node.status for node in response.nodes] == ["succeeded"] * len(response.nodes)
     assert len(response.nodes) >= 3
+    assert response.status == "succeeded"
     assert response.usage is not None
     assert response.usage.total_tokens
     assert response.workflow_run_id == response.raw["workflow_run_id"]
