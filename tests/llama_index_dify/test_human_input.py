@@ -13,6 +13,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
 from llama_index.core.workflow import (
     Context,
+    Event,
     JsonSerializer,
     StartEvent,
     StopEvent,
@@ -43,6 +44,14 @@ def generations(local: LocalDify) -> int:
     return sum(request.path.endswith(paths) for request in local.requests)
 
 
+class Part(Event):
+    text: str
+
+
+class Answered(Event):
+    text: str
+
+
 class Approval(Workflow):
     """A step that asks apps."""
 
@@ -70,6 +79,17 @@ async def answer_all(
             asked.append(event)
             handler.ctx.send_event(event.response(values))
     return await handler, asked
+
+
+async def next_asked(handler: Any, count: int) -> list[DifyInputRequiredEvent]:
+    """The next events that ask."""
+    asked: list[DifyInputRequiredEvent] = []
+    async for event in handler.stream_events():
+        if isinstance(event, DifyInputRequiredEvent):
+            asked.append(event)
+            if len(asked) == count:
+                break
+    return asked
 
 
 async def test_a_step_waits_and_goes_on(report: DifyWorkflow, local: LocalDify) -> None:
@@ -153,6 +173,74 @@ async def test_the_pause_outlives_the_process(report: DifyWorkflow, local: Local
     assert "Fine." in response.outputs["text"]
     assert generations(local) == 1
     assert len(response.nodes) >= 4
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_forms_of_parallel_branches(
+    at_once: bool, report: DifyWorkflow, local: LocalDify
+) -> None:
+    workflow = Approval(lambda ctx: report.arun({"text": "/pause One || Two"}, ctx=ctx))
+    handler = workflow.run()
+    asked: list[list[str | None]] = []
+    async for event in handler.stream_events():
+        if isinstance(event, DifyInputRequiredEvent):
+            asked.append([form.node_id for form in event.forms])
+            filled_in = event.forms if at_once else event.forms[:1]
+            values = {form.form_token or "": APPROVED for form in filled_in}
+            handler.ctx.send_event(event.response(values))
+    response = await handler
+    assert [len(nodes) for nodes in asked] == ([2] if at_once else [2, 1])
+    assert response.outputs["text"].count("Fine.") == 2
+    assert generations(local) == 1
+    assert len({node.id for node in response.nodes}) == len(response.nodes)
+
+
+async def test_several_pauses_across_processes(report: DifyWorkflow, local: LocalDify) -> None:
+    """Two calls in two steps at once, each paused twice, the context saved at every pause."""
+
+    class Both(Workflow):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Part | None:
+            for text in ("/pause One || Two", "/pause Three || Four"):
+                ctx.send_event(Part(text=text))
+            return None
+
+        @step
+        async def ask(self, ctx: Context, ev: Part) -> Answered:
+            response = await report.arun({"text": ev.text}, ctx=ctx)
+            return Answered(text=response.outputs["text"])
+
+        @step
+        async def end(self, ctx: Context, ev: Answered) -> StopEvent | None:
+            found = ctx.collect_events(ev, [Answered] * 2)
+            return StopEvent(result=[event.text for event in found]) if found else None
+
+    def one_form(event: DifyInputRequiredEvent) -> DifyHumanResponseEvent:
+        return event.response({event.forms[0].form_token or "": APPROVED})
+
+    async def in_another_process(handler: Any) -> Any:
+        kept = json.dumps(handler.ctx.to_dict(serializer=JsonSerializer()))
+        await handler.cancel_run()
+        workflow = Both(timeout=30)
+        context = Context.from_dict(workflow, json.loads(kept), serializer=JsonSerializer())
+        return workflow.run(ctx=context)
+
+    handler = Both(timeout=30).run()
+    asked = await next_asked(handler, 2)
+    for forms in (4, 3, 2):
+        handler = await in_another_process(handler)
+        again = await next_asked(handler, 2)
+        assert {event.pause_id for event in again} == {event.pause_id for event in asked}
+        assert sum(len(event.forms) for event in again) == forms
+        left, answered = sorted(again, key=lambda event: len(event.forms))
+        handler.ctx.send_event(one_form(answered))
+        if forms > 2:
+            asked = [left, *await next_asked(handler, 1)]
+        else:
+            handler.ctx.send_event(one_form(left))
+    result = await handler
+    assert sorted(text.count("Fine.") for text in result) == [2, 2]
+    assert generations(local) == 2
 
 
 # Agents and tools ---------------------------------------------------------------------------------
