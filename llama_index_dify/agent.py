@@ -32,8 +32,8 @@ from llama_index_dify.open_streams import aclose, opened
 if TYPE_CHECKING:  # newer releases have it
     from llama_index.core.agent.workflow.agent_context import AgentContext
 
-_ATTEMPTS = 3
-"""How often the app is asked in a step, where what it calls cannot be called."""
+_MORE_ATTEMPTS = 2
+"""How often the app is asked again in a step, where what it calls cannot be called."""
 
 
 class DifyAgent(BaseWorkflowAgent):
@@ -110,12 +110,14 @@ class DifyAgent(BaseWorkflowAgent):
             AgentInput(input=[*llm_input, *scratchpad], current_agent_name=self.name)
         )
         offered = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
-        for _ in range(_ATTEMPTS):
-            output, refused = await self._ask(ctx, [*llm_input, *scratchpad], offered)
-            scratchpad = [*scratchpad, output.response]
+        output, refused = await self._ask(ctx, [*llm_input, *scratchpad], offered)
+        for _ in range(_MORE_ATTEMPTS):
             if output.tool_calls or not refused:
                 break
-            scratchpad.append(ChatMessage("\n".join(call.error or "" for call in refused)))
+            told = ChatMessage("\n".join(call.error or "" for call in refused))
+            scratchpad = [*scratchpad, output.response, told]
+            output, refused = await self._ask(ctx, [*llm_input, *scratchpad], offered)
+        scratchpad = [*scratchpad, output.response]
         await ctx.store.set(self._scratchpad_key, scratchpad)
         return output
 
