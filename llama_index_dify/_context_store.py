@@ -15,21 +15,19 @@ _CONVERSATIONS = "dify_conversations"
 
 
 async def kept(context: Context[Any] | AgentContext, key: str) -> dict[str, Any]:
-    """What is kept under a key; nothing at first.
+    """What is kept under a key; nothing at first."""
+    found: dict[str, Any] | None = await context.store.get(key, default=None)
+    return found or {}
+
+
+async def keep(context: Context[Any] | AgentContext, key: str, name: str, value: Any) -> None:
+    """Keep a value under a name, which may be a path of several.
 
     Raises:
         TypeError: If the workflow has a typed state without a place for it.
     """
-    found: dict[str, Any] | None = await context.store.get(key, default=None)
-    if found is None:
-        found = {}
-        await _set(context, key, key, found)
-    return found
-
-
-async def keep(context: Context[Any] | AgentContext, key: str, name: str, value: Any) -> None:
-    """Keep a value under a name, which may be a path of several."""
-    await kept(context, key)
+    if await context.store.get(key, default=None) is None:
+        await _set(context, key, key, {})
     await _set(context, key, f"{key}.{name}", value)
 
 

@@ -108,11 +108,7 @@ class StepCalls:
         return _EXECUTIONS[id(step)]
 
     async def find(self, asked: str) -> PausedCall:
-        """The next call that asks for this, as it was left in an earlier execution.
-
-        Raises:
-            TypeError: If the workflow has a typed state without a place for it.
-        """
+        """The next call that asks for this, as it was left in an earlier execution."""
         self._counts[asked] = self._counts.get(asked, 0) + 1
         call_id = f"{asked}#{self._counts[asked]}"
         steps = await kept(self._context, STORE_KEY)
@@ -122,11 +118,17 @@ class StepCalls:
         return call
 
     async def keep(self) -> None:
-        """Remember all calls of this execution, since the step will be executed again."""
+        """Remember all calls of this execution, since the step will be executed again.
+
+        Raises:
+            TypeError: If the workflow has a typed state without a place for it.
+        """
         steps = await kept(self._context, STORE_KEY)
         if self._work_item not in steps:
-            newest = dict(list(steps.items())[1 - _KEPT :])
-            await self._context.store.set(STORE_KEY, {**newest, self._work_item: {}})
+            await keep(self._context, STORE_KEY, self._work_item, {})
+            if len(steps) >= _KEPT:
+                newest = dict(list(steps.items())[1 - _KEPT :])
+                await self._context.store.set(STORE_KEY, {**newest, self._work_item: {}})
         for call in self._calls.values():
             if call.answer is not None:
                 await keep(self._context, STORE_KEY, self._place(call), call.as_json())

@@ -65,7 +65,10 @@ async def answered(
             call.answer, call.is_paused, call.error = paused.answer, True, None
             call.nodes, call.pauses = list(nodes), call.pauses + 1
             _await_anew(context, call)
-            await calls.keep()
+            try:
+                await calls.keep()
+            except TypeError as error:  # nowhere: so the caller gets the pause
+                raise paused from error
             resumption = await _resumption(context, calls, call, app)
         else:
             has_paused, call.is_paused = call.is_paused, False

@@ -20,6 +20,7 @@ from llama_index.core.workflow import (
     Workflow,
     step,
 )
+from pydantic import BaseModel
 
 from dify_api.errors import WorkflowPausedError
 from dify_local import LocalDify
@@ -241,6 +242,34 @@ async def test_several_pauses_across_processes(report: DifyWorkflow, local: Loca
     result = await handler
     assert sorted(text.count("Fine.") for text in result) == [2, 2]
     assert generations(local) == 2
+
+
+class TypedState(BaseModel):
+    topic: str = ""
+
+
+class StateWithAPlace(TypedState):
+    dify_paused_calls: dict[str, Any] = {}
+
+
+async def test_a_typed_state_needs_a_place(report: DifyWorkflow, local: LocalDify) -> None:
+    class Typed(Workflow):
+        @step
+        async def write(self, ctx: Context[TypedState], ev: StartEvent) -> StopEvent:
+            return StopEvent(result=await report.arun({"text": ev.text}, ctx=ctx))
+
+    class WithAPlace(Workflow):
+        @step
+        async def write(self, ctx: Context[StateWithAPlace], ev: StartEvent) -> StopEvent:
+            return StopEvent(result=await report.arun({"text": ev.text}, ctx=ctx))
+
+    assert (await Typed().run(text="/echo Hello")).outputs["text"] == "Hello"
+    with pytest.raises(WorkflowPausedError) as paused:
+        await Typed().run(text="/pause The draft. ")
+    assert "dify_paused_calls: dict[str, Any] = {}" in str(paused.value.__cause__)
+    response, _ = await answer_all(WithAPlace(timeout=30).run(text="/pause The draft. "))
+    assert "Fine." in response.outputs["text"]
+    assert generations(local) == 3
 
 
 # Agents and tools ---------------------------------------------------------------------------------
