@@ -20,6 +20,7 @@ from llama_index.core.workflow import (
     Workflow,
     step,
 )
+from llama_index.core.workflow.retry_policy import ConstantDelayRetryPolicy
 from pydantic import BaseModel
 
 from dify_api.errors import WorkflowPausedError
@@ -242,6 +243,30 @@ async def test_several_pauses_across_processes(report: DifyWorkflow, local: Loca
     result = await handler
     assert sorted(text.count("Fine.") for text in result) == [2, 2]
     assert generations(local) == 2
+
+
+async def test_a_form_that_expired_is_no_end(report: DifyWorkflow, local: LocalDify) -> None:
+    expired = {"code": "human_input_form_expired", "message": "This form has expired"}
+    local.fault("status", path="/form/human_input", status=412, body=expired)
+    workflow = Approval(lambda ctx: report.arun({"text": "/pause The draft. "}, ctx=ctx))
+    response, _ = await answer_all(workflow.run())
+    assert "Fine." in response.outputs["text"]  # the run was looked for, and waited still
+    assert generations(local) == 1
+
+
+async def test_a_failed_run_is_not_begun_again(report: DifyWorkflow, local: LocalDify) -> None:
+    """By a step that LlamaIndex tries again: the form is taken, and the run followed."""
+
+    class Retried(Workflow):
+        @step(retry_policy=ConstantDelayRetryPolicy(delay=0.01, maximum_attempts=3))
+        async def write(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            response = await report.arun({"text": "/pause The draft. "}, ctx=ctx)
+            return StopEvent(result=response.outputs["text"])
+
+    local.fault("status", path="/events", status=403)
+    text, _ = await answer_all(Retried(timeout=30).run())
+    assert "Fine." in text
+    assert generations(local) == 1
 
 
 class TypedState(BaseModel):
