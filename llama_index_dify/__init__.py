@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         DifyStreamingChatResponse as DifyStreamingChatResponse,
     )
     from llama_index_dify.completion import DifyCompletion as DifyCompletion
-    from llama_index_dify.index import DifyIndex as DifyIndex
     from llama_index_dify.human_input import DifyHumanResponseEvent as DifyHumanResponseEvent
     from llama_index_dify.human_input import DifyInputRequiredEvent as DifyInputRequiredEvent
+    from llama_index_dify.index import DifyIndex as DifyIndex
     from llama_index_dify.model import Dify as Dify
     from llama_index_dify.nodes import nodes_from_resources as nodes_from_resources
     from llama_index_dify.open_streams import opened as opened
@@ -47,8 +47,8 @@ _PLACES = {
     "DifyAgent": "agent",
     "DifyChatEngine": "chat_engine",
     "DifyCompletion": "completion",
-    "DifyIndex": "index",
     "DifyHumanResponseEvent": "human_input",
+    "DifyIndex": "index",
     "DifyInputRequiredEvent": "human_input",
     "DifyQueryEngine": "query_engine",
     "DifyResponse": "query_responses",
