@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from typing import cast
 
 import httpx
 
@@ -48,7 +49,8 @@ class StreamState:
         self._seeks = False  # whether an answer that broke off is looked for
         self._cause: Exception | None = None  # what broke the last one
         self._is_deleted = False  # the conversation
-        self._response: httpx.Response | None = None
+        self._is_entered = False
+        self._response: httpx.Response | None = None  # none, where all was told without a stream
         self._ended = False  # by the server, or broken: nothing more can be read
         self._is_whole = False  # ended by the server
         self._stops = operation.stop_path is not None
@@ -70,10 +72,13 @@ class StreamState:
         self._operation = replace(self._operation, stop_path=None)
         self._stops = False
 
-    def _entered(self) -> httpx.Response:
-        if self._response is None:
+    def _require_entered(self) -> None:
+        if not self._is_entered:
             raise RuntimeError("enter the stream first: with client.stream(...) as stream: ...")
-        return self._response
+
+    @property
+    def _open_response(self) -> httpx.Response:
+        return cast("httpx.Response", self._response)
 
     def _take_failure(self, error: Exception) -> Exception:
         """What broke the connection; anything else is raised again."""

@@ -83,6 +83,7 @@ class EventStream(StreamState):
             self._end_turn()
             raise
         open_streams.SYNC.add(self)
+        self._is_entered = True
         return self
 
     def _go_on(self) -> bool:
@@ -177,7 +178,7 @@ class EventStream(StreamState):
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
         reader = self._reader
-        self._entered()
+        self._require_entered()
         is_over = False
         while not is_over:
             try:
@@ -212,7 +213,7 @@ class EventStream(StreamState):
         return rest + self._reader.restored(), True
 
     def _read_in_thread(self) -> None:
-        response = self._entered()
+        response = self._open_response
         self._pieces = read_in_thread(response, self._pieces, self._reader.due)
         self._is_limited = self._is_handed_over = True
 
@@ -230,7 +231,7 @@ class AsyncEventStream(StreamState):
     ) -> None:
         super().__init__(operation, connection, plan, before)
         self._calls = calls
-        self._pieces: AsyncIterator[bytes]
+        self._pieces: AsyncIterator[bytes] = _no_pieces()
         self._opening: asyncio.Future[httpx.Response] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -245,6 +246,7 @@ class AsyncEventStream(StreamState):
             self._take_end()
             await self.aclose()
             raise
+        self._is_entered = True
         return self
 
     async def _go_on(self) -> bool:
@@ -337,7 +339,7 @@ class AsyncEventStream(StreamState):
             if self._response is None and self._opening is not None:
                 self._take_response(await self._opening, Follow(self._operation))
             # Begun anew: a reading that was cancelled is over, the body is not (over aiohttp).
-            async for piece in cast("httpx.AsyncByteStream", self._entered().stream):
+            async for piece in cast("httpx.AsyncByteStream", self._open_response.stream):
                 self._reader.feed(piece)
                 if self.task_id is not None:
                     return
@@ -358,7 +360,7 @@ class AsyncEventStream(StreamState):
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
-        self._entered()
+        self._require_entered()
         reader, is_over = self._reader, False
         while not is_over:
             alarm, next_piece = Alarm(reader.due), self._pieces.__anext__
@@ -396,3 +398,9 @@ class AsyncEventStream(StreamState):
             return rest, False
         self._end_turn()
         return rest + self._reader.restored(), True
+
+
+async def _no_pieces() -> AsyncIterator[bytes]:
+    pieces: tuple[bytes, ...] = ()
+    for piece in pieces:
+        yield piece

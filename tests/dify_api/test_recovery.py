@@ -374,6 +374,18 @@ def test_an_older_server_tells_the_outputs_of_a_started_run() -> None:
         assert (run.wait().outputs or {})["text"] == TEXT
 
 
+async def test_a_run_whose_events_are_refused_is_looked_up(local: LocalDify) -> None:
+    """As on servers that have no events of runs."""
+    local.clear()
+    run = client_of(local, "workflow").start(ask("workflow"))
+    run.wait()
+    local.fault("status", path="/events", status=404, times=2)
+    again = client_of(local, "workflow").attach(run.workflow_run_id, user="ann")
+    assert (again.wait().outputs or {})["text"] == TEXT
+    later = async_client_of(local, "workflow").attach(run.workflow_run_id, user="ann")
+    assert ((await later.wait()).outputs or {})["text"] == TEXT
+
+
 def test_only_runs_are_started() -> None:
     client = DifyClient("app-x")
     with pytest.raises(ValueError, match="start begins a run"):
