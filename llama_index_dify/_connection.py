@@ -10,7 +10,8 @@ from dify_api._calls.connected import Connected, ConnectedModel, KnowledgeConnec
 ADAPTER = "llama_index_dify"
 ADVICE = Advice(
     app_type="Use Dify, DifyChatEngine or DifyQueryEngine for chat, agent and chatflow apps, "
-    "DifyCompletion for completion apps; DifyTool.from_app takes any app, workflows too.",
+    "DifyCompletion for completion apps, DifyWorkflow for workflow apps; DifyTool.from_app "
+    "takes any app.",
     missing_input=" to the class or the call.",
     lost_conversation='start a new conversation, which Dify does by itself with on_fork="new".',
 )

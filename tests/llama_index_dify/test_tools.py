@@ -369,5 +369,6 @@ def test_a_key_of_another_kind_of_app_names_the_classes_of_llamaindex(
     with pytest.raises(DifyError) as raised:
         kind(api_key=local.keys[app], base_url=local.base_url).complete("Hello")
     told = str(raised.value)
-    assert all(name in told for name in ("Use Dify,", "DifyCompletion", "from_app"))
-    assert not any(name in told for name in ("ChatDify", "DifyLLM", "DifyWorkflow"))
+    named = ("Use Dify,", "DifyCompletion", "DifyWorkflow", "from_app")
+    assert all(name in told for name in named)
+    assert not any(name in told for name in ("ChatDify", "DifyLLM"))
