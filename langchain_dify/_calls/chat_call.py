@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from dify_api._calls.chat_call import ChatOptions, chat_marks, prepare_chat
+from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions
 from dify_api._calls.flows import Flow
 from dify_api._calls.input_message import InputMessage, Marks
@@ -73,7 +73,7 @@ class ChatCall:
         """What makes the chunks of the answer, whether it was asked for now or before."""
         marks = self._marks
         if marks is None:
-            marks = chat_marks(self.messages, self.options, self.instructions)
+            marks = planned_marks(self.messages, self.options, self.instructions)
         return AnswerChunks(source, marks, self.text_filter, self.model)
 
 
