@@ -29,8 +29,58 @@ Example:
     True
 """
 
-from dify_local._environment import app_from_environment, dataset_from_environment
-from dify_local._testing.journal import RecordedRequest
-from dify_local.server import LocalDify
+from __future__ import annotations
 
-__all__ = ["LocalDify", "RecordedRequest", "app_from_environment", "dataset_from_environment"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dify_local._answers.canned import CannedAnswer as CannedAnswer
+    from dify_local._apps.app import App as App
+    from dify_local._apps.controls import Control as Control
+    from dify_local._apps.exports import load_app as load_app
+    from dify_local._apps.node import Node as Node
+    from dify_local._environment import app_from_environment as app_from_environment
+    from dify_local._environment import dataset_from_environment as dataset_from_environment
+    from dify_local._testing.journal import RecordedFile as RecordedFile
+    from dify_local._testing.journal import RecordedRequest as RecordedRequest
+    from dify_local.server import LocalDify as LocalDify
+
+_MODULES = {
+    "App": "dify_local._apps.app",
+    "CannedAnswer": "dify_local._answers.canned",
+    "Control": "dify_local._apps.controls",
+    "LocalDify": "dify_local.server",
+    "Node": "dify_local._apps.node",
+    "RecordedFile": "dify_local._testing.journal",
+    "RecordedRequest": "dify_local._testing.journal",
+    "app_from_environment": "dify_local._environment",
+    "dataset_from_environment": "dify_local._environment",
+    "load_app": "dify_local._apps.exports",
+}
+
+__all__ = [
+    "App",
+    "CannedAnswer",
+    "Control",
+    "LocalDify",
+    "Node",
+    "RecordedFile",
+    "RecordedRequest",
+    "app_from_environment",
+    "dataset_from_environment",
+    "load_app",
+]
+
+
+# Each name is imported when it is first used: pytest reads this package for its plugin.
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import socket
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 import uvicorn
 
+from dify_local._answering import Answering
 from dify_local._answers.responder import Responder
 from dify_local._answers.upstream import Upstream
+from dify_local._apps.app import App
 from dify_local._apps.ready_made import APPS
 from dify_local._http.application import DifyHeaders, make_application
 from dify_local._http.uvicorn_server import ThreadedServer, TransportProtocol
 from dify_local._protocol.release import Release
+from dify_local._protocol.values import Chance, use
 from dify_local._runs.generation import Pace
 from dify_local._runs.service import DATASET_KEY, Service
 from dify_local._storage.files import Uploads
@@ -33,9 +38,19 @@ from dify_local._storage.store import Store
 from dify_local._testing.faults import Fault, Faults
 from dify_local._testing.journal import Journal, RecordedRequest
 from dify_local._testing.recorder import Recorder
+from dify_local._testing.replay import Recordings
 
 
-class LocalDify:
+def _by_key(apps: Iterable[App]) -> dict[str, App]:
+    found: dict[str, App] = {}
+    for app in apps:
+        if app.key in found:
+            raise ValueError(f"Two apps are called {app.name!r}")
+        found[app.key] = app
+    return found
+
+
+class LocalDify(Answering):
     """A Dify-compatible server in this process.
 
     Args:
@@ -53,6 +68,9 @@ class LocalDify:
         auto_tts: Whether every answer is read aloud.
         ping_interval: Seconds between the pings of a stream.
         indexing_delay: Seconds that a new document stays in each state of its indexing.
+        apps: Apps of your own, beside the ready-made ones; one of the same name replaces it.
+        host: Address to listen at; other machines can reach the server at `0.0.0.0`.
+        seed: Makes ids the same in every run, and stops the clock; each `clear` begins anew.
 
     Attributes:
         base_url: Base URL of the API, ending in `/v1`; known once the server has started.
@@ -64,6 +82,7 @@ class LocalDify:
     Raises:
         OSError: The port is taken.
         FileNotFoundError: The folder of documents is not there.
+        ValueError: Two apps have the same name.
 
     Example:
         >>> import httpx
@@ -86,11 +105,19 @@ class LocalDify:
         auto_tts: bool = False,
         ping_interval: float = 10.0,
         indexing_delay: float = 0.0,
+        apps: Iterable[App] = (),
+        host: str = "127.0.0.1",
+        seed: int | None = None,
     ) -> None:
-        self.keys = {app.name: app.key for app in APPS}
+        self._journal = Journal()
+        known = {app.key: app for app in APPS}
+        known.update(_by_key(apps))
+        super().__init__(known, Recordings(self._journal, token_delay))
         self.dataset_key = DATASET_KEY
         self.base_url = ""
+        self._host = host
         self._port = port
+        self._chance = Chance(seed)
         self._release = Release(version)
         self._database = str(database)
         self._pace = Pace(token_delay, ping_interval)
@@ -102,8 +129,8 @@ class LocalDify:
         self._documents = Path(documents).resolve() if documents else SHIPPED_DOCUMENTS
         self.dataset_id = dataset_id(self._documents)
         self.pipeline_dataset_id = PIPELINE_DATASET_ID
-        self._journal = Journal()
         self._faults = Faults()
+        self._service: Service | None = None
         self._thread: threading.Thread | None = None
         self._server: ThreadedServer | None = None
 
@@ -118,15 +145,22 @@ class LocalDify:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", self._port))
-            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self._server = ThreadedServer(self._config(address))
+            listener.bind((self._host, self._port))
+            host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104
+            address = f"http://{host}:{listener.getsockname()[1]}"
+            context = contextvars.copy_context()
+            context.run(use, self._chance)
+            self._server = ThreadedServer(context.run(self._config, address))
+            self._chance.mark()
         except OSError:
             listener.close()
             raise
         self.base_url = f"{address}/v1"
         self._thread = threading.Thread(
-            target=self._server.run_until_closed, args=(listener,), name="dify-local", daemon=True
+            target=context.run,
+            args=(self._server.run_until_closed, listener),
+            name="dify-local",
+            daemon=True,
         )
         self._thread.start()
         self._server.wait_until_ready()
@@ -140,21 +174,23 @@ class LocalDify:
         dataset = read_folder(writer, self._documents)
         knowledge = Knowledge(writer.tables, dataset.id, dataset.name)
         version = self._release.version
-        service = Service(
+        self._service = service = Service(
             store,
             knowledge,
             writer,
-            Responder(knowledge, self._upstream),
+            Responder(knowledge, self._upstream, canned=self._canned),
             uploads,
             self._journal,
             self._release,
             self._pace,
             self._auto_tts,
-            self._indexing_delay,
+            indexing_delay=self._indexing_delay,
+            apps=self._apps,
         )
         application = DifyHeaders(make_application(service), version)
+        spoiled = self._faults.around(self._recordings.around(application))
         return uvicorn.Config(
-            Recorder(self._faults.around(application), self._journal),
+            Recorder(spoiled, self._journal, self._apps),
             http=TransportProtocol,
             ws="none",
             lifespan="on",
@@ -244,9 +280,18 @@ class LocalDify:
         return self._journal.wait_for_requests(count, path=path, timeout=timeout)
 
     def clear(self) -> None:
-        """Forget requests, stops, disconnections, and faults that have not happened yet."""
+        """Forget all that has happened, and all that was told to happen.
+
+        Requests, stops and disconnections; canned answers, and faults that have not happened yet;
+        conversations, messages, files, annotations and runs, those in the database's file too.
+        Of knowledge bases, what was written over the API.
+        """
         self._journal.clear()
         self._faults.clear()
+        self._forget_answers()
+        if self._service and self._server:
+            self._server.call(self._service.forget)
+        self._chance.restart()
 
     def fault(
         self, kind: str, *, times: int = 1, path: str | None = None, **options: object

@@ -12,6 +12,8 @@ import pytest
 from dify_local import LocalDify
 from tests.support.pages import Reader, blocks
 
+pytest_plugins = ["pytester"]
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -41,6 +43,21 @@ async def test_the_readme_prints_answers(
     for block in blocks(ROOT / "README.md"):  # each stands alone
         await Reader(server, os.environ).run(block, "README.md")
         assert "Saturn" in capsys.readouterr().out
+
+
+def test_the_suite_of_the_page_about_tests_passes(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    codes = [block.code for block in blocks(ROOT / "docs" / "local.md")]
+    files = {name[1]: code for code in codes if (name := re.match(r"# (\w+)\.py\n", code))}
+    pytester.makepyfile(test_orders=files["test_orders"])
+    pytester.makeconftest(files["conftest"])
+    pytester.makeini("[pytest]\naddopts = --strict-markers -p no:cacheprovider")
+    # In a process of its own: its modules are not those of the tests around it.
+    result = pytester.runpytest_subprocess("-p", "dify_local.pytest_plugin")
+    result.assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

@@ -81,7 +81,7 @@ def test_a_client_loads_neither_aiohttp_nor_tenacity_before_its_first_call() -> 
 
 
 @pytest.mark.parametrize(
-    "package", ["langchain_dify", "llama_index_dify", "dify_api", "dify_batch"]
+    "package", ["langchain_dify", "llama_index_dify", "dify_api", "dify_batch", "dify_local"]
 )
 def test_every_public_name_can_be_imported(package: str) -> None:
     run(

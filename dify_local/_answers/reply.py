@@ -77,6 +77,8 @@ class Reply:
         context: Text the model has read beside the query; it counts as prompt tokens.
         speech: Whether the answer is read aloud.
         annotation: The annotation that answers instead of a model, as `metadata` names it.
+        outputs: What a workflow gives, if that is told.
+        events: The stream itself, if it is told; then there is nothing else.
     """
 
     steps: AsyncGenerator[Step, None]
@@ -85,6 +87,8 @@ class Reply:
     context: str = ""
     speech: bool = False
     annotation: JsonObject | None = None
+    outputs: JsonObject | None = None
+    events: list[JsonObject] | None = None
 
 
 def tokens(text: str) -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dify_local._answers.calculator import calculate, find_calculation
+from dify_local._answers.canned import CannedAnswers
 from dify_local._answers.directives import find_directive, obey
 from dify_local._answers.extractive import NOTHING_FOUND, answer_from, standalone_question
 from dify_local._answers.reply import Reply, ToolCall, play, text_reply, tokens
 from dify_local._answers.tool_calling import plan
 from dify_local._answers.upstream import Upstream
 from dify_local._apps.app import App
+from dify_local._apps.references import rendered
 from dify_local._protocol.values import JsonObject
 from dify_local._storage.conversations import Turn
 from dify_local._storage.knowledge import Hit, Knowledge, words
@@ -26,10 +28,12 @@ class Responder:
     Args:
         knowledge: The knowledge base.
         upstream: A model to answer with, instead of extracting sentences.
+        canned: Answers that a test has told.
     """
 
     knowledge: Knowledge
     upstream: Upstream | None = None
+    canned: CannedAnswers = field(default_factory=CannedAnswers)
 
     def reply(
         self, app: App, query: str, inputs: JsonObject, history: Sequence[Turn] = ()
@@ -42,9 +46,14 @@ class Responder:
             inputs: The values of the input form.
             history: Earlier turns of the conversation, oldest first.
         """
+        canned = self.canned.reply(app.name, query, inputs)
+        if canned:
+            return canned
         directive = find_directive(query)
         if directive:
             return obey(*directive)
+        if app.answer is not None and not (app.nodes and app.mode == "advanced-chat"):
+            return text_reply(rendered(app.answer, {"start": inputs, "sys": {"query": query}}))
         if app.name == "planner":
             return text_reply(plan(query, [turn.query for turn in history]))
         if app.name == "greeter":

@@ -2,91 +2,93 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dify_local._apps.controls import FILE_TYPES, Control
+from dify_local._apps.node import Node
 from dify_local._protocol.values import JsonObject, stable_id
+
+MODES = ("chat", "agent-chat", "advanced-chat", "completion", "workflow", "agent")
 
 CHAT_MODES = frozenset({"chat", "agent-chat", "advanced-chat", "agent"})
 WORKFLOW_MODES = frozenset({"workflow", "advanced-chat"})
 
-_FILE_TYPES = ["image", "document", "audio", "video"]
-_UPLOAD_METHODS = ["local_file", "remote_url"]
+FEATURES = frozenset({"citations", "suggestions", "speech"})
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _IMAGE_EXTENSIONS = [".JPG", ".JPEG", ".PNG", ".GIF", ".WEBP", ".SVG"]
 
 
 @dataclass(frozen=True)
-class Control:
-    """One field of an app's input form.
-
-    Args:
-        type: Kind of control: `text-input`, `paragraph`, `select`, `number`, `checkbox`,
-            `json_object`, `file` or `file-list`.
-        variable: Name in `inputs`.
-        label: What a person reads.
-        required: Whether `inputs` must have it.
-        options: The choices of a `select`.
-        max_length: Longest text, or most files.
-        default: Used when the input is missing.
-    """
-
-    type: str
-    variable: str
-    label: str
-    required: bool = False
-    options: tuple[str, ...] = ()
-    max_length: int = 48
-    default: str | float | bool | None = None
-
-    def entry(self, *, workflow: bool) -> JsonObject:
-        """Return this control as `user_input_form` lists it.
-
-        Args:
-            workflow: Workflow apps list the whole variable of their start node.
-        """
-        value: JsonObject = {
-            "variable": self.variable,
-            "label": self.label,
-            "required": self.required,
-        }
-        if self.type in {"text-input", "paragraph"} or workflow:
-            value["max_length"] = self.max_length
-        if self.type == "select" or workflow:
-            value["options"] = list(self.options)
-        if workflow:
-            value["type"] = self.type
-        if self.default is not None or not workflow:
-            value["default"] = "" if self.default is None else self.default
-        if self.type in {"file", "file-list"}:
-            value["allowed_file_types"] = _FILE_TYPES
-            value["allowed_file_extensions"] = []
-            value["allowed_file_upload_methods"] = _UPLOAD_METHODS
-        return {self.type: value}
-
-
-@dataclass(frozen=True)
 class App:
-    """An app with its key.
+    """An app: what it is called, what it asks for, and what it says.
+
+    An app without an `answer` and `nodes` answers from the documents, as the ready-made apps do.
+    Texts may hold Dify's references: `{{name}}` is an input, `{{#sys.query#}}` the question,
+    `{{#llm.text#}}` the output `text` of the node `llm`.
 
     Args:
-        name: Short name, the key of `LocalDify.keys`.
-        mode: Dify's mode: `completion`, `chat`, `agent-chat`, `advanced-chat`, `workflow`, `agent`.
-        title: Name as `/info` gives it.
+        name: Short name: the key of `LocalDify.keys`; its API key is `app-NAME`.
+        mode: Dify's mode: `chat`, `agent-chat`, `advanced-chat` (a chatflow), `completion`,
+            `workflow` or `agent`.
+        title: Name as `/info` gives it; that of the app when left out.
         description: What it does, as `/info` gives it.
         form: Its input form.
-        opening_statement: Greeting.
+        opening: Greeting.
         suggested_questions: Questions to begin with.
         files: Whether it takes files.
+        features: Any of `citations`, `suggestions`, `speech`.
+        nodes: The nodes that a workflow or chatflow runs, in this order. A start node, and an end
+            or answer node, are added where there is none.
+        outputs: What a workflow gives: a name and a value, or a text with references.
+        answer: What it answers, always.
+        tags: Its tags, as `/info` gives them.
+        parameters_shown: `/parameters` of a real app, shown as it is.
+        info_shown: `/info` of a real app, shown as it is.
+
+    Raises:
+        ValueError: The name cannot stand in a key, there is no such mode or feature, or the app's
+            mode has no nodes.
+
+    Example:
+        >>> App("refunds", "chat", answer="Refunds take 5 days, {{name}}.",
+        ...     form=[Control("text-input", "name", required=True)]).key
+        'app-refunds'
     """
 
     name: str
     mode: str
-    title: str
-    description: str
-    form: tuple[Control, ...] = ()
-    opening_statement: str = ""
-    suggested_questions: tuple[str, ...] = ()
+    title: str = ""
+    description: str = ""
+    form: Sequence[Control] = ()
+    opening: str = ""
+    suggested_questions: Sequence[str] = ()
     files: bool = False
-    features: frozenset[str] = field(default_factory=lambda: frozenset({"citations"}))
+    features: frozenset[str] = frozenset({"citations"})
+    nodes: Sequence[Node] = ()
+    outputs: Mapping[str, object] | None = field(default=None, hash=False)
+    answer: str | None = None
+    tags: Sequence[str] = ()
+    parameters_shown: JsonObject | None = field(default=None, repr=False, hash=False)
+    info_shown: JsonObject | None = field(default=None, repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"App name {self.name!r}: letters, digits and - . _ make an API key")
+        if self.mode not in MODES:
+            raise ValueError(f"App {self.name!r} has no mode {self.mode!r}; {', '.join(MODES)}")
+        unknown = ", ".join(sorted(set(self.features) - FEATURES))
+        if unknown:
+            raise ValueError(f"App {self.name!r} has no feature {unknown}")
+        if self.nodes and self.mode not in WORKFLOW_MODES:
+            raise ValueError(f"App {self.name!r}: only workflow and advanced-chat apps have nodes")
+        if self.outputs is not None and self.mode != "workflow":
+            raise ValueError(f"App {self.name!r}: only workflow apps have outputs")
+        for name in ("form", "suggested_questions", "nodes", "tags"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "features", frozenset(self.features))
+        object.__setattr__(self, "title", self.title or self.name)
 
     @property
     def key(self) -> str:
@@ -103,6 +105,13 @@ class App:
         """Return the id of the published workflow."""
         return stable_id("workflow", self.name)
 
+    def question(self, inputs: JsonObject, query: str = "") -> str:
+        """Return what is asked: the query, or else the first text of the form."""
+        if query:
+            return query
+        texts = (c.variable for c in self.form if c.type in {"paragraph", "text-input"})
+        return next((str(inputs[name]) for name in texts if inputs.get(name)), "")
+
     @property
     def retriever_from(self) -> str:
         """Return how this app's citations say where they come from."""
@@ -114,13 +123,15 @@ class App:
         Args:
             auto_play: Whether answers are read aloud unasked.
         """
+        if self.parameters_shown is not None:
+            return dict(self.parameters_shown)
         speech: JsonObject = {"enabled": False, "language": "", "voice": ""}
         if "speech" in self.features:
             speech = {"enabled": True, "language": "en-US", "voice": "alloy"}
             if auto_play:
                 speech["autoPlay"] = "enabled"
         return {
-            "opening_statement": self.opening_statement,
+            "opening_statement": self.opening,
             "suggested_questions": list(self.suggested_questions),
             "suggested_questions_after_answer": {"enabled": "suggestions" in self.features},
             "speech_to_text": {"enabled": "speech" in self.features},
@@ -151,7 +162,7 @@ class App:
                 "detail": "high",
                 "transfer_methods": ["remote_url", "local_file"],
             },
-            "allowed_file_types": _FILE_TYPES if self.files else [],
+            "allowed_file_types": list(FILE_TYPES) if self.files else [],
             "allowed_file_extensions": _IMAGE_EXTENSIONS if self.files else [],
             "allowed_file_upload_methods": ["remote_url", "local_file"],
             "number_limits": 3,
@@ -159,10 +170,12 @@ class App:
 
     def info(self) -> JsonObject:
         """Return `/info`."""
+        if self.info_shown is not None:
+            return dict(self.info_shown)
         return {
             "name": self.title,
             "description": self.description,
-            "tags": ["solar system"],
+            "tags": list(self.tags),
             "mode": self.mode,
             "author_name": "Dify Local",
         }

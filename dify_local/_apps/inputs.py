@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dify_local._apps.app import App, Control
+from dify_local._apps.app import App
+from dify_local._apps.controls import Control
 from dify_local._protocol.errors import invalid_param
 from dify_local._protocol.values import JsonObject
 

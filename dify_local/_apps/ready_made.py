@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dify_local._apps.app import App, Control
+from dify_local._apps.app import App
+from dify_local._apps.controls import Control
 
 _CHAT_FEATURES = frozenset({"citations", "suggestions", "speech"})
+_TAGS = ("solar system",)
 _QUESTIONS = ("Which planet has the most moons?", "How long is a day on Mars?")
 
 APPS: tuple[App, ...] = (
@@ -13,10 +15,11 @@ APPS: tuple[App, ...] = (
         "chat",
         "Solar System Chat",
         "Answers questions about the solar system from a knowledge base, with citations.",
-        opening_statement="Hello! Ask me about the solar system.",
+        opening="Hello! Ask me about the solar system.",
         suggested_questions=_QUESTIONS,
         files=True,
         features=_CHAT_FEATURES,
+        tags=_TAGS,
     ),
     App(
         "agent-chat",
@@ -24,6 +27,7 @@ APPS: tuple[App, ...] = (
         "Solar System Agent",
         "Answers questions about the solar system with a knowledge tool and a calculator.",
         files=True,
+        tags=_TAGS,
     ),
     App(
         "advanced-chat",
@@ -31,10 +35,11 @@ APPS: tuple[App, ...] = (
         "Solar System Chatflow",
         "A chatflow that retrieves knowledge about the solar system and answers from it.",
         form=(Control("select", "lang", "Language", options=("en", "fr"), default="en"),),
-        opening_statement="Welcome! Ask me about the solar system.",
+        opening="Welcome! Ask me about the solar system.",
         suggested_questions=_QUESTIONS[:1],
         files=True,
         features=_CHAT_FEATURES,
+        tags=_TAGS,
     ),
     App(
         "completion",
@@ -47,6 +52,7 @@ APPS: tuple[App, ...] = (
         ),
         files=True,
         features=frozenset({"citations", "speech"}),
+        tags=_TAGS,
     ),
     App(
         "workflow",
@@ -63,14 +69,16 @@ APPS: tuple[App, ...] = (
             Control("file", "document", "Document"),
             Control("file-list", "attachments", "Attachments", max_length=5),
         ),
+        tags=_TAGS,
     ),
     App(
         "agent",
         "agent",
         "Solar System New Agent",
         "A New Agent that looks things up about the solar system.",
-        opening_statement="Hi from the new agent.",
+        opening="Hi from the new agent.",
         files=True,
+        tags=_TAGS,
     ),
     App(
         "planner",
@@ -78,6 +86,7 @@ APPS: tuple[App, ...] = (
         "Tool Planner",
         "Picks a tool from the prompt by a fixed policy, and answers from the tools' results.",
         features=frozenset(),
+        tags=_TAGS,
     ),
     App(
         "greeter",
@@ -91,5 +100,6 @@ APPS: tuple[App, ...] = (
             Control("checkbox", "polite", "Polite", default=False),
         ),
         features=frozenset(),
+        tags=_TAGS,
     ),
 )

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dify_local._http import page
 from dify_local._http.responses import on_api_error, on_crash, on_http_error, on_validation_error
 from dify_local._http.routes import all_routes, application, files
 from dify_local._protocol.errors import ApiError
@@ -28,6 +29,7 @@ def make_application(service: Service) -> Starlette:
 
     app = Starlette(
         routes=[
+            *page.routes,
             Route("/v1", application.index),
             Route("/files/{file_id:uuid}/file-preview", files.signed_file),
             Mount("/v1", app=Router(all_routes(), redirect_slashes=False)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -82,6 +83,15 @@ class ThreadedServer(uvicorn.Server):
             raise TimeoutError(f"The server did not start within {_START_TIMEOUT} s")
         if self._error:
             raise self._error
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in the thread of the server, and wait for it."""
+
+        async def called() -> None:
+            function()
+
+        if self._loop and not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(called(), self._loop).result(_START_TIMEOUT)
 
     def close(self) -> None:
         """End serving, from any thread."""

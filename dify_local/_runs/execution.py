@@ -9,6 +9,7 @@ from dify_local._runs import run_records
 from dify_local._runs.generation import Generation
 from dify_local._runs.graph import Graph
 from dify_local._runs.human_input import HumanInputForm
+from dify_local._runs.own_graph import OwnGraph
 from dify_local._runs.service import Service
 from dify_local._runs.workflow_run import WorkflowRun
 
@@ -23,7 +24,7 @@ def start(service: Service, generation: Generation) -> WorkflowRun:
     run = WorkflowRun(generation)
     run.variables = _variables(service, run)
     service.runs[run.id] = run
-    service.in_background(_drive(service, run, Graph(service, run).from_start()))
+    service.in_background(_drive(service, run, _graph(service, run).from_start()))
     return run
 
 
@@ -44,18 +45,27 @@ def resume(
     run.answered.append(form)
     run.status, run.is_resuming = "running", True
     if not run.further:
-        answers = [(answer.action_title, answer.submitted or {}) for answer in run.answered]
         run.generation.reply.steps = play(
-            [text for title, given in answers for text in (f"\n{title}: ", str(given["comment"]))]
+            [
+                text
+                for answer in run.answered
+                for text in (f"\n{answer.action_title}: ", answer.said)
+            ]
         )
         run.answered.clear()
     service.in_background(_resumed(service, run))
 
 
+def _graph(service: Service, run: WorkflowRun) -> Graph:
+    app = run.generation.app
+    own = app.nodes or app.outputs is not None
+    return OwnGraph(service, run) if own else Graph(service, run)
+
+
 async def _resumed(service: Service, run: WorkflowRun) -> None:
     await run.wait_for_watcher(_WATCHER_GRACE)
     run.is_resuming = False
-    await _drive(service, run, Graph(service, run).from_form())
+    await _drive(service, run, _graph(service, run).from_form())
 
 
 async def _drive(service: Service, run: WorkflowRun, events: EventSource) -> None:

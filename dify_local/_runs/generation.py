@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dify_local._answers.reply import Failure, Pause, Reply, Silence, Step
 from dify_local._apps.app import App
 from dify_local._protocol.events import PING
-from dify_local._protocol.values import JsonObject, new_id, now
+from dify_local._protocol.values import JsonObject, new_id, now, seconds_since
 from dify_local._runs.usage import count_tokens, no_usage, usage
 from dify_local._storage.store import EndUser
 
@@ -92,7 +92,7 @@ class Generation:
 
     def elapsed(self) -> float:
         """Return the seconds since the question."""
-        return round(time.monotonic() - self.began, 6)
+        return seconds_since(self.began)
 
     def usage(self) -> JsonObject:
         """Return the token usage so far; a stopped answer has none, as on real servers."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from dify_local._answers.reply import Attachment, Failure, Pause, Replacement
+from dify_local._answers.reply import Attachment, Failure, Pause, Replacement, Step
 from dify_local._protocol.values import JsonObject, now
 from dify_local._runs.generation import GenerationFailed, GenerationStopped
-from dify_local._runs.human_input import forms_of
+from dify_local._runs.human_input import HumanInputForm, forms_of
 from dify_local._runs.nodes import Node
 from dify_local._runs.run_events import RunEvents
 from dify_local._runs.service import Service
@@ -63,21 +63,16 @@ class Graph:
         for event in self.events.form_filled():
             yield event
         submitted = form.submitted or {}
-        outputs = {
-            **submitted,
-            "__action_id": form.action,
-            "__action_value": form.action_title,
-            "__rendered_content": form.rendered(),
-        }
         inputs = {
             name: {"value_type": "string", "value": value} for name, value in submitted.items()
         }
-        yield self.events.event("node_finished", node.finished(inputs=inputs, outputs=outputs))
+        finished = node.finished(inputs=inputs, outputs=form.outputs())
+        yield self.events.event("node_finished", finished)
         if self.run.further:
             for event in self._waits_for_others():
                 yield event
             return
-        async for event in self._model("llm2", "LLM after review"):
+        async for event in self._after_form():
             yield event
 
     def _waits_for_others(self) -> list[JsonObject]:
@@ -86,6 +81,9 @@ class Graph:
         self.run.status = "paused"
         return self.events.pause()
 
+    def _after_form(self) -> AsyncGenerator[JsonObject, None]:
+        return self._model("llm2", "LLM after review")
+
     async def _model(self, node_id: str, title: str) -> AsyncGenerator[JsonObject, None]:
         """Run the model and what follows it, whichever way it ends."""
         node = self.run.begin(node_id, "llm", title)
@@ -93,26 +91,33 @@ class Graph:
         paused = False
         try:
             async for step in self.generation.play():
-                if isinstance(step, str):
-                    yield self.events.text(step, node_id)
-                elif isinstance(step, Replacement):
-                    self.generation.replace(step.text)
-                    yield self.events.replacement(step.text)
-                elif isinstance(step, Attachment):
-                    self._attach(step)
-                elif isinstance(step, Pause):
+                for event in self._said(step, node_id):
+                    yield event
+                if isinstance(step, Pause):
                     paused = self.service.release.resumable
         except GenerationStopped:
             ending = self._stopped()
         except GenerationFailed as failed:
             ending = self._failed(node, failed.failure)
         else:
-            yield self.events.event("node_finished", self._model_finished(node))
+            yield self.events.event(
+                "node_finished", self._model_finished(node, self.generation.answer)
+            )
             ending = self._paused() if paused else self._succeeded()
         for event in ending:
             yield event
 
-    def _model_finished(self, node: Node) -> JsonObject:
+    def _said(self, step: Step | JsonObject, node_id: str) -> list[JsonObject]:
+        if isinstance(step, str):
+            return [self.events.text(step, node_id)]
+        if isinstance(step, Replacement):
+            self.generation.replace(step.text)
+            return [self.events.replacement(step.text)]
+        if isinstance(step, Attachment):
+            self._attach(step)
+        return []
+
+    def _model_finished(self, node: Node, text: str) -> JsonObject:
         generation, usage = self.generation, self.generation.usage()
         model = {"model_provider": "local", "model_name": "extractive"}
         context = {"#context#": generation.reply.context} if generation.reply.context else {}
@@ -121,7 +126,7 @@ class Graph:
         return node.finished(
             inputs={**context, **model},
             process_data={"model_mode": "chat", "prompts": prompts, **made, **model},
-            outputs={"text": generation.answer, "reasoning_content": "", **made},
+            outputs={"text": text, "reasoning_content": "", **made},
             execution_metadata={
                 "total_tokens": usage["total_tokens"],
                 "total_price": usage["total_price"],
@@ -147,12 +152,10 @@ class Graph:
         run, events = self.run, self.events
         if run.chatflow:
             run.outputs = {"answer": self.generation.answer, "files": run.files}
-            nodes = events.instant_node("answer", "answer", "Answer", outputs=run.outputs)
+            nodes = events.instant_node(*self._end_node(), outputs=run.outputs)
         else:
             run.outputs = self._workflow_outputs()
-            nodes = events.instant_node(
-                "end", "end", "End", inputs=run.outputs, outputs=run.outputs
-            )
+            nodes = events.instant_node(*self._end_node(), inputs=run.outputs, outputs=run.outputs)
         self._end("succeeded")
         finished = [events.finished()]
         if run.chatflow:
@@ -161,8 +164,13 @@ class Graph:
             finished.insert(0 if resumable else 1, events.message_end())
         return [*nodes, *finished, *events.speech()]
 
+    def _end_node(self) -> tuple[str, str, str]:
+        return ("answer", "answer", "Answer") if self.run.chatflow else ("end", "end", "End")
+
     def _workflow_outputs(self) -> JsonObject:
         inputs = self.generation.inputs
+        if self.generation.reply.outputs is not None:
+            return self.generation.reply.outputs
         return {
             "text": self.generation.answer,
             "usage": self.generation.usage(),
@@ -188,8 +196,9 @@ class Graph:
             events.append(self.events.error(failure))
         return events
 
-    def _paused(self) -> list[JsonObject]:
-        self.run.form, *self.run.further = forms_of(self.generation.answer)
+    def _paused(self, form: HumanInputForm | None = None) -> list[JsonObject]:
+        forms = [form] if form else forms_of(self.generation.answer)
+        self.run.form, *self.run.further = forms
         self.run.status = "paused"
         started = []
         for form in self.run.forms:

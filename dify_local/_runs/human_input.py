@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 
 from dify_local._protocol.errors import ApiError
-from dify_local._protocol.values import JsonObject, new_id, now
+from dify_local._protocol.values import JsonObject, new_id, new_token, now
 
 _LIFETIME = 3 * 24 * 3600
 
@@ -18,31 +17,39 @@ class HumanInputForm:
     Args:
         draft: The text a person shall look at.
         node_id: The node that waits.
+        own: The form of an app's own node: `form_content`, `inputs` and `user_actions`.
     """
 
     draft: str
     node_id: str = "human"
     node_title: str = "Human review"
     form_id: str = field(default_factory=new_id)
-    form_token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    form_token: str = field(default_factory=new_token)
     expiration_time: int = field(default_factory=lambda: now() + _LIFETIME)
     action: str | None = None
     submitted: JsonObject | None = None
+    own: JsonObject | None = None
 
     @property
     def form_content(self) -> str:
-        """Return the text of the form, with a slot for the comment."""
+        """Return the text of the form, with a slot for each input."""
+        if self.own is not None:
+            return str(self.own.get("form_content") or "")
         return f"Please review: {self.draft}\n\nComment: {{{{#$output.comment#}}}}"
 
     @property
     def inputs(self) -> list[JsonObject]:
         """Return the fields of the form."""
+        if self.own is not None:
+            return list(self.own.get("inputs") or [])
         default = {"type": "constant", "selector": [], "value": "Looks good."}
         return [{"output_variable_name": "comment", "type": "paragraph", "default": default}]
 
     @property
     def actions(self) -> list[JsonObject]:
         """Return the buttons of the form."""
+        if self.own is not None:
+            return list(self.own.get("user_actions") or [])
         return [
             {"id": "approve", "title": "Approve", "button_style": "primary"},
             {"id": "reject", "title": "Reject", "button_style": "default"},
@@ -52,6 +59,11 @@ class HumanInputForm:
     def action_title(self) -> str:
         """Return what the pressed button says."""
         return next((a["title"] for a in self.actions if a["id"] == self.action), "")
+
+    @property
+    def said(self) -> str:
+        """Return what was filled in, as one text."""
+        return ", ".join(str(value) for value in (self.submitted or {}).values())
 
     def submit(self, inputs: JsonObject, action: str) -> None:
         """Take the answer of a person.
@@ -71,7 +83,22 @@ class HumanInputForm:
             raise ApiError(
                 400, "invalid_form_data", f"Missing required inputs: {', '.join(missing)}"
             )
-        self.submitted, self.action = {"comment": inputs["comment"]}, action
+        for entry in self.inputs:
+            options = (entry.get("option_source") or {}).get("value")
+            name = entry["output_variable_name"]
+            if entry["type"] == "select" and options and inputs[name] not in options:
+                raise ApiError(400, "invalid_form_data", f"Invalid value for select input '{name}'")
+        names = [entry["output_variable_name"] for entry in self.inputs]
+        self.submitted, self.action = {name: inputs[name] for name in names}, action
+
+    def outputs(self) -> JsonObject:
+        """Return what the node gives: what was filled in, and which button was pressed."""
+        return {
+            **(self.submitted or {}),
+            "__action_id": self.action,
+            "__action_value": self.action_title,
+            "__rendered_content": self.rendered(),
+        }
 
     def require_open(self) -> None:
         """Refuse a form that was answered or has expired."""
@@ -87,9 +114,11 @@ class HumanInputForm:
             )
 
     def rendered(self) -> str:
-        """Return the text of the form with the comment in its slot."""
-        comment = (self.submitted or {}).get("comment", "")
-        return self.form_content.replace("{{#$output.comment#}}", str(comment))
+        """Return the text of the form with what was filled in."""
+        text = self.form_content
+        for name, value in (self.submitted or {}).items():
+            text = text.replace(f"{{{{#$output.{name}#}}}}", str(value))
+        return text
 
     def required(self, *, approval_channels: bool) -> JsonObject:
         """Return the data of `human_input_required`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from dify_local._protocol.values import JsonObject, new_id, now
+from dify_local._protocol.values import JsonObject, new_id, now, seconds_since
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Node:
     ) -> JsonObject:
         """Return the data of `node_finished`."""
         self.status = status
-        self.elapsed_time = round(time.monotonic() - self.began, 6)
+        self.elapsed_time = seconds_since(self.began)
         return {
             **self._common(),
             "inputs": inputs or {},

@@ -15,7 +15,7 @@ from dify_local._runs.generation import Generation, Pace
 from dify_local._runs.workflow_run import WorkflowRun
 from dify_local._storage.conversations import Conversations
 from dify_local._storage.files import Uploads
-from dify_local._storage.knowledge import Knowledge, Tables, Writer
+from dify_local._storage.knowledge import PIPELINE_DATASET_ID, Knowledge, Tables, Writer
 from dify_local._storage.knowledge.records import Document
 from dify_local._storage.store import EndUser, Store
 from dify_local._testing.journal import Journal
@@ -94,6 +94,28 @@ class Service:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.store.close()
+
+    def forget(self) -> None:
+        """Forget all conversations, messages, files, runs and annotations, and stop what runs."""
+        for task in list(self.tasks):
+            task.cancel()
+        for generation in self.generations.values():
+            generation.stopped.set()
+        for known in (self.runs, self.forms, self.annotation_jobs, self.annotated_apps):
+            known.clear()
+        self.store.clear()
+        self._forget_written()
+        self.resume()
+
+    def _forget_written(self) -> None:
+        """Forget the knowledge bases and documents that were written over the API."""
+        for dataset in self.tables.datasets():
+            if dataset.id not in {self.knowledge.id, PIPELINE_DATASET_ID}:
+                self.tables.delete_dataset(dataset.id)
+                continue
+            for document in self.tables.documents(dataset.id):
+                if document.name not in dataset.file_digests:
+                    self.tables.delete_document(document)
 
     def new_job(self, action: str) -> str:
         """Note an annotation-reply job and return its id."""

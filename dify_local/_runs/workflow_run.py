@@ -38,6 +38,8 @@ class WorkflowRun:
         is_resuming: Whether it was told to go on and has not yet: snapshots still show the pause.
         files: Files of the answer, as file objects.
         finished_at: When it ended, in epoch seconds.
+        values: What each node of an app of one's own has given, for references.
+        position: Which of that app's nodes it waits at.
     """
 
     generation: Generation
@@ -53,6 +55,8 @@ class WorkflowRun:
     is_resuming: bool = False
     files: list[JsonObject] = field(default_factory=list)
     finished_at: int | None = None
+    values: dict[str, JsonObject] = field(default_factory=dict)
+    position: int = 0
 
     def __post_init__(self) -> None:
         # Weak, because a response may be dropped before it has begun to iterate.

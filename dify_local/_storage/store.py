@@ -43,6 +43,16 @@ CREATE TABLE IF NOT EXISTS runs (
     end_user_id TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL);
 """
 
+_OF_PEOPLE = (
+    "end_users",
+    "conversations",
+    "messages",
+    "feedbacks",
+    "variables",
+    "annotations",
+    "runs",
+)
+
 
 @dataclass(frozen=True)
 class EndUser:
@@ -93,6 +103,12 @@ class Store:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    def clear(self) -> None:
+        """Forget the people and all they have said and made."""
+        self.execute("DELETE FROM files WHERE end_user_id IN (SELECT id FROM end_users)")
+        for table in _OF_PEOPLE:
+            self.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
 
     def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
         """Run one statement."""

@@ -12,8 +12,25 @@ _LONGEST = 10_000
 
 
 @dataclass(frozen=True)
+class RecordedFile:
+    """A file of a multipart request.
+
+    Attributes:
+        name: Name of its field.
+        filename: Its own name.
+        content_type: Its media type.
+        content: Its bytes.
+    """
+
+    name: str
+    filename: str
+    content_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass
 class RecordedRequest:
-    """A request as it arrived.
+    """A request as it arrived, and how it was answered.
 
     Attributes:
         method: HTTP method.
@@ -22,6 +39,10 @@ class RecordedRequest:
         json: The JSON object of the body, or None where there was none.
         key: The API key that came with it.
         headers: Headers with names in lower case, without the key.
+        form: The fields of a multipart body; None where there was none.
+        files: The files of a multipart body.
+        status: HTTP status of the answer; None until it begins.
+        seconds: How long the whole answer took; None until it has ended.
     """
 
     method: str
@@ -30,6 +51,10 @@ class RecordedRequest:
     json: JsonObject | None
     key: str | None = field(repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
+    form: dict[str, str] | None = None
+    files: list[RecordedFile] = field(default_factory=list)
+    status: int | None = None
+    seconds: float | None = None
 
 
 class Journal:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from dify_local._answers.annotations import annotated_reply
 from dify_local._apps.app import App
 from dify_local._apps.inputs import checked_inputs
+from dify_local._http.canned_events import canned_stream
 from dify_local._http.event_stream import EventStream
 from dify_local._http.payloads import ChatRequestPayload, CompletionRequestPayload
 from dify_local._http.requests import Call, json_call, require_chat_app, require_completion_app
@@ -28,7 +29,7 @@ async def completion_messages(request: Request) -> Response:
     require_completion_app(call.app)
     payload = call.payload(CompletionRequestPayload)
     inputs = checked_inputs(call.app, payload.inputs)
-    query = str(inputs.get("query") or payload.query)
+    query = call.app.question(inputs, payload.query)
     generation = _generation(call, query, inputs, payload.files, None)
     return await _answer(call, generation, streaming=payload.response_mode == "streaming")
 
@@ -47,7 +48,7 @@ async def chat_messages(request: Request) -> Response:
         return await chatflow.answer(call, payload, streaming=streaming)
     inputs = checked_inputs(call.app, payload.inputs)
     conversation_id = payload.conversation_id or call.service.conversations.start(
-        call.app.id, call.end_user, payload.query, inputs, call.app.opening_statement
+        call.app.id, call.end_user, payload.query, inputs, call.app.opening
     )
     generation = _generation(call, payload.query, inputs, payload.files, conversation_id)
     return await _answer(call, generation, streaming=streaming)
@@ -102,7 +103,9 @@ def _generation(
 
 
 async def _answer(call: Call, generation: Generation, *, streaming: bool) -> Response:
-    service = call.service
+    service, canned = call.service, generation.reply.events
+    if canned is not None:
+        return canned_stream(call, generation, canned, streaming=streaming)
     answer = MessageEvents(
         generation, service.knowledge, service.uploads, service.release, service.auto_tts
     )

@@ -5,10 +5,16 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from dify_local._apps.inputs import checked_inputs
+from dify_local._http.canned_events import canned_stream
 from dify_local._http.payloads import ChatRequestPayload
 from dify_local._http.requests import Call
 from dify_local._http.responses import json_response
-from dify_local._http.routes.workflows import refusal_stream, require_published, run_stream
+from dify_local._http.routes.workflows import (
+    refusal_stream,
+    require_published,
+    run_stream,
+    with_files,
+)
 from dify_local._protocol.errors import ApiError, invalid_param
 from dify_local._protocol.values import JsonObject, new_id, now
 from dify_local._runs import execution
@@ -23,13 +29,15 @@ async def answer(call: Call, payload: ChatRequestPayload, *, streaming: bool) ->
     if payload.workflow_id:
         require_published(call.app, payload.workflow_id)
     try:
-        inputs = checked_inputs(call.app, payload.inputs)
+        inputs = with_files(call, checked_inputs(call.app, payload.inputs))
         generation = _generation(call, payload, inputs)
     except ApiError as error:
         # From 1.13 on a worker checks the inputs, when the stream has begun already.
         if streaming and call.service.release.resumable:
             return refusal_stream(call, error)
         raise
+    if generation.reply.events is not None:
+        return canned_stream(call, generation, generation.reply.events, streaming=streaming)
     _remember(call, generation)
     run = execution.start(call.service, generation)
     if streaming:
@@ -46,7 +54,7 @@ def _generation(call: Call, payload: ChatRequestPayload, inputs: JsonObject) -> 
     message_id = new_id()
     files = service.uploads.attach(call.app.id, call.end_user, payload.files, message_id)
     conversation_id = payload.conversation_id or service.conversations.start(
-        call.app.id, call.end_user, payload.query, inputs, call.app.opening_statement
+        call.app.id, call.end_user, payload.query, inputs, call.app.opening
     )
     history = service.conversations.history(conversation_id)
     reply = service.responder.reply(call.app, payload.query, inputs, history)

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from dify_local._apps.app import App
 from dify_local._apps.inputs import checked_inputs
+from dify_local._http.canned_events import canned_stream
 from dify_local._http.event_stream import EventStream
 from dify_local._http.payloads import WorkflowLogQuery, WorkflowRunPayload
 from dify_local._http.requests import (
@@ -64,6 +65,8 @@ async def _run(call: Call) -> Response:
         if streaming and call.service.release.resumable:
             return refusal_stream(call, error)
         raise
+    if generation.reply.events is not None:
+        return canned_stream(call, generation, generation.reply.events, streaming=streaming)
     run = execution.start(call.service, generation)
     if streaming:
         return run_stream(call, run)
@@ -74,13 +77,19 @@ async def _run(call: Call) -> Response:
 
 def _generation(call: Call, payload: WorkflowRunPayload) -> Generation:
     service = call.service
-    inputs = checked_inputs(call.app, payload.inputs)
-    for name in ("document", "attachments"):
-        inputs[name] = _files(call, inputs.get(name))
+    inputs = with_files(call, checked_inputs(call.app, payload.inputs))
     files = service.uploads.attach(call.app.id, call.end_user, payload.files, new_id())
-    query = str(inputs["text"])
+    query = call.app.question(inputs)
     reply = service.responder.reply(call.app, query, inputs)
     return Generation(call.app, call.end_user, query, inputs, files, reply, service.pace)
+
+
+def with_files(call: Call, inputs: JsonObject) -> JsonObject:
+    """Return the inputs with those of file controls as workflows hold files."""
+    for control in call.app.form:
+        if control.type in {"file", "file-list"}:
+            inputs[control.variable] = _files(call, inputs.get(control.variable))
+    return inputs
 
 
 def _files(call: Call, value: object) -> object:
