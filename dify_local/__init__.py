@@ -8,15 +8,21 @@ that begins with one of these lines is obeyed, not answered:
     /tokens N [SIZE]    streams N tokens of SIZE characters each (5)
     /json JSON          streams the JSON text; anything after the JSON is ignored
     /think TEXT         streams `<think>TEXT</think>` and then a short answer
+    /reason TEXT        thinks the text apart from the answer (chatflows since 1.16, New Agents),
+                        in other apps as /think does
     /slow SECONDS [N]   streams N tokens (0), stays silent, with pings, and then answers
     /hang [N]           streams N tokens (0) and stays silent for ever, without pings
     /fail [WHEN]        fails: at once (`now`), after three tokens (`mid`, the default), or after
                         three tokens because of the provider's rate limit (`rate`); in a workflow
                         or chatflow the run then ends failed
     /replace TEXT       streams a text that moderation then replaces by TEXT
+    /block TEXT         is refused by moderation, which answers with the text instead of the model
     /files              answers with a text file
     /tts                answers and reads the answer aloud
     /pause              waits for a person (chatflow and workflow; other modes just answer)
+    /timeout SECONDS [TEXT]  waits for a person so long, and then goes on without one
+    /graph PART [N] ... has these parts in the graph of a chatflow or workflow, N (2) times each:
+                        `iteration`, `loop`, `retry` (of the model), `branches`, `agent`
 
 A directive may also stand at the beginning of a later line, after a label such as `Human:`, as it
 does when a client writes a transcript into the query. Then the last one counts and its argument

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         help="an app of yours: its DSL exported from Dify (.yml), or its /info and /parameters "
         "(.json); may be given several times",
     )
-    add("--documents", metavar="DIR", help="folder of documents to answer from")
+    add("--documents", metavar="DIR", help="folder of Markdown, text and PDF files to answer from")
     add(
         "--reload",
         action="store_true",
@@ -73,7 +73,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--database", metavar="FILE", default=":memory:", help="SQLite file (in memory)")
     add("--token-delay", type=float, default=0.02, metavar="S", help="seconds per token (0.02)")
-    add("--version", default="1.16.0", help="Dify release to show (1.16.0)")
+    add(
+        "--version",
+        default="1.16.0",
+        help="Dify release to behave as: 0.15, or 1.0 to 1.17 (1.16.0)",
+    )
     add(
         "--upstream",
         metavar="URL",
@@ -182,6 +186,8 @@ def _log_to_stderr(level: int) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
+    # It warns of every client that leaves early; here that is nothing unusual.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

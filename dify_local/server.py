@@ -54,8 +54,8 @@ class LocalDify(Answering):
     """A Dify-compatible server in this process.
 
     Args:
-        documents: Folder of `.md` and `.txt` files to answer from; the shipped ones about the solar
-            system when left out.
+        documents: Folder of Markdown, text and PDF files to answer from, with the folders inside
+            it; the shipped ones about the solar system when left out.
         database: SQLite file that keeps conversations, or `:memory:`.
         port: Port on 127.0.0.1; 0 takes a free one.
         token_delay: Seconds before each token.
@@ -63,8 +63,8 @@ class LocalDify(Answering):
             the documents.
         upstream_key: API key of that endpoint.
         upstream_model: Model to ask there.
-        version: Dify release whose behaviour is shown, such as `1.12.1`; the order of a chatflow's
-            last events depends on it, for one.
+        version: Dify release whose behaviour is shown: 0.15, or any from 1.0 to 1.17, such as
+            `1.12.1`; the order of a chatflow's last events depends on it, for one.
         auto_tts: Whether every answer is read aloud.
         ping_interval: Seconds between the pings of a stream.
         indexing_delay: Seconds that a new document stays in each state of its indexing.
@@ -80,9 +80,8 @@ class LocalDify(Answering):
         pipeline_dataset_id: Id of a knowledge base that has a pipeline, whose form asks for `note`.
 
     Raises:
-        OSError: The port is taken.
-        FileNotFoundError: The folder of documents is not there.
-        ValueError: Two apps have the same name.
+        ValueError: Two apps have the same name, the release is none that can be shown, a delay is
+            negative, or the upstream is no URL.
 
     Example:
         >>> import httpx
@@ -135,12 +134,15 @@ class LocalDify(Answering):
         self._server: ThreadedServer | None = None
 
     def start(self) -> LocalDify:
-        """Start the server and return it when it answers.
+        """Start the server, unless it runs already, and return it when it answers.
 
         Raises:
             OSError: The port is taken.
             FileNotFoundError: The folder of documents is not there.
+            ValueError: It has no documents, or one of them cannot be read.
         """
+        if self._server:
+            return self
         # asyncio turns Nagle's delay off only where the protocol is named.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,7 +154,7 @@ class LocalDify(Answering):
             context.run(use, self._chance)
             self._server = ThreadedServer(context.run(self._config, address))
             self._chance.mark()
-        except OSError:
+        except BaseException:
             listener.close()
             raise
         self.base_url = f"{address}/v1"
@@ -314,7 +316,7 @@ class LocalDify(Answering):
 
         Args:
             kind: What goes wrong.
-            times: How many requests it happens to.
+            times: How many requests it happens to, at least one.
             path: Only requests whose path contains this; stop endpoints only when named.
             **options: Details of the kind.
 
@@ -322,7 +324,7 @@ class LocalDify(Answering):
             The fault, which counts how often it has happened.
 
         Raises:
-            ValueError: There is no such kind or option.
+            ValueError: There is no such kind or option, or `times` is less than 1.
 
         Example:
             >>> with LocalDify() as server:

@@ -51,10 +51,48 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Pause:
-    """The run waits for a person to fill in a form."""
+    """The run waits for a person to fill in a form.
+
+    Args:
+        lifetime: Seconds until the form expires and the run goes on without it; three days where
+            none are named.
+    """
+
+    lifetime: float | None = None
 
 
-Step: TypeAlias = str | Silence | Failure | Replacement | Attachment | Pause
+@dataclass(frozen=True)
+class TokenCount:
+    """How many tokens a model says it has read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A piece of what the model thinks, where that is separated from what it says."""
+
+    text: str
+
+
+GRAPH_PARTS = ("iteration", "loop", "retry", "branches", "agent")
+
+
+@dataclass(frozen=True)
+class GraphPart:
+    """Nodes that a workflow or chatflow has beside its model.
+
+    Args:
+        kind: One of `GRAPH_PARTS`; `retry` makes the model fail first.
+        count: How many items, rounds, retries or branches.
+    """
+
+    kind: str
+    count: int
+
+
+Step: TypeAlias = str | Silence | Failure | Replacement | Attachment | Pause | Thought | TokenCount
 
 
 @dataclass(frozen=True)
@@ -76,6 +114,9 @@ class Reply:
         tool_calls: Tools an agent uses first.
         context: Text the model has read beside the query; it counts as prompt tokens.
         speech: Whether the answer is read aloud.
+        preset: Whether the text was known before anybody asked, so that no model says it.
+        thinks: Whether there are thoughts among the steps.
+        graph_parts: Nodes that the graph of a workflow or chatflow has for this answer.
         annotation: The annotation that answers instead of a model, as `metadata` names it.
         outputs: What a workflow gives, if that is told.
         events: The stream itself, if it is told; then there is nothing else.
@@ -87,6 +128,9 @@ class Reply:
     context: str = ""
     speech: bool = False
     annotation: JsonObject | None = None
+    preset: bool = False
+    thinks: bool = False
+    graph_parts: list[GraphPart] = field(default_factory=list)
     outputs: JsonObject | None = None
     events: list[JsonObject] | None = None
 

@@ -11,7 +11,7 @@ from dify_local._answers.directives import find_directive, obey
 from dify_local._answers.extractive import NOTHING_FOUND, answer_from, standalone_question
 from dify_local._answers.reply import Reply, ToolCall, play, text_reply, tokens
 from dify_local._answers.tool_calling import plan
-from dify_local._answers.upstream import Upstream
+from dify_local._answers.upstream import Upstream, patiently
 from dify_local._apps.app import App
 from dify_local._apps.references import rendered
 from dify_local._protocol.values import JsonObject
@@ -36,7 +36,12 @@ class Responder:
     canned: CannedAnswers = field(default_factory=CannedAnswers)
 
     def reply(
-        self, app: App, query: str, inputs: JsonObject, history: Sequence[Turn] = ()
+        self,
+        app: App,
+        query: str,
+        inputs: JsonObject,
+        history: Sequence[Turn] = (),
+        images: Sequence[str] = (),
     ) -> Reply:
         """Return the reply to a query.
 
@@ -45,6 +50,10 @@ class Responder:
             query: The question, or for a workflow the text to work on.
             inputs: The values of the input form.
             history: Earlier turns of the conversation, oldest first.
+            images: URLs of images that came with it; only a model upstream looks at them.
+
+        Raises:
+            ApiError: The query is a directive with an argument that does not fit.
         """
         canned = self.canned.reply(app.name, query, inputs)
         if canned:
@@ -58,10 +67,15 @@ class Responder:
             return text_reply(plan(query, [turn.query for turn in history]))
         if app.name == "greeter":
             return text_reply(_greeting(inputs))
-        return self._from_knowledge(app, query, inputs, history)
+        return self._from_knowledge(app, query, inputs, history, images)
 
     def _from_knowledge(
-        self, app: App, query: str, inputs: JsonObject, history: Sequence[Turn]
+        self,
+        app: App,
+        query: str,
+        inputs: JsonObject,
+        history: Sequence[Turn],
+        images: Sequence[str],
     ) -> Reply:
         calculation = find_calculation(query) if app.mode in {"agent-chat", "agent"} else None
         if calculation:
@@ -70,7 +84,7 @@ class Responder:
         hits = self.knowledge.retrieve(question, top_k=_TOP_K)
         context = "\n".join(hit.segment.content for hit in hits)
         if self.upstream:
-            steps = self.upstream.answer(query, context, history)
+            steps = patiently(self.upstream.answer(query, context, history, images))
         else:
             steps = play(tokens(self._extract(app, query, question, hits, inputs)))
         calls = []
@@ -90,6 +104,11 @@ class Responder:
         if inputs.get("title"):
             text = f"{inputs['title']}\n\n{text}"
         return text.upper() if inputs.get("shout") else text
+
+    async def close(self) -> None:
+        """Close the connections to the model."""
+        if self.upstream:
+            await self.upstream.close()
 
     @staticmethod
     def _calculated(calculation: str) -> Reply:

@@ -113,6 +113,11 @@ class App:
         return next((str(inputs[name]) for name in texts if inputs.get(name)), "")
 
     @property
+    def hears(self) -> bool:
+        """Tell whether speech becomes text; completion apps only speak."""
+        return "speech" in self.features and self.mode != "completion"
+
+    @property
     def retriever_from(self) -> str:
         """Return how this app's citations say where they come from."""
         return "workflow" if self.mode in WORKFLOW_MODES else "api"
@@ -126,6 +131,8 @@ class App:
         if self.parameters_shown is not None:
             return dict(self.parameters_shown)
         speech: JsonObject = {"enabled": False, "language": "", "voice": ""}
+        if self.mode == "agent":
+            speech = {"enabled": False}
         if "speech" in self.features:
             speech = {"enabled": True, "language": "en-US", "voice": "alloy"}
             if auto_play:
@@ -134,15 +141,15 @@ class App:
             "opening_statement": self.opening,
             "suggested_questions": list(self.suggested_questions),
             "suggested_questions_after_answer": {"enabled": "suggestions" in self.features},
-            "speech_to_text": {"enabled": "speech" in self.features},
+            "speech_to_text": {"enabled": self.hears},
             "text_to_speech": speech,
             "retriever_resource": {"enabled": "citations" in self.features},
-            "annotation_reply": {"enabled": False},
+            "annotation_reply": {"enabled": False},  # the server knows better
             "more_like_this": {"enabled": self.mode == "completion"},
             "user_input_form": [
                 control.entry(workflow=self.mode in WORKFLOW_MODES) for control in self.form
             ],
-            "sensitive_word_avoidance": {"enabled": False, "type": "", "configs": []},
+            "sensitive_word_avoidance": self._moderation(),
             "file_upload": self._file_upload(),
             "system_parameters": {
                 "image_file_size_limit": 10,
@@ -153,20 +160,32 @@ class App:
             },
         }
 
+    def _moderation(self) -> JsonObject:
+        if self.mode in WORKFLOW_MODES:
+            return {"enabled": False}
+        if self.mode == "agent":
+            return {"enabled": False, "type": "", "config": {}}
+        return {"enabled": False, "type": "", "configs": []}
+
     def _file_upload(self) -> JsonObject:
-        return {
+        upload: JsonObject = {
             "enabled": self.files,
-            "image": {
-                "enabled": self.files,
-                "number_limits": 3,
-                "detail": "high",
-                "transfer_methods": ["remote_url", "local_file"],
-            },
             "allowed_file_types": list(FILE_TYPES) if self.files else [],
             "allowed_file_extensions": _IMAGE_EXTENSIONS if self.files else [],
             "allowed_file_upload_methods": ["remote_url", "local_file"],
             "number_limits": 3,
         }
+        if self.mode == "agent":
+            upload["image"] = {"enabled": self.files}
+        elif self.mode not in WORKFLOW_MODES or not self.files:
+            upload["image"] = {
+                "enabled": self.files,
+                "number_limits": 3,
+                "transfer_methods": ["remote_url", "local_file"],
+            }
+            if self.mode not in WORKFLOW_MODES:
+                upload["image"]["detail"] = "high"
+        return upload
 
     def info(self) -> JsonObject:
         """Return `/info`."""

@@ -15,13 +15,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dify_local._protocol.events import PING, EventSource
-from dify_local._protocol.values import JsonObject, compact_json
+from dify_local._protocol.values import JsonObject, compact_json, spaced_json
 
 PING_FRAME: Final = b"event: ping\n\n"
 
 
-def frame(event: JsonObject) -> bytes:
+def frame(event: JsonObject, *, spaced: bool = False) -> bytes:
     r"""Return the bytes of one event.
+
+    Args:
+        event: The event.
+        spaced: Write ASCII with spaces after separators, as servers did before 1.8.1.
 
     Example:
         >>> frame({"event": "message", "answer": "Hi"})
@@ -29,7 +33,8 @@ def frame(event: JsonObject) -> bytes:
     """
     if event is PING:
         return PING_FRAME
-    return b"data: " + compact_json(event).encode() + b"\n\n"
+    text = spaced_json(event) if spaced else compact_json(event)
+    return b"data: " + text.encode() + b"\n\n"
 
 
 class EventStream(Response):
@@ -38,14 +43,27 @@ class EventStream(Response):
     Args:
         events: The events; closed when the response ends, however it ends.
         on_disconnect: Called when the client leaves before the last event.
+        cache_control: What caches on the way are told, if anything.
+        spaced: How events are written; see `frame`.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: EventSource, on_disconnect: Callable[[], None]) -> None:
-        super().__init__(headers={"content-type": "text/event-stream; charset=utf-8"})
+    def __init__(
+        self,
+        events: EventSource,
+        on_disconnect: Callable[[], None],
+        *,
+        cache_control: str | None = None,
+        spaced: bool = False,
+    ) -> None:
+        headers = {"content-type": "text/event-stream; charset=utf-8"}
+        if cache_control:
+            headers["cache-control"] = cache_control
+        super().__init__(headers=headers)
         del self.headers["content-length"]
         self.events = events
+        self.spaced = spaced
         self.on_disconnect = on_disconnect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +88,8 @@ class EventStream(Response):
                 if not started:
                     started = True
                     await send(start)
-                await send({"type": "http.response.body", "body": frame(event), "more_body": True})
+                body = frame(event, spaced=self.spaced)
+                await send({"type": "http.response.body", "body": body, "more_body": True})
         if not started:
             await send(start)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, StrictStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    StrictStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dify_local._protocol.values import is_uuid
 
@@ -64,8 +73,8 @@ class MessageListQuery(BaseModel):
 
     @field_validator("conversation_id", "first_id")
     @classmethod
-    def _check_id(cls, value: str | None) -> str | None:
-        return _uuid_or_none(value, "id") or (None if value is None else "")
+    def _check_id(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return _uuid_or_none(value, str(info.field_name)) or (None if value is None else "")
 
 
 class ConversationListQuery(BaseModel):
@@ -100,6 +109,16 @@ class ConversationVariablesQuery(BaseModel):
     last_id: str | None = None
     limit: int = Field(default=20, ge=1, le=100)
     variable_name: str | None = None
+
+    @field_validator("variable_name")
+    @classmethod
+    def _check_name(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[\w.-]+", value):
+            raise ValueError(
+                "Variable name can only contain letters, numbers, hyphens (-), underscores (_), "
+                "and periods (.)"
+            )
+        return value
 
 
 class ConversationVariableUpdatePayload(BaseModel):
@@ -159,8 +178,8 @@ class WorkflowLogQuery(BaseModel):
 
     keyword: str | None = None
     status: Literal["succeeded", "failed", "stopped"] | None = None
-    created_at__before: str | None = None
-    created_at__after: str | None = None
+    created_at__before: datetime | None = None
+    created_at__after: datetime | None = None
     created_by_end_user_session_id: str | None = None
     page: int = Field(default=1, ge=1, le=99999)
     limit: int = Field(default=20, ge=1, le=100)

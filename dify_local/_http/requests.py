@@ -12,12 +12,20 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from dify_local._apps.app import CHAT_MODES, WORKFLOW_MODES, App
-from dify_local._protocol.errors import ApiError, bad_request, invalid_param, unauthorized
-from dify_local._protocol.values import JsonObject
+from dify_local._protocol.errors import (
+    ApiError,
+    DifyCrash,
+    bad_request,
+    invalid_param,
+    unauthorized,
+)
+from dify_local._protocol.values import JsonObject, compact_json, is_uuid
 from dify_local._runs.service import DATASET_KEY, Service
 from dify_local._storage.store import EndUser
 
 DEFAULT_USER = "DEFAULT-USER"
+_LONGEST_USER = 255
+_LONGEST_TRACE_SESSION_ID = 200
 _WRONG_MODE = "Please check if your app mode matches the right API route."
 
 Payload = TypeVar("Payload", bound=BaseModel)
@@ -98,8 +106,9 @@ async def json_body(request: Request) -> JsonObject:
     """Return the JSON object of a request.
 
     Raises:
-        ApiError: The content type is not JSON, or the text is not.
-        TypeError: The JSON is no object; the client sees a crash, as with Dify.
+        ApiError: The content type is not JSON, or the text is not; half of a surrogate pair is no
+            text either.
+        DifyCrash: The JSON is no object.
     """
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise ApiError(
@@ -110,12 +119,13 @@ async def json_body(request: Request) -> JsonObject:
         )
     try:
         body = json.loads(await request.body())
+        compact_json(body).encode()
     except ValueError:
         raise bad_request(
             "The browser (or proxy) sent a request that this server could not understand."
         ) from None
     if not isinstance(body, dict):
-        raise TypeError("The body is no object")
+        raise DifyCrash("The body is no object")
     return body
 
 
@@ -143,11 +153,14 @@ class UploadedFile:
 
 
 async def form_call(request: Request) -> tuple[Call, UploadedFile | None, int]:
-    """Accept a multipart request; return it with its `file` and the number of files."""
+    """Accept a multipart request; return it with its `file` and the number of parts that are files.
+
+    Parts of the same name count once, as they do at Dify: all but the first are ignored.
+    """
     app = app_of(request)
     async with request.form() as form:
-        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        part = form.get("file")
+        files = {name for name, value in form.multi_items() if isinstance(value, UploadFile)}
+        part = next((item for item in form.getlist("file")), None)
         file = None
         if isinstance(part, UploadFile):
             content = await part.read()
@@ -166,9 +179,29 @@ def _call(
 ) -> Call:
     if not user and user_required:
         raise invalid_param("Arg user must be provided.")
+    if len(str(user)) > _LONGEST_USER:
+        raise DifyCrash("The user is too long for its column")
     service = service_of(request)
     end_user = service.store.end_user(app.id, str(user or DEFAULT_USER))
     return Call(service, request, app, end_user, body)
+
+
+def check_trace_session_id(call: Call) -> None:
+    """Refuse a `trace_session_id` that is none; from 1.16 on, generations take one.
+
+    The header counts first, then the query, then the body.
+    """
+    if not call.service.release.since(1, 16):
+        return
+    for given in (call.request.headers, call.request.query_params, call.body):
+        name = "x-trace-session-id" if given is call.request.headers else "trace_session_id"
+        if name in given:
+            value = given[name]
+            if not isinstance(value, str):
+                raise bad_request("trace_session_id must be a string.")
+            if not 1 <= len(value.strip()) <= _LONGEST_TRACE_SESSION_ID:
+                raise bad_request("trace_session_id must be 1 to 200 characters after trimming.")
+            return
 
 
 def require_chat_app(app: App) -> None:
@@ -197,9 +230,11 @@ def require_workflow_app(app: App, *, chatflow: bool = False) -> None:
 
 
 def require_uuid(value: str) -> str:
-    """Return a path id, or crash as Dify does where the route does not check the id.
+    """Return a path id, where the route does not check it.
 
     Raises:
-        ValueError: The id is not a UUID; it reaches the client as a JSON 500.
+        DifyCrash: The id is not a UUID.
     """
+    if not is_uuid(value):
+        raise DifyCrash("The id is not a UUID")
     return str(uuid.UUID(value))

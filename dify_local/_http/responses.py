@@ -6,6 +6,8 @@ in another order. Handlers raise `ApiError`; the application turns it into the r
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from pydantic import ValidationError
@@ -13,9 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from dify_local._protocol.errors import ApiError, invalid_param
+from dify_local._protocol.errors import ApiError, DifyCrash, invalid_param
 from dify_local._protocol.release import Release
-from dify_local._protocol.values import spaced_json
+from dify_local._protocol.values import JsonObject, spaced_json
+
+_logger = logging.getLogger("dify_local")
 
 NOT_FOUND_PAGE = (
     "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n"
@@ -54,22 +58,52 @@ async def on_api_error(request: Request, error: Exception) -> Response:
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
-    """Answer a payload that pydantic refuses; Dify sends pydantic's own report."""
+    """Answer a payload that pydantic refuses; since 1.11 Dify sends pydantic's own report."""
     assert isinstance(error, ValidationError)  # noqa: S101 - registered for this class only
+    if not _release(request).since(1, 11):
+        return json_response(_old_refusal(error), HTTPStatus.BAD_REQUEST)
     return json_response(invalid_param(str(error)).body(), HTTPStatus.BAD_REQUEST)
 
 
+def _old_refusal(error: ValidationError) -> JsonObject:
+    first = error.errors()[0]
+    message = first["msg"]
+    if first["type"] == "missing":
+        message = "Missing required parameter in the JSON body"
+    return {"code": "invalid_param", "message": message, "params": str(first["loc"][0])}
+
+
+def _release(request: Request) -> Release:
+    release = request.app.state.service.release
+    assert isinstance(release, Release)  # noqa: S101 - set when the application is made
+    return release
+
+
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Answer what the router refuses: an HTML page for an unknown address, JSON otherwise."""
+    """Answer what the router refuses: an HTML page for an unknown address, JSON otherwise.
+
+    No route names OPTIONS, so a browser's question what it may send arrives here as well.
+    """
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     if error.status_code == HTTPStatus.NOT_FOUND:
         return HTMLResponse(NOT_FOUND_PAGE, HTTPStatus.NOT_FOUND)
+    if request.method == "OPTIONS":
+        return _options(error.headers or {})
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     message = "The method is not allowed for the requested URL."
     return json_response(ApiError(error.status_code, code, message).body(), error.status_code)
 
 
+def _options(refusal: Mapping[str, str]) -> Response:
+    allowed = refusal.get("Allow", "").replace(" ", "").split(",")
+    return HTMLResponse("", headers={"allow": ", ".join(sorted({*allowed, "OPTIONS"}))})
+
+
 async def on_crash(request: Request, error: Exception) -> Response:
-    """Answer an unexpected exception as Dify does."""
-    body = {"message": "Internal Server Error", "code": "unknown", "status": 500}
+    """Answer as Dify does when it crashes."""
+    if isinstance(error, DifyCrash):
+        _logger.warning("%s %s: Dify crashes here. %s", request.method, request.url.path, error)
+    body: JsonObject = {"message": "Internal Server Error", "code": "unknown"}
+    if _release(request).since(1, 8):
+        body["status"] = 500
     return json_response(body, HTTPStatus.INTERNAL_SERVER_ERROR)

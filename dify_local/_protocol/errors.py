@@ -25,6 +25,10 @@ class ApiError(Exception):
         return {"code": self.code, "message": self.message, "status": self.status}
 
 
+class DifyCrash(Exception):  # noqa: N818 - it is Dify that errs
+    """A request at which real servers crash: the client gets their 500."""
+
+
 def invalid_param(message: str) -> ApiError:
     """Return the refusal of a wrong value: 400 `invalid_param`."""
     return ApiError(400, "invalid_param", message)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# 1.0 followed on 0.15.
+_OLDEST, _FIRST_OF_ONE, _NEWEST = (0, 15), (1, 0), (1, 17)
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class Release:
         version: Such as `1.16.0`.
 
     Raises:
-        ValueError: The version does not begin with two numbers.
+        ValueError: This is no release that the server can behave as.
 
     Example:
         >>> Release("1.12.1").since(1, 13)
@@ -23,14 +27,20 @@ class Release:
     version: str
 
     def __post_init__(self) -> None:
-        self.since(0, 0)
+        known = re.fullmatch(r"\d+\.\d+(\.\d+)?", self.version) and (
+            self._numbers()[:2] == _OLDEST or _FIRST_OF_ONE <= self._numbers()[:2] <= _NEWEST
+        )
+        if not known:
+            raise ValueError(
+                f"No release {self.version!r}: this server behaves as Dify 0.15, or 1.0 to 1.17"
+            )
+
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in self.version.split("."))
 
     def since(self, *release: int) -> bool:
         """Tell whether this release is as new as another."""
-        own = tuple(int(part) for part in self.version.split("."))
-        if len(own) < 2:
-            raise ValueError(f"No release: {self.version}")
-        return own >= release
+        return self._numbers() >= release
 
     @property
     def resumable(self) -> bool:

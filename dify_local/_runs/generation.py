@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from dify_local._answers.reply import Failure, Pause, Reply, Silence, Step
+from dify_local._answers.reply import Failure, Pause, Reply, Silence, Step, Thought, TokenCount
 from dify_local._apps.app import App
 from dify_local._protocol.events import PING
 from dify_local._protocol.values import JsonObject, new_id, now, seconds_since
@@ -38,10 +39,19 @@ class Pace:
     Args:
         token_delay: Seconds before each token.
         ping_interval: Seconds between pings.
+
+    Raises:
+        ValueError: Time would run backwards, or pings would never end.
     """
 
     token_delay: float = 0.0
     ping_interval: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.token_delay < math.inf:
+            raise ValueError(f"The delay of a token is 0 seconds or more, not {self.token_delay}")
+        if not self.ping_interval > 0:
+            raise ValueError(f"Pings come more than 0 seconds apart, not {self.ping_interval}")
 
 
 @dataclass
@@ -61,6 +71,8 @@ class Generation:
         message_id: Names the answer for ever.
         created_at: Time of the question in epoch seconds.
         parts: The text so far, in tokens.
+        stopped: Set when somebody calls the stop endpoint.
+        counted: The tokens as a model upstream has counted them.
     """
 
     app: App
@@ -76,6 +88,7 @@ class Generation:
     created_at: int = field(default_factory=now)
     parts: list[str] = field(default_factory=list)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    counted: TokenCount | None = None
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
@@ -96,28 +109,39 @@ class Generation:
 
     def usage(self) -> JsonObject:
         """Return the token usage so far; a stopped answer has none, as on real servers."""
-        if self.reply.annotation:
+        if self.reply.preset:
             return no_usage()
         latency = self.elapsed()
         if self.stopped.is_set():
             return usage(0, 0, latency=latency, timed=False)
-        prompt_tokens = count_tokens(f"{self.query} {self.reply.context}")
         timed = self.app.mode != "agent"
+        if self.counted:
+            counts = self.counted.prompt_tokens, self.counted.completion_tokens
+            return usage(*counts, latency=latency, timed=timed)
+        prompt_tokens = count_tokens(f"{self.query} {self.reply.context}")
         return usage(prompt_tokens, count_tokens(self.answer), latency=latency, timed=timed)
 
-    async def play(self) -> AsyncIterator[Step | JsonObject]:
+    async def play(self, *, separate_thoughts: bool = False) -> AsyncIterator[Step | JsonObject]:
         """Yield the steps of the reply in time, with pings in between.
 
         Text is added to `parts`. A `Pause` is yielded too; the caller decides what it means.
+
+        Args:
+            separate_thoughts: Yield thoughts as such; else they are text in `<think>`.
 
         Raises:
             GenerationStopped: The stop endpoint was called.
             GenerationFailed: The reply contains a failure.
         """
-        async with aclosing(self.reply.steps) as steps:
+        inlined = self.reply.thinks and not separate_thoughts
+        steps = _inlined(self.reply.steps) if inlined else self.reply.steps
+        async with aclosing(steps):
             async for step in steps:
                 if isinstance(step, Failure):
                     raise GenerationFailed(step)
+                if isinstance(step, TokenCount):
+                    self.counted = step
+                    continue
                 async for ping in self._before(step):
                     yield ping
                 if isinstance(step, str):
@@ -164,3 +188,14 @@ class Generation:
             await asyncio.wait_for(self.stopped.wait(), timeout)
         except asyncio.TimeoutError:
             return
+
+
+async def _inlined(steps: AsyncGenerator[Step, None]) -> AsyncGenerator[Step, None]:
+    """Yield steps with thoughts as text, between the tags that models put around them."""
+    thinking = False
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Thought) != thinking:
+                thinking = not thinking
+                yield "<think>\n" if thinking else "\n</think>\n\n"
+            yield step.text if isinstance(step, Thought) else step

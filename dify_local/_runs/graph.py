@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from dify_local._answers.reply import Attachment, Failure, Pause, Replacement, Step
+from dify_local._answers.reply import Attachment, Failure, Pause, Replacement, Step, Thought
 from dify_local._protocol.values import JsonObject, now
 from dify_local._runs.generation import GenerationFailed, GenerationStopped
+from dify_local._runs.graph_parts import part_events, retry_events
 from dify_local._runs.human_input import HumanInputForm, forms_of
 from dify_local._runs.nodes import Node
 from dify_local._runs.run_events import RunEvents
 from dify_local._runs.service import Service
 from dify_local._runs.usage import no_usage
 from dify_local._runs.workflow_run import WorkflowRun
+
+_MODERATED = "Stopped by output moderation."
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Graph:
     def __post_init__(self) -> None:
         self.events = RunEvents(self.service, self.run)
         self.generation = self.run.generation
+        self.pause: Pause | None = None
 
     async def from_start(self) -> AsyncGenerator[JsonObject, None]:
         """Run from the start to the end, or to the person in between."""
@@ -50,6 +54,8 @@ class Graph:
                 process_data={"usage": no_usage()},
             ):
                 yield event
+        for event in part_events(self.events, self.generation.reply.graph_parts):
+            yield event
         async for event in self._model("llm", "LLM"):
             yield event
 
@@ -59,7 +65,7 @@ class Graph:
         assert form is not None  # noqa: S101 - only a paused run is resumed
         node = next(node for node in self.run.nodes if node.node_id == form.node_id)
         yield self.events.started("resumption")
-        yield self.events.event("node_started", node.started())
+        yield self.events.node("node_started", node.started())
         for event in self.events.form_filled():
             yield event
         submitted = form.submitted or {}
@@ -67,55 +73,92 @@ class Graph:
             name: {"value_type": "string", "value": value} for name, value in submitted.items()
         }
         finished = node.finished(inputs=inputs, outputs=form.outputs())
-        yield self.events.event("node_finished", finished)
-        if self.run.further:
-            for event in self._waits_for_others():
-                yield event
-            return
-        async for event in self._after_form():
+        yield self.events.node("node_finished", finished)
+        async for event in self._go_on("LLM after review"):
             yield event
 
-    def _waits_for_others(self) -> list[JsonObject]:
-        """Pause again, for the forms of the other branches."""
-        self.run.form, *self.run.further = self.run.further
-        self.run.status = "paused"
-        return self.events.pause()
+    async def from_expired_form(self) -> AsyncGenerator[JsonObject, None]:
+        """Run on without the form, which nobody has filled in in time."""
+        form = self.run.form
+        assert form is not None  # noqa: S101 - only a paused run is resumed
+        node = next(node for node in self.run.nodes if node.node_id == form.node_id)
+        yield self.events.started("resumption")
+        yield self.events.node("node_started", node.started())
+        if not self.service.release.since(1, 16):
+            data = {
+                "node_id": form.node_id,
+                "node_title": form.node_title,
+                "expiration_time": form.expiration_time,
+            }
+            yield self.events.event("human_input_form_timeout", data)
+        outputs = {
+            "__action_id": "",
+            "__action_value": "",
+            "__rendered_content": form.form_content,
+        }
+        yield self.events.node("node_finished", node.finished(outputs=outputs))
+        async for event in self._go_on("LLM after the timeout"):
+            yield event
 
-    def _after_form(self) -> AsyncGenerator[JsonObject, None]:
-        return self._model("llm2", "LLM after review")
+    async def _go_on(self, title: str) -> AsyncGenerator[JsonObject, None]:
+        """Go on behind a form, or pause again for the forms of the other branches."""
+        if self.run.further:
+            self.run.form, *self.run.further = self.run.further
+            self.run.status = "paused"
+            for event in self.events.pause():
+                yield event
+            return
+        async for event in self._after_form(title):
+            yield event
+
+    def _after_form(self, title: str) -> AsyncGenerator[JsonObject, None]:
+        return self._model("llm2", title)
 
     async def _model(self, node_id: str, title: str) -> AsyncGenerator[JsonObject, None]:
         """Run the model and what follows it, whichever way it ends."""
         node = self.run.begin(node_id, "llm", title)
-        yield self.events.event("node_started", node.started())
-        paused = False
+        yield self.events.node("node_started", node.started())
+        for event in retry_events(self.events, node, self.generation.reply.graph_parts):
+            yield event
         try:
-            async for step in self.generation.play():
-                for event in self._said(step, node_id):
-                    yield event
-                if isinstance(step, Pause):
-                    paused = self.service.release.resumable
-        except GenerationStopped:
-            ending = self._stopped()
+            async for event in self._said(node_id):
+                yield event
+        except GenerationStopped as stopped:
+            ending = self._stopped(str(stopped))
         except GenerationFailed as failed:
             ending = self._failed(node, failed.failure)
         else:
-            yield self.events.event(
-                "node_finished", self._model_finished(node, self.generation.answer)
-            )
-            ending = self._paused() if paused else self._succeeded()
+            finished = self._model_finished(node, self.generation.answer)
+            yield self.events.node("node_finished", finished)
+            ending = self._paused(self.pause) if self.pause else self._succeeded()
         for event in ending:
             yield event
 
-    def _said(self, step: Step | JsonObject, node_id: str) -> list[JsonObject]:
-        if isinstance(step, str):
-            return [self.events.text(step, node_id)]
-        if isinstance(step, Replacement):
-            self.generation.replace(step.text)
-            return [self.events.replacement(step.text)]
-        if isinstance(step, Attachment):
-            self._attach(step)
-        return []
+    async def _said(self, node_id: str) -> AsyncGenerator[JsonObject, None]:
+        """Yield what the model says and thinks, and what happens to it."""
+        async for step in self._steps():
+            if isinstance(step, str):
+                yield self.events.text(step, node_id)
+            elif isinstance(step, Thought):
+                self.run.reasoning += step.text
+                yield self.events.reasoning(step.text)
+            elif isinstance(step, Replacement):
+                self.generation.replace(step.text)
+                yield self.events.replacement(step.text)
+                if self.run.chatflow and self.service.release.since(1, 16, 1):
+                    raise GenerationStopped(_MODERATED)
+            elif isinstance(step, Attachment):
+                self._attach(step)
+            elif isinstance(step, Pause):
+                self.pause = step if self.service.release.resumable else None
+        if self.run.reasoning:
+            yield self.events.reasoning("", is_final=True)
+        if not self.generation.answer:
+            yield self.events.text("", node_id)
+
+    def _steps(self) -> AsyncIterator[Step | JsonObject]:
+        separated = self.run.chatflow and self.service.release.since(1, 16)
+        return self.generation.play(separate_thoughts=separated)
 
     def _model_finished(self, node: Node, text: str) -> JsonObject:
         generation, usage = self.generation, self.generation.usage()
@@ -126,7 +169,7 @@ class Graph:
         return node.finished(
             inputs={**context, **model},
             process_data={"model_mode": "chat", "prompts": prompts, **made, **model},
-            outputs={"text": text, "reasoning_content": "", **made},
+            outputs={"text": text, "reasoning_content": self.run.reasoning, **made},
             execution_metadata={
                 "total_tokens": usage["total_tokens"],
                 "total_price": usage["total_price"],
@@ -162,7 +205,8 @@ class Graph:
             # Since 1.13 the message ends before the run does.
             resumable = self.service.release.resumable
             finished.insert(0 if resumable else 1, events.message_end())
-        return [*nodes, *finished, *events.speech()]
+        spoken = events.speech_before_the_end()
+        return [*spoken, *nodes, *finished, *events.speech_after_the_end()]
 
     def _end_node(self) -> tuple[str, str, str]:
         return ("answer", "answer", "Answer") if self.run.chatflow else ("end", "end", "End")
@@ -181,9 +225,10 @@ class Graph:
             "files": self.run.files,
         }
 
-    def _stopped(self) -> list[JsonObject]:
+    def _stopped(self, reason: str) -> list[JsonObject]:
         resumable = self.service.release.resumable
-        self._end("stopped", "Aborted: User requested stop" if resumable else "Stopped by user.")
+        by_user = "Aborted: User requested stop" if resumable else "Stopped by user."
+        self._end("stopped", reason or by_user)
         if self.run.chatflow and not resumable:
             return [self.events.finished(), self.events.message_end()]
         return [self.events.finished()]
@@ -191,18 +236,20 @@ class Graph:
     def _failed(self, node: Node, failure: Failure) -> list[JsonObject]:
         self._end("failed", failure.message)
         data = node.finished(status="failed", error=failure.message)
-        events = [self.events.event("node_finished", data), self.events.finished()]
+        events = [self.events.node("node_finished", data), self.events.finished()]
         if self.run.chatflow and not self.service.release.resumable:
             events.append(self.events.error(failure))
         return events
 
-    def _paused(self, form: HumanInputForm | None = None) -> list[JsonObject]:
+    def _paused(self, pause: Pause, form: HumanInputForm | None = None) -> list[JsonObject]:
         forms = [form] if form else forms_of(self.generation.answer)
         self.run.form, *self.run.further = forms
         self.run.status = "paused"
         started = []
-        for form in self.run.forms:
+        for form in forms:
+            if pause.lifetime is not None:
+                form.expiration_time = now() + int(pause.lifetime)
             node = self.run.begin(form.node_id, "human-input", form.node_title)
             node.status = "paused"
-            started.append(self.events.event("node_started", node.started()))
+            started.append(self.events.node("node_started", node.started()))
         return [*started, *self.events.pause()]

@@ -100,6 +100,14 @@ class HumanInputForm:
             "__rendered_content": self.rendered(),
         }
 
+    def expires_within(self, seconds: float) -> bool:
+        """Tell whether the form expires so soon."""
+        return self.expiration_time - now() < seconds
+
+    def expire(self) -> None:
+        """Take no answer from now on."""
+        self.expiration_time = min(self.expiration_time, now() - 1)
+
     def require_open(self) -> None:
         """Refuse a form that was answered or has expired."""
         if self.submitted is not None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
-from dify_local._answers.reply import Attachment, Failure, Replacement, ToolCall
+from dify_local._answers.reply import Attachment, Failure, Replacement, Thought, ToolCall
 from dify_local._protocol.events import PING
+from dify_local._protocol.fields import known
 from dify_local._protocol.release import Release
 from dify_local._protocol.values import JsonObject, compact_json, new_id
+from dify_local._runs import speech
 from dify_local._runs.generation import Generation, GenerationFailed, GenerationStopped
-from dify_local._runs.speech import speech_events
 from dify_local._storage.files import Uploads
 from dify_local._storage.knowledge import Knowledge
 
@@ -54,14 +55,23 @@ class MessageEvents:
             self.failure = failed.failure
             yield self.error_event(failed.failure)
             return
+        spoken = self.auto_play or generation.reply.speech
+        early = spoken and not self.release.since(1, 16, 1)
+        envelope = self.envelope("tts_message")
+        if early:
+            for event in speech.speech_before_the_end(envelope, generation.answer):
+                yield event
         yield self.message_end()
-        if self.auto_play or generation.reply.speech:
-            for event in speech_events(self.envelope("tts_message"), generation.answer):
+        if spoken:
+            for event in speech.speech_after_the_end(envelope, generation.answer, whole=not early):
                 yield event
 
     async def _body(self) -> AsyncGenerator[JsonObject, None]:
         mode = self.generation.app.mode
-        if mode == "agent-chat":
+        if self.generation.reply.preset:
+            async for event in self._text("message"):
+                yield event
+        elif mode == "agent-chat":
             async for event in self._agent():
                 yield event
         elif mode == "agent":
@@ -72,28 +82,39 @@ class MessageEvents:
                 yield event
 
     def _delta(self) -> str:
-        # 1.12 names every delta so, once the question has brought a file.
-        mislabelled = self.generation.files and not self.release.since(1, 13)
+        # From 1.11.2 to 1.12 every delta is named so, once the question has brought a file.
+        affected = self.release.since(1, 11, 2) and not self.release.since(1, 13)
+        mislabelled = self.generation.files and affected
         return "message_file" if mislabelled else "message"
 
     async def _text(self, name: str) -> AsyncGenerator[JsonObject, None]:
         event = {**self.envelope(name), "id": self.generation.message_id, "answer": ""}
         if name != "agent_message":
             event["from_variable_selector"] = [] if self.release.since(1, 16) else None
-        async for step in self.generation.play():
+        separated = self.generation.app.mode == "agent"
+        async for step in self.generation.play(separate_thoughts=separated):
             if isinstance(step, str):
                 yield {**event, "answer": step}
             elif step is PING:
                 yield PING
+            elif isinstance(step, Thought):
+                yield self._thought_of(step)
             elif isinstance(step, Replacement):
                 self.generation.replace(step.text)
-                yield {
-                    **self.envelope("message_replace"),
-                    "answer": step.text,
-                    "reason": "output_moderation",
-                }
+                replaced = {"answer": step.text, "reason": "output_moderation"}
+                shown = known(self.release, "replacement", replaced)
+                yield {**self.envelope("message_replace"), **shown}
             elif isinstance(step, Attachment):
                 yield self._attach(step)
+        if not self.generation.answer and self.generation.app.mode != "agent":
+            yield {**event, "answer": ""}
+
+    def _thought_of(self, step: Thought) -> JsonObject:
+        """Return the event that repeats what a New Agent has thought, with a piece more."""
+        thinking = self.thoughts and self.thoughts[-1]["thought"]
+        thought = self.thoughts[-1] if thinking else self._think()
+        thought["thought"] += step.text
+        return self._thought_event(thought)
 
     async def _agent(self) -> AsyncGenerator[JsonObject, None]:
         for call in self.generation.reply.tool_calls:
@@ -108,13 +129,24 @@ class MessageEvents:
             yield self._thought_event(thought)
             thought["observation"] = compact_json({call.tool: call.observation})
             yield self._thought_event(thought)
-        thought = self._think()
-        yield self._thought_event(thought)
         before = len(self.generation.parts)
-        async for event in self._text("agent_message"):
+        async for event in self._thinking("agent_message"):
             yield event
+        thought = self.thoughts[-1]
         thought["thought"] = thought["answer"] = "".join(self.generation.parts[before:])
         yield self._thought_event(thought)
+
+    async def _thinking(self, name: str) -> AsyncGenerator[JsonObject, None]:
+        """Yield the text of an agent, and before it the thought that it belongs to.
+
+        A model that fails at once has not thought.
+        """
+        thought = None
+        async for event in self._text(name):
+            if thought is None and event.get("event") == name:
+                thought = self._think()
+                yield self._thought_event(thought)
+            yield event
 
     async def _new_agent(self) -> AsyncGenerator[JsonObject, None]:
         for call in self.generation.reply.tool_calls:
@@ -128,11 +160,11 @@ class MessageEvents:
             yield self._thought_event(used)
             used["observation"] = call.observation
             yield self._thought_event(used)
-        thought = self._think()
-        yield self._thought_event(thought)
-        async for event in self._text("agent_message"):
+        async for event in self._thinking("agent_message"):
             yield event
-        thought["answer"] = self.generation.answer
+        if not self.generation.answer:
+            return
+        self.thoughts[-1]["answer"] = self.generation.answer
         # The closing message sets the answer; the deltas before it were a preview.
         yield {
             **self.envelope("message"),
@@ -162,6 +194,7 @@ class MessageEvents:
             "created_at": self.generation.created_at,
             "observation": "",
             "files": [],
+            "message_files": [],
         }
         self.thoughts.append(thought)
         return thought
@@ -209,19 +242,30 @@ class MessageEvents:
         envelope["task_id"] = generation.task_id
         return envelope
 
+    def citations(self) -> list[JsonObject]:
+        """Return the citations of the answer."""
+        found = self.knowledge.citations(self.generation.reply.hits)
+        shown = [known(self.release, "citation", citation) for citation in found]
+        return shown if self.release.since(1, 4, 2) else list(map(_without_nulls, shown))
+
     def metadata(self, *, sparse: bool) -> JsonObject:
         """Return the metadata of the answer.
 
         Args:
             sparse: Leave nulls out, as streams of these apps do since 1.16.
         """
+        usage = known(self.release, "usage", self.generation.usage())
+        if sparse and self.release.since(1, 16, 1):
+            usage.update(time_to_first_token=None, time_to_generate=None)
         metadata: JsonObject = {
             "annotation_reply": self.generation.reply.annotation,
-            "retriever_resources": self.knowledge.citations(self.generation.reply.hits),
-            "usage": self.generation.usage(),
+            "retriever_resources": self.citations(),
+            "usage": usage,
+            "reasoning": {},
         }
-        if self.release.since(1, 16):
-            metadata["reasoning"] = {}
+        metadata = known(self.release, "metadata", metadata)
+        if not self.release.since(1, 4, 2):
+            return {name: value for name, value in metadata.items() if value}
         if not sparse or not self.release.since(1, 16):
             return metadata
         metadata["retriever_resources"] = [

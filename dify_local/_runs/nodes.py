@@ -16,6 +16,9 @@ class Node:
         node_id: Its name in the graph, the first part of a variable selector.
         node_type: Such as `llm`.
         title: What a person reads.
+        iteration_id: The iteration node it is in, if it is in one.
+        loop_id: The loop node it is in, if it is in one.
+        agent_strategy: How an agent node decides, with its `name`.
     """
 
     node_id: str
@@ -26,6 +29,9 @@ class Node:
     began: float = field(default_factory=time.monotonic)
     elapsed_time: float = 0.0
     status: str = "running"
+    iteration_id: str | None = None
+    loop_id: str | None = None
+    agent_strategy: JsonObject | None = None
 
     def _common(self) -> JsonObject:
         return {
@@ -45,9 +51,9 @@ class Node:
             "inputs_truncated": False,
             "created_at": self.created_at,
             "extras": {},
-            "iteration_id": None,
-            "loop_id": None,
-            "agent_strategy": None,
+            **_outside_of_parallels(self.iteration_id, self.loop_id),
+            "parallel_run_id": None,
+            "agent_strategy": self.agent_strategy,
         }
 
     def finished(
@@ -78,9 +84,19 @@ class Node:
             "created_at": self.created_at,
             "finished_at": now(),
             "files": [],
-            "iteration_id": None,
-            "loop_id": None,
+            **_outside_of_parallels(self.iteration_id, self.loop_id),
         }
+
+    def retried(self, error: str, retry_index: int) -> JsonObject:
+        """Return the data of `node_retry`: the node has failed and is tried again.
+
+        Args:
+            error: Why it has failed.
+            retry_index: Which retry follows, from 1.
+        """
+        data = self.finished(status="retry", error=error)
+        self.status = "running"
+        return {**data, "retry_index": retry_index}
 
     def snapshot(self, index: int) -> list[tuple[str, JsonObject]]:
         """Return this node's events as a later watcher sees them: without inputs and outputs."""
@@ -104,3 +120,14 @@ class Node:
             }
             events.append(("node_finished", finished))
         return events
+
+
+def _outside_of_parallels(iteration_id: str | None, loop_id: str | None) -> JsonObject:
+    return {
+        "iteration_id": iteration_id,
+        "loop_id": loop_id,
+        "parallel_id": None,
+        "parallel_start_node_id": None,
+        "parent_parallel_id": None,
+        "parent_parallel_start_node_id": None,
+    }

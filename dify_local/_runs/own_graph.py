@@ -18,6 +18,8 @@ from dify_local._runs.generation import GenerationFailed, GenerationStopped
 from dify_local._runs.graph import Graph
 from dify_local._runs.human_input import HumanInputForm
 
+_TEXTS = frozenset({"message", "text_chunk"})
+
 
 @dataclass
 class OwnGraph(Graph):
@@ -70,7 +72,15 @@ class OwnGraph(Graph):
         async for event in super().from_form():
             yield event
 
-    def _after_form(self) -> AsyncGenerator[JsonObject, None]:
+    async def from_expired_form(self) -> AsyncGenerator[JsonObject, None]:
+        """Run on without the form, which nobody has filled in in time."""
+        form = self.run.form
+        if form is not None:
+            self.run.values[form.node_id] = {"__action_id": "", "__action_value": ""}
+        async for event in super().from_expired_form():
+            yield event
+
+    def _after_form(self, title: str) -> AsyncGenerator[JsonObject, None]:
         return self._play(self.run.position + 1)
 
     async def _play(self, first: int) -> AsyncGenerator[JsonObject, None]:
@@ -79,15 +89,15 @@ class OwnGraph(Graph):
             for position, node in enumerate(self.nodes[first:], first):
                 self.run.position = position
                 if node.type == "human-input" and self.service.release.resumable:
-                    ending = self._paused(self._form(node))
+                    ending = self._paused(Pause(), self._form(node))
                     break
                 async for event in self._node(node):
                     yield event
-                if self.run.status == "paused":
-                    ending = self._paused()
+                if self.pause:
+                    ending = self._paused(self.pause)
                     break
-        except GenerationStopped:
-            ending = self._stopped()
+        except GenerationStopped as stopped:
+            ending = self._stopped(str(stopped))
         except GenerationFailed as failed:
             ending = self._failed(self.run.nodes[-1], failed.failure)
         for event in self._succeeded() if ending is None else ending:
@@ -125,25 +135,20 @@ class OwnGraph(Graph):
         for event in self._static(lead or ""):
             yield event
         node = self.run.begin(definition.id, definition.type, definition.title)
-        yield self.events.event("node_started", node.started())
+        yield self.events.node("node_started", node.started())
         if "text" in definition.outputs:
             text = rendered(str(definition.outputs["text"]), self.run.values)
             generation.reply.steps = play(tokens(text))
         before = len(generation.parts)
-        paused = False
-        async for step in generation.play():
-            for event in self._said(step, definition.id):
-                if lead is not None or not isinstance(step, str):
-                    yield event
-            paused = paused or isinstance(step, Pause)
+        async for event in self._said(definition.id):
+            if lead is not None or event["event"] not in _TEXTS:
+                yield event
         text = "".join(generation.parts[before:])
         if lead is None:
             del generation.parts[before:]
         outputs = {**self._given(definition), "text": text}
         self.run.values[definition.id] = outputs
-        yield self.events.event("node_finished", self._model_finished(node, text))
-        if paused and self.service.release.resumable:
-            self.run.status = "paused"
+        yield self.events.node("node_finished", self._model_finished(node, text))
 
     def _lead(self, node: Node) -> str | None:
         """Return what stands before a node's text in the answer; None if it is not shown at once.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dify_local._answers.reply import Failure
+from dify_local._protocol.fields import known
 from dify_local._protocol.values import JsonObject, new_id, now
+from dify_local._runs import speech
 from dify_local._runs.service import Service
-from dify_local._runs.speech import speech_events
 from dify_local._runs.workflow_run import WorkflowRun
+
+_MODEL_NODE = "llm"
 
 _RETRIEVED = (
     "dataset_id",
@@ -60,12 +63,16 @@ class RunEvents:
         data = {
             "id": self.run.id,
             "workflow_id": self.run.generation.app.workflow_id,
+            "sequence_number": 1,
             "inputs": self.run.variables,
             "created_at": now(),
+            "reason": reason,
         }
-        if self.service.release.resumable:
-            data["reason"] = reason
-        return self.event("workflow_started", data)
+        return self.event("workflow_started", known(self.service.release, "run", data))
+
+    def node(self, event: str, data: JsonObject) -> JsonObject:
+        """Return an event of a node, with the fields of the release."""
+        return self.event(event, known(self.service.release, "node", data))
 
     def instant_node(
         self,
@@ -79,9 +86,9 @@ class RunEvents:
     ) -> list[JsonObject]:
         """Return both events of a node that takes no time."""
         node = self.run.begin(node_id, node_type, title)
-        started = self.event("node_started", node.started())
+        started = self.node("node_started", node.started())
         data = node.finished(inputs=inputs, outputs=outputs, process_data=process_data)
-        return [started, self.event("node_finished", data)]
+        return [started, self.node("node_finished", data)]
 
     def text(self, text: str, node_id: str) -> JsonObject:
         """Return a piece of the answer: `message` in a chatflow, `text_chunk` in a workflow."""
@@ -96,11 +103,23 @@ class RunEvents:
             "from_variable_selector": selector,
         }
 
+    def reasoning(self, text: str, *, is_final: bool = False) -> JsonObject:
+        """Return a piece of what a model thinks, where that is separated from what it says."""
+        data = {
+            "message_id": self.run.generation.message_id,
+            "reasoning": text,
+            "node_id": _MODEL_NODE,
+            "is_final": is_final,
+        }
+        return {**self.envelope("reasoning_chunk"), "data": data}
+
     def replacement(self, text: str) -> JsonObject:
         """Return the event by which moderation replaces the text so far."""
         if not self.run.chatflow:
             return {**self.envelope("text_replace"), "data": {"text": text}}
-        replaced = {"answer": text, "reason": "output_moderation"}
+        replaced = known(
+            self.service.release, "replacement", {"answer": text, "reason": "output_moderation"}
+        )
         return {**self.envelope("message_replace"), **replaced}
 
     def error(self, failure: Failure) -> JsonObject:
@@ -147,7 +166,8 @@ class RunEvents:
 
     def finished(self) -> JsonObject:
         """Return `workflow_finished`."""
-        return self.event("workflow_finished", self.run.finished_data())
+        data = {"sequence_number": 1, **self.run.finished_data()}
+        return self.event("workflow_finished", known(self.service.release, "run", data))
 
     def message_end(self) -> JsonObject:
         """Return the `message_end` of a chatflow."""
@@ -160,27 +180,49 @@ class RunEvents:
 
     def metadata(self) -> JsonObject:
         """Return the metadata of a chatflow's answer."""
-        metadata = {
-            "annotation_reply": None,
+        release, generation = self.service.release, self.run.generation
+        reasoning = {_MODEL_NODE: self.run.reasoning} if self.run.reasoning else {}
+        metadata: JsonObject = {
+            **({} if generation.reply.annotation else {"annotation_reply": None}),
             "retriever_resources": self.citations(),
-            "usage": self.run.generation.usage(),
+            "usage": known(release, "usage", generation.usage()),
+            "reasoning": reasoning,
         }
-        return {**metadata, "reasoning": {}} if self.service.release.since(1, 16) else metadata
+        if not release.since(1, 4, 2):
+            metadata = {name: value for name, value in metadata.items() if value}
+        return known(release, "metadata", metadata)
 
     def citations(self) -> list[JsonObject]:
         """Return the citations of the run."""
-        return self.service.knowledge.citations(self.run.generation.reply.hits, "workflow")
+        found = self.service.knowledge.citations(self.run.generation.reply.hits, "workflow")
+        return [known(self.service.release, "citation", citation) for citation in found]
 
     def retrieved(self) -> list[JsonObject]:
         """Return the output of the knowledge retrieval node."""
-        return [_retrieved(resource) for resource in self.citations()]
+        found = self.service.knowledge.citations(self.run.generation.reply.hits, "workflow")
+        return [_retrieved(resource) for resource in found]
 
-    def speech(self) -> list[JsonObject]:
-        """Return the events that read the answer aloud, if it shall be read."""
-        generation = self.run.generation
-        if not (self.service.auto_tts or generation.reply.speech):
+    def speech_before_the_end(self) -> list[JsonObject]:
+        """Return the events that read the answer aloud while the run goes on.
+
+        Where a worker makes the run, the stream ends with it and the rest of the speech is lost;
+        since 1.16.1 all of it is.
+        """
+        if not self._spoken or self.service.release.since(1, 16, 1):
             return []
-        return list(speech_events(self.envelope("tts_message"), generation.answer))
+        answer = self.run.generation.answer
+        return speech.speech_before_the_end(self.envelope("tts_message"), answer)
+
+    def speech_after_the_end(self) -> list[JsonObject]:
+        """Return the events that read the answer aloud when the run has ended."""
+        if not self._spoken or self.service.release.resumable:
+            return []
+        answer = self.run.generation.answer
+        return speech.speech_after_the_end(self.envelope("tts_message"), answer)
+
+    @property
+    def _spoken(self) -> bool:
+        return self.service.auto_tts or self.run.generation.reply.speech
 
     def snapshot(self) -> list[JsonObject]:
         """Return the events that tell a new watcher where the run is."""
@@ -189,7 +231,7 @@ class RunEvents:
             answer = self.run.generation.answer
             events.append({**self.envelope("message_replace"), "answer": answer, "reason": ""})
         for index, node in enumerate(self.run.nodes, start=1):
-            events.extend(self.event(name, data) for name, data in node.snapshot(index))
+            events.extend(self.node(name, data) for name, data in node.snapshot(index))
         waits = self.run.status == "paused" or self.run.is_resuming
         return [*events, *self.pause()] if waits else events
 

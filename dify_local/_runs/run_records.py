@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dify_local._protocol.values import JsonObject, new_id, spaced_json
+from dify_local._runs import saved_runs
 from dify_local._runs.run_events import RunEvents
 from dify_local._runs.service import Service
 from dify_local._runs.workflow_run import WorkflowRun
@@ -24,11 +25,20 @@ def save(service: Service, run: WorkflowRun) -> None:
         "ON CONFLICT (id) DO UPDATE SET status = excluded.status, body = excluded.body",
         run.id, generation.app.id, generation.end_user.id, run.status, dump(record),
     )  # fmt: skip
+    saved_runs.save(service, run)
     if run.chatflow:
-        message = _message(service, run)
-        service.conversations.save_message(
-            generation.app.id, generation.end_user, generation.conversation_id or "", message
-        )
+        save_message(service, run)
+
+
+def save_message(service: Service, run: WorkflowRun) -> None:
+    """Write down the message of a chatflow."""
+    generation = run.generation
+    service.conversations.save_message(
+        generation.app.id,
+        generation.end_user,
+        generation.conversation_id or "",
+        _message(service, run),
+    )
 
 
 def _message(service: Service, run: WorkflowRun) -> JsonObject:

@@ -10,7 +10,7 @@ from dify_local._answers.responder import Responder
 from dify_local._apps.app import App
 from dify_local._apps.ready_made import APPS
 from dify_local._protocol.release import Release
-from dify_local._protocol.values import new_id
+from dify_local._protocol.values import JsonObject
 from dify_local._runs.generation import Generation, Pace
 from dify_local._runs.workflow_run import WorkflowRun
 from dify_local._storage.conversations import Conversations
@@ -43,9 +43,6 @@ class Service:
     # Runs that have, or had, a form; their forms are found again after they were answered.
     forms: dict[str, WorkflowRun] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    # The actions of annotation-reply, by job; and the apps that answer by annotation.
-    annotation_jobs: dict[str, str] = field(default_factory=dict)
-    annotated_apps: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.conversations = Conversations(self.store)
@@ -78,9 +75,18 @@ class Service:
             same_user_only: Whether only the person who asked the question may stop the answer.
         """
         self.journal.add_stop(task_id)
-        generation = self.generations.get(task_id)
+        generation = self.generations.get(task_id) or self._paused_generation(task_id)
         if generation and (generation.end_user == end_user or not same_user_only):
             generation.stopped.set()
+
+    def images(self, files: list[JsonObject]) -> list[str]:
+        """Return the URLs of the images among some files, if there is a model to look at them."""
+        return self.uploads.images(files) if self.responder.upstream else []
+
+    def _paused_generation(self, task_id: str) -> Generation | None:
+        # A paused run stays so when it is stopped, and ends once its form is filled in.
+        waiting = (run.generation for run in self.runs.values())
+        return next((generation for generation in waiting if generation.task_id == task_id), None)
 
     def in_background(self, coroutine: Coroutine[None, None, None]) -> None:
         """Run something that no request waits for."""
@@ -93,6 +99,7 @@ class Service:
         for task in list(self.tasks):
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.responder.close()
         self.store.close()
 
     def forget(self) -> None:
@@ -101,8 +108,8 @@ class Service:
             task.cancel()
         for generation in self.generations.values():
             generation.stopped.set()
-        for known in (self.runs, self.forms, self.annotation_jobs, self.annotated_apps):
-            known.clear()
+        self.runs.clear()
+        self.forms.clear()
         self.store.clear()
         self._forget_written()
         self.resume()
@@ -116,9 +123,3 @@ class Service:
             for document in self.tables.documents(dataset.id):
                 if document.name not in dataset.file_digests:
                     self.tables.delete_document(document)
-
-    def new_job(self, action: str) -> str:
-        """Note an annotation-reply job and return its id."""
-        job_id = new_id()
-        self.annotation_jobs[job_id] = action
-        return job_id

@@ -7,7 +7,6 @@ import io
 import math
 import struct
 import wave
-from collections.abc import Iterator
 from functools import cache
 
 from dify_local._protocol.values import JsonObject
@@ -29,15 +28,37 @@ def audio() -> bytes:
     return buffer.getvalue()
 
 
-def speech_events(envelope: JsonObject, text: str) -> Iterator[JsonObject]:
-    """Yield the frames that read an answer aloud, and the one that ends them.
+def speech_before_the_end(envelope: JsonObject, text: str) -> list[JsonObject]:
+    """Return the first frames that read an answer aloud; they come while it is still streamed.
 
     Args:
         envelope: The keys every frame of the stream has.
         text: What is said; nothing is said of an empty text.
     """
+    pieces = _pieces(text)
+    return [_frame(envelope, piece) for piece in pieces[: len(pieces) // 2]]
+
+
+def speech_after_the_end(
+    envelope: JsonObject, text: str, *, whole: bool = False
+) -> list[JsonObject]:
+    """Return the other frames that read an answer aloud, and the one that ends them.
+
+    Args:
+        envelope: The keys every frame of the stream has.
+        text: What is said.
+        whole: Whether none has come before.
+    """
+    pieces = _pieces(text)
+    rest = pieces if whole else pieces[len(pieces) // 2 :]
+    ending = {**envelope, "event": "tts_message_end", "audio": ""}
+    return [*(_frame(envelope, piece) for piece in rest), ending]
+
+
+def _pieces(text: str) -> list[bytes]:
     sound = audio() if text else b""
-    for start in range(0, len(sound), _PIECE):
-        piece = base64.b64encode(sound[start : start + _PIECE]).decode()
-        yield {**envelope, "event": "tts_message", "audio": piece}
-    yield {**envelope, "event": "tts_message_end", "audio": ""}
+    return [sound[start : start + _PIECE] for start in range(0, len(sound), _PIECE)]
+
+
+def _frame(envelope: JsonObject, piece: bytes) -> JsonObject:
+    return {**envelope, "event": "tts_message", "audio": base64.b64encode(piece).decode()}

@@ -37,6 +37,7 @@ class WorkflowRun:
         answered: Forms that were answered since it paused.
         is_resuming: Whether it was told to go on and has not yet: snapshots still show the pause.
         files: Files of the answer, as file objects.
+        reasoning: What the model has thought, where that is separated from its answer.
         finished_at: When it ended, in epoch seconds.
         values: What each node of an app of one's own has given, for references.
         position: Which of that app's nodes it waits at.
@@ -57,6 +58,7 @@ class WorkflowRun:
     finished_at: int | None = None
     values: dict[str, JsonObject] = field(default_factory=dict)
     position: int = 0
+    reasoning: str = ""
 
     def __post_init__(self) -> None:
         # Weak, because a response may be dropped before it has begun to iterate.

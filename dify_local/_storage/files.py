@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import mimetypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from dify_local._protocol.errors import ApiError, invalid_param
+from dify_local._protocol.fields import known
 from dify_local._protocol.release import Release
 from dify_local._protocol.values import JsonObject, is_uuid, new_id, now, stable_id
 from dify_local._storage.store import EndUser, Store, body, dump
@@ -76,7 +79,7 @@ class Uploads:
             "INSERT INTO files VALUES (?, ?, ?, NULL, ?, ?)",
             file_id, app_id, end_user.id, content, dump(record),
         )  # fmt: skip
-        return record
+        return known(self.release, "upload", record)
 
     def make(
         self, app_id: str, end_user: EndUser, name: str, mime_type: str, content: bytes
@@ -124,8 +127,9 @@ class Uploads:
             return _remote(entry)
         file_id = entry.get("upload_file_id")
         row = self.store.row(
-            "SELECT body FROM files WHERE id = ? AND app_id = ? AND end_user_id = ?",
-            file_id, app_id, end_user.id,
+            "SELECT body FROM files WHERE id = ? AND (? OR (app_id = ? AND end_user_id = ?))",
+            # Files were everybody's before 1.14.
+            file_id, not self.release.since(1, 14), app_id, end_user.id,
         )  # fmt: skip
         if row is None or not is_uuid(file_id):
             raise invalid_param("Invalid upload file")
@@ -193,6 +197,20 @@ class Uploads:
             "belongs_to": "user",
             "upload_file_id": shown["upload_file_id"],
         }
+
+    def images(self, files: Iterable[JsonObject]) -> list[str]:
+        """Return the URLs of the images among some files: `data:` ones, where they are kept here.
+
+        Args:
+            files: What `attach` has returned.
+        """
+        return [self._image(shown) for shown in files if shown["type"] == "image"]
+
+    def _image(self, shown: JsonObject) -> str:
+        if shown["transfer_method"] == "remote_url":
+            return str(shown["url"])
+        _, content, _, _ = self.content(shown["upload_file_id"])
+        return f"data:{shown['mime_type']};base64,{base64.b64encode(content).decode()}"
 
     def content(self, file_id: str) -> tuple[JsonObject, bytes, str, str | None]:
         """Return record, bytes, app id and message id of a file.

@@ -41,6 +41,22 @@ CREATE TABLE IF NOT EXISTS annotations (
 CREATE TABLE IF NOT EXISTS runs (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, app_id TEXT NOT NULL,
     end_user_id TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS paused_runs (
+    run_id TEXT PRIMARY KEY, status TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS paused_forms (form_token TEXT PRIMARY KEY, run_id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS annotation_replies (
+    app_id TEXT PRIMARY KEY, enabled INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS annotation_jobs (
+    id TEXT PRIMARY KEY, app_id TEXT NOT NULL, action TEXT NOT NULL);
+"""
+
+# Runs that were going on when the last server ended, and have no form to go on from.
+_INTERRUPTED = """
+UPDATE runs SET status = 'failed', body = json_set(
+    body, '$.status', 'failed', '$.error', 'The server ended while this ran.',
+    '$.finished_at', CAST(strftime('%s', 'now') AS INTEGER))
+WHERE status = 'running'
+    AND NOT EXISTS (SELECT 1 FROM paused_runs WHERE run_id = runs.id AND status = 'running')
 """
 
 _OF_PEOPLE = (
@@ -50,7 +66,11 @@ _OF_PEOPLE = (
     "feedbacks",
     "variables",
     "annotations",
+    "annotation_replies",
+    "annotation_jobs",
     "runs",
+    "paused_runs",
+    "paused_forms",
 )
 
 
@@ -81,6 +101,7 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=OFF")
         self._connection.executescript(_SCHEMA)
+        self._connection.execute(_INTERRUPTED)
 
     def close(self) -> None:
         """Close the database."""

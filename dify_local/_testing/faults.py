@@ -85,14 +85,21 @@ class Faults:
         """Plan a fault.
 
         Raises:
-            ValueError: There is no such kind, or it has no such option.
+            ValueError: There is no such kind, it has no such option, a number is too small, or it
+                would never happen.
         """
+        if times < 1:
+            raise ValueError(f"A fault happens to at least one request, not to {times}")
         if kind not in _KINDS:
             raise ValueError(f"No fault {kind!r}; there are {', '.join(_KINDS)}")
         defaults = _KINDS[kind][1]
         unknown = set(options) - set(defaults)
         if unknown:
             raise ValueError(f"Fault {kind!r} has no option {', '.join(sorted(unknown))}")
+        for name, value in options.items():
+            least = 1 if name in _COUNTED else 0
+            if isinstance(value, (int, float)) and not value >= least:
+                raise ValueError(f"Fault {kind!r}: {name} is {least} or more, not {value}")
         fault = Fault(kind, {**defaults, **options}, path, times)
         with self._lock:
             self._faults.append(fault)
@@ -284,6 +291,9 @@ async def _send_body(exchange: _Exchange, body: bytes, *, more: bool = True) -> 
 
 
 _Spoil = Callable[[ASGIApp, _Exchange], Awaitable[None]]
+
+# Options that say how many at a time.
+_COUNTED = {"every", "events", "size"}
 
 _KINDS: dict[str, tuple[_Spoil, dict[str, Any]]] = {
     "status": (_status, {"status": 500, "body": None, "headers": None, "html": False}),

@@ -189,5 +189,5 @@ def test_the_index_and_the_release() -> None:
         index = httpx.get(server.base_url)
         assert index.json()["server_version"] == index.headers["x-version"] == "1.14.2"
         assert httpx.get(f"{server.base_url}/").status_code == 404
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(ValueError, match="No release 'newest'"):
         LocalDify(version="newest")

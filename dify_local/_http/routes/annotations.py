@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dify_local._answers.annotations import enable_annotation_reply
 from dify_local._http.payloads import (
     AnnotationCreatePayload,
     AnnotationListQuery,
@@ -13,7 +14,7 @@ from dify_local._http.payloads import (
 )
 from dify_local._http.requests import Call, app_call, app_of, json_body
 from dify_local._http.responses import json_response
-from dify_local._protocol.errors import invalid_param, not_found
+from dify_local._protocol.errors import DifyCrash, invalid_param, not_found
 from dify_local._protocol.values import JsonObject, new_id, now
 from dify_local._storage.store import body, dump
 
@@ -60,7 +61,7 @@ async def create_annotation(request: Request) -> Response:
         call.app.id,
         dump(annotation),
     )
-    return json_response(annotation, 201)
+    return json_response(annotation, 201 if call.service.release.since(1, 8) else 200)
 
 
 def _annotation(call: Call) -> JsonObject:
@@ -97,26 +98,29 @@ async def annotation_reply(request: Request) -> Response:
     """`POST /apps/annotation-reply/{action}`; the job is done when its status is asked for.
 
     Raises:
-        ValueError: Another action than `enable` or `disable`; the client sees a crash.
+        DifyCrash: Another action than `enable` or `disable`.
     """
     app = app_of(request)
-    AnnotationReplyActionPayload.model_validate(await json_body(request))
+    payload = AnnotationReplyActionPayload.model_validate(await json_body(request))
     call = app_call(request)
     action = call.path("action")
     if action not in {"enable", "disable"}:
-        raise ValueError(f"Unknown action {action}")
-    if action == "enable":
-        call.service.annotated_apps.add(app.id)
-    else:
-        call.service.annotated_apps.discard(app.id)
-    return json_response({"job_id": call.service.new_job(action), "job_status": "waiting"})
+        raise DifyCrash("Neither enable nor disable")
+    store, job_id = call.service.store, new_id()
+    enable_annotation_reply(store, app.id, payload.model_dump(), enabled=action == "enable")
+    store.execute("INSERT INTO annotation_jobs VALUES (?, ?, ?)", job_id, app.id, action)
+    return json_response({"job_id": job_id, "job_status": "waiting"})
 
 
 async def annotation_reply_status(request: Request) -> Response:
     """`GET /apps/annotation-reply/{action}/status/{job_id}`."""
     call = app_call(request)
     job_id = call.path("job_id")
-    if call.service.annotation_jobs.get(job_id) != call.path("action"):
+    job = call.service.store.row(
+        "SELECT * FROM annotation_jobs WHERE id = ? AND app_id = ? AND action = ?",
+        job_id, call.app.id, call.path("action"),
+    )  # fmt: skip
+    if job is None:
         raise invalid_param("The job does not exist.")
     return json_response({"job_id": job_id, "job_status": "completed", "error_msg": ""})
 

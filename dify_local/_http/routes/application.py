@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dify_local._answers.annotations import annotation_reply
 from dify_local._http.requests import app_call, service_of
 from dify_local._http.responses import json_response
 from dify_local._protocol.errors import ApiError
+from dify_local._protocol.fields import known
 from dify_local._storage.files import TENANT_ID
 
 
@@ -24,15 +26,15 @@ async def index(request: Request) -> Response:
 
 async def info(request: Request) -> Response:
     """`GET /info`."""
-    return json_response(app_call(request).app.info())
+    call = app_call(request)
+    return json_response(known(call.service.release, "info", call.app.info()))
 
 
 async def parameters(request: Request) -> Response:
     """`GET /parameters`."""
     call = app_call(request)
     parameters = call.app.parameters(auto_play=call.service.auto_tts)
-    if call.app.id in call.service.annotated_apps:
-        parameters["annotation_reply"] = {"enabled": True}
+    parameters["annotation_reply"] = annotation_reply(call.service.store, call.app.id)
     return json_response(parameters)
 
 
@@ -47,26 +49,26 @@ async def meta(request: Request) -> Response:
 
 async def site(request: Request) -> Response:
     """`GET /site`."""
-    app = app_call(request).app
-    return json_response(
-        {
-            "title": app.title,
-            "chat_color_theme": None,
-            "chat_color_theme_inverted": False,
-            "icon_type": "emoji",
-            "icon": "🪐",
-            "icon_background": "#FFEAD5",
-            "description": app.description,
-            "copyright": None,
-            "privacy_policy": None,
-            "input_placeholder": None,
-            "custom_disclaimer": "",
-            "default_language": "en-US",
-            "show_workflow_steps": True,
-            "use_icon_as_answer_icon": False,
-            "icon_url": None,
-        }
-    )
+    call = app_call(request)
+    app = call.app
+    site = {
+        "title": app.title,
+        "chat_color_theme": None,
+        "chat_color_theme_inverted": False,
+        "icon_type": "emoji",
+        "icon": "🪐",
+        "icon_background": "#FFEAD5",
+        "description": app.description,
+        "copyright": None,
+        "privacy_policy": None,
+        "input_placeholder": None,
+        "custom_disclaimer": "",
+        "default_language": "en-US",
+        "show_workflow_steps": True,
+        "use_icon_as_answer_icon": False,
+        "icon_url": None,
+    }
+    return json_response(known(call.service.release, "site", site))
 
 
 async def end_user(request: Request) -> Response:

@@ -12,7 +12,13 @@ from dify_local._apps.inputs import checked_inputs
 from dify_local._http.canned_events import canned_stream
 from dify_local._http.event_stream import EventStream
 from dify_local._http.payloads import ChatRequestPayload, CompletionRequestPayload
-from dify_local._http.requests import Call, json_call, require_chat_app, require_completion_app
+from dify_local._http.requests import (
+    Call,
+    check_trace_session_id,
+    json_call,
+    require_chat_app,
+    require_completion_app,
+)
 from dify_local._http.responses import json_response
 from dify_local._http.routes import chatflow
 from dify_local._protocol.errors import ApiError, bad_request, invalid_param, not_found
@@ -27,6 +33,7 @@ async def completion_messages(request: Request) -> Response:
     """`POST /completion-messages`."""
     call = await json_call(request)
     require_completion_app(call.app)
+    check_trace_session_id(call)
     payload = call.payload(CompletionRequestPayload)
     inputs = checked_inputs(call.app, payload.inputs)
     query = call.app.question(inputs, payload.query)
@@ -38,8 +45,11 @@ async def chat_messages(request: Request) -> Response:
     """`POST /chat-messages`."""
     call = await json_call(request)
     require_chat_app(call.app)
+    check_trace_session_id(call)
     payload = call.payload(ChatRequestPayload)
-    if not payload.query:
+    if not payload.query.strip() and call.app.mode == "agent":
+        raise invalid_param("query is required")
+    if not payload.query and call.app.mode != "advanced-chat":
         raise invalid_param("query is required")
     streaming = _streaming(call.app, payload.response_mode)
     if payload.conversation_id and not _conversation_exists(call, payload.conversation_id):
@@ -85,10 +95,10 @@ def _generation(
     message_id = new_id()
     history = service.conversations.history(conversation_id) if conversation_id else []
     attached = service.uploads.attach(call.app.id, call.end_user, files, message_id)
-    reply = None
-    if call.app.id in service.annotated_apps:
-        reply = annotated_reply(service.store, call.app.id, query)
-    reply = reply or service.responder.reply(call.app, query, inputs, history)
+    images = service.images(attached)
+    reply = annotated_reply(service.store, call.app.id, query) or service.responder.reply(
+        call.app, query, inputs, history, images
+    )
     return Generation(
         call.app,
         call.end_user,
@@ -113,7 +123,11 @@ async def _answer(call: Call, generation: Generation, *, streaming: bool) -> Res
     events = _recorded(call, answer)
     if streaming:
         task_id = generation.task_id
-        return EventStream(events, lambda: service.journal.add_disconnect(task_id))
+        return EventStream(
+            events,
+            lambda: service.journal.add_disconnect(task_id),
+            spaced=not service.release.since(1, 8, 1),
+        )
     async for _ in events:
         pass
     if answer.failure:

@@ -14,9 +14,11 @@ from dify_local._http.payloads import (
 )
 from dify_local._http.requests import Call, json_call, query_call, require_chat_app
 from dify_local._http.responses import json_response
-from dify_local._protocol.errors import bad_request, not_found
+from dify_local._protocol.errors import DifyCrash, bad_request, invalid_param, not_found
 from dify_local._protocol.values import JsonObject, now
 from dify_local._storage.store import body, dump
+
+_LONGEST_NAME = 255
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -56,7 +58,15 @@ def _conversation(call: Call) -> JsonObject:
 async def delete_conversation(request: Request) -> Response:
     """`DELETE /conversations/{conversation_id}`; the person is named in a JSON body."""
     call = await json_call(request, user_required=False)
-    call.service.conversations.delete(_conversation(call)["id"])
+    release = call.service.release
+    if release.since(1, 8) and not release.since(1, 13):
+        # It was anybody's to delete, and as often as one liked.
+        conversation_id = call.path("conversation_id")
+    else:
+        conversation_id = _conversation(call)["id"]
+    call.service.conversations.delete(conversation_id)
+    if not release.since(1, 3, 1):
+        return json_response({"result": "success"})
     return Response(status_code=204)
 
 
@@ -69,6 +79,8 @@ async def rename_conversation(request: Request) -> Response:
     if payload.auto_generate:
         history = call.service.conversations.history(conversation["id"])
         name = f"Title: {history[0].query}" if history else "New conversation"
+    if len(name) > _LONGEST_NAME:
+        raise DifyCrash("The name is too long for its column")
     call.service.conversations.rename(conversation["id"], name)
     return json_response(_conversation(call))
 
@@ -109,6 +121,8 @@ async def update_variable(request: Request) -> Response:
     if not isinstance(payload.value, _TYPES[kind]):
         given = type(payload.value).__name__
         raise bad_request(f"Type mismatch: variable expects {kind}, but got {given} type")
+    if isinstance(payload.value, float) and not payload.value.is_integer():
+        raise invalid_param("not supported value type integer")
     variable.update(value=payload.value, updated_at=now())
     store.execute("UPDATE variables SET body = ? WHERE id = ?", dump(variable), variable_id)
     return json_response(_shown(variable))

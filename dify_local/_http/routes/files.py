@@ -17,16 +17,18 @@ from dify_local._runs import speech
 _MEGABYTE = 1024 * 1024
 _LIMITS = {"image": 10 * _MEGABYTE, "audio": 50 * _MEGABYTE, "video": 100 * _MEGABYTE}
 _DOCUMENT_LIMIT = 15 * _MEGABYTE
-_AUDIO_TYPES = {"audio/mp3", "audio/m4a", "audio/wav", "audio/amr", "audio/mpga"}
+_AUDIO_TYPES = {
+    "audio/mp3", "audio/m4a", "audio/x-m4a", "audio/wav", "audio/amr", "audio/mpga"
+}  # fmt: skip
 _LONGEST_AUDIO = 30 * _MEGABYTE
 
 
 async def upload(request: Request) -> Response:
     """`POST /files/upload`."""
-    call, file, count = await form_call(request)
+    call, file, names = await form_call(request)
     if file is None:
         raise ApiError(400, "no_file_uploaded", "Please upload your file.")
-    if count > 1:
+    if names > 1:
         raise ApiError(400, "too_many_files", "Only one file is allowed.")
     if not file.filename:
         raise ApiError(400, "filename_not_exists_error", "The specified filename does not exist.")
@@ -43,10 +45,10 @@ async def preview(request: Request) -> Response:
     """`GET /files/{file_id}/preview`: the bytes of a file that belongs to a message of this app."""
     call = await query_call(request)
     record, content, app_id, message_id = call.service.uploads.content(call.path("file_id"))
-    if app_id != call.app.id:
-        raise ApiError(403, "file_access_denied", "File access denied: not owned by requesting app")
     if message_id is None:
         raise ApiError(404, "file_not_found", "File not found in message context")
+    if app_id != call.app.id:
+        raise ApiError(403, "file_access_denied", "File access denied: not owned by requesting app")
     headers = {"content-type": record["mime_type"], "cache-control": "public, max-age=3600"}
     if request.query_params.get("as_attachment") in {"true", "1"}:
         headers["content-type"] = "application/octet-stream"
@@ -71,7 +73,7 @@ async def audio_to_text(request: Request) -> Response:
             "bad_request_key_error",
             "The browser (or proxy) sent a request that this server could not understand.",
         )
-    if "speech" not in call.app.features:
+    if not call.app.hears:
         raise ApiError(400, "speech_to_text_disabled", "Speech to text is disabled.")
     if file.content_type not in _AUDIO_TYPES:
         raise ApiError(415, "unsupported_audio_type", "Audio type not allowed.")
@@ -90,7 +92,7 @@ async def text_to_audio(request: Request) -> Response:
         message = call.service.conversations.message(call.app.id, None, payload.message_id)
         if message is None or not message["answer"]:
             return json_response(None)
-    elif not payload.text:
+    elif payload.text is None:
         raise invalid_param("Text is required")
     return Response(speech.audio(), headers={"content-type": "audio/mpeg"})
 

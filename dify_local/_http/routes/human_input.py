@@ -10,18 +10,16 @@ from dify_local._http.payloads import HumanInputFormSubmitPayload
 from dify_local._http.requests import Call, app_call, json_call
 from dify_local._http.responses import json_response
 from dify_local._protocol.errors import not_found
-from dify_local._runs import execution
+from dify_local._runs import execution, saved_runs
 from dify_local._runs.human_input import HumanInputForm
 from dify_local._runs.workflow_run import WorkflowRun
 
 
 def _find(call: Call) -> tuple[WorkflowRun, HumanInputForm]:
-    token = call.path("form_token")
-    for run in call.service.forms.values():
-        for form in run.forms:
-            if form.form_token == token and run.generation.app == call.app:
-                return run, form
-    raise not_found("Form not found")
+    found = saved_runs.by_form_token(call.service, call.path("form_token"))
+    if found is None or found[0].generation.app != call.app:
+        raise not_found("Form not found")
+    return found
 
 
 async def show_form(request: Request) -> Response:

@@ -12,6 +12,7 @@ from dify_local._http.payloads import FeedbackListQuery, MessageFeedbackPayload,
 from dify_local._http.requests import Call, app_call, json_call, query_call, require_chat_app
 from dify_local._http.responses import json_response
 from dify_local._protocol.errors import bad_request, invalid_param, not_found
+from dify_local._protocol.fields import known
 from dify_local._protocol.values import JsonObject, new_id
 from dify_local._storage.store import body, dump
 
@@ -39,28 +40,20 @@ async def list_messages(request: Request) -> Response:
 
 def _shown(call: Call, message: JsonObject) -> JsonObject:
     feedback = _feedback(call, message["id"])
+    release = call.service.release
     resources = [
         {"id": new_id(), "message_id": new_id(), **_kept(resource), "created_at": None}
-        for resource in message["retriever_resources"]
+        for resource in (
+            known(release, "citation", item) for item in message["retriever_resources"]
+        )
     ]
-    if not call.service.release.since(1, 16):
-        message = {key: value for key, value in message.items() if key not in _COUNTS}
+    thoughts = [known(release, "agent_thought", thought) for thought in message["agent_thoughts"]]
     return {
-        **message,
+        **known(release, "message", message),
+        "agent_thoughts": thoughts,
         "retriever_resources": resources,
         "feedback": {"rating": feedback["rating"]} if feedback else None,
     }
-
-
-# Added to messages in 1.16.
-_COUNTS = {
-    "message_tokens",
-    "answer_tokens",
-    "total_tokens",
-    "provider_response_latency",
-    "total_price",
-    "currency",
-}
 
 
 def _kept(resource: JsonObject) -> JsonObject:

@@ -17,6 +17,7 @@ from dify_local._http.payloads import WorkflowLogQuery, WorkflowRunPayload
 from dify_local._http.requests import (
     Call,
     app_call,
+    check_trace_session_id,
     json_call,
     query_call,
     require_uuid,
@@ -26,7 +27,7 @@ from dify_local._http.responses import json_response
 from dify_local._protocol.errors import ApiError, bad_request, not_found
 from dify_local._protocol.events import PING, EventSource
 from dify_local._protocol.values import JsonObject, is_uuid, new_id, spaced_json
-from dify_local._runs import execution, run_records
+from dify_local._runs import execution, run_records, saved_runs
 from dify_local._runs.generation import Generation
 from dify_local._runs.run_events import RunEvents, refused_run
 from dify_local._runs.workflow_run import WorkflowRun
@@ -56,6 +57,7 @@ def require_published(app: App, workflow_id: str) -> None:
 
 
 async def _run(call: Call) -> Response:
+    check_trace_session_id(call)
     payload = call.payload(WorkflowRunPayload)
     streaming = payload.response_mode == "streaming"
     try:
@@ -77,29 +79,34 @@ async def _run(call: Call) -> Response:
 
 def _generation(call: Call, payload: WorkflowRunPayload) -> Generation:
     service = call.service
-    inputs = with_files(call, checked_inputs(call.app, payload.inputs))
+    inputs, inside = with_files(call, checked_inputs(call.app, payload.inputs))
     files = service.uploads.attach(call.app.id, call.end_user, payload.files, new_id())
+    images = service.images([*files, *inside])
     query = call.app.question(inputs)
-    reply = service.responder.reply(call.app, query, inputs)
+    reply = service.responder.reply(call.app, query, inputs, images=images)
     return Generation(call.app, call.end_user, query, inputs, files, reply, service.pace)
 
 
-def with_files(call: Call, inputs: JsonObject) -> JsonObject:
-    """Return the inputs with those of file controls as workflows hold files."""
+def with_files(call: Call, inputs: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
+    """Return the inputs with those of file controls as workflows hold files, and these files."""
+    files: list[JsonObject] = []
     for control in call.app.form:
         if control.type in {"file", "file-list"}:
-            inputs[control.variable] = _files(call, inputs.get(control.variable))
-    return inputs
+            value, more = _files(call, inputs.get(control.variable))
+            inputs[control.variable] = value
+            files.extend(more)
+    return inputs, files
 
 
-def _files(call: Call, value: object) -> object:
+def _files(call: Call, value: object) -> tuple[object, list[JsonObject]]:
+    """Return the value of a file variable, and its files."""
     if not value:
-        return value
+        return value, []
     uploads = call.service.uploads
     given = value if isinstance(value, list) else [value]
     files = uploads.attach(call.app.id, call.end_user, given, new_id())
     variables: list[JsonObject | None] = [uploads.file_variable(file) for file in files]
-    return variables if isinstance(value, list) else (variables or [None])[0]
+    return variables if isinstance(value, list) else (variables or [None])[0], files
 
 
 def _blocking(call: Call, run: WorkflowRun) -> JsonObject:
@@ -117,7 +124,8 @@ def run_stream(call: Call, run: WorkflowRun) -> EventStream:
     task_id, journal = run.generation.task_id, call.service.journal
     resumable = call.service.release.resumable
     events = _with_first_ping(run.watch()) if resumable else run.watch()
-    return EventStream(events, lambda: journal.add_disconnect(task_id))
+    spaced = not call.service.release.since(1, 8, 1)
+    return EventStream(events, lambda: journal.add_disconnect(task_id), spaced=spaced)
 
 
 def refusal_stream(call: Call, error: ApiError) -> EventStream:
@@ -143,14 +151,31 @@ async def _with_first_ping(
         yield event
 
 
+_RUN_DETAIL = (
+    "id",
+    "workflow_id",
+    "status",
+    "inputs",
+    "outputs",
+    "error",
+    "total_steps",
+    "total_tokens",
+    "created_at",
+    "finished_at",
+    "elapsed_time",
+)
+
+
 async def run_detail(request: Request) -> Response:
     """`GET /workflows/run/{workflow_run_id}`."""
     call = app_call(request)
     require_workflow_app(call.app, chatflow=True)
     run_id = require_uuid(call.path("workflow_run_id"))
     record = run_records.find(call.service, call.app.id, run_id)
-    if record is None:
+    if record is None and call.service.release.resumable:
         raise not_found("Workflow run not found.")
+    if record is None:
+        return json_response(dict.fromkeys(_RUN_DETAIL))
     return json_response(run_records.detail(record, objects=call.service.release.resumable))
 
 
@@ -179,6 +204,11 @@ async def logs(request: Request) -> Response:
 def _matches(record: JsonObject, query: WorkflowLogQuery) -> bool:
     text = spaced_json([record["inputs"], record["outputs"]])
     session_id = query.created_by_end_user_session_id
+    before, after = query.created_at__before, query.created_at__after
+    if before and record["created_at"] > before.timestamp():
+        return False
+    if after and record["created_at"] < after.timestamp():
+        return False
     return (
         query.status in {None, record["status"]}
         and (query.keyword or "") in text
@@ -230,7 +260,7 @@ async def run_events(request: Request) -> Response:
     record = run_records.find(call.service, call.app.id, run_id, call.end_user)
     if record is None:
         raise not_found("Workflow run not found")
-    run = call.service.runs.get(run_id)
+    run = saved_runs.by_id(call.service, run_id)
     if run is None:
         return _closing_event(record)
     parameters = request.query_params
@@ -244,9 +274,7 @@ async def run_events(request: Request) -> Response:
     events = _attached(call, run, live, snapshot=snapshot, ends=replays)
     if continue_on_pause and not snapshot:
         events = _never_closed(events, call.service.pace.ping_interval)
-    response = EventStream(events, lambda: None)
-    response.headers["cache-control"] = "no-cache"
-    return response
+    return EventStream(events, lambda: None, cache_control="no-cache")
 
 
 def _closing_event(record: JsonObject) -> Response:
@@ -254,8 +282,8 @@ def _closing_event(record: JsonObject) -> Response:
     data = {key: value for key, value in record.items() if key not in _NOT_SHOWN}
     ids = {"task_id": record["id"], "workflow_run_id": record["id"]}
     event = {"event": "workflow_finished", **ids, "data": data}
-    content_type = "text/event-stream; charset=utf-8"
-    return Response(f"data: {spaced_json(event)}\n\n", headers={"content-type": content_type})
+    headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+    return Response(f"data: {spaced_json(event)}\n\n", headers=headers)
 
 
 _NOT_SHOWN = {"inputs", "log_id", "session_id"}

@@ -1,20 +1,18 @@
 """A folder of documents as a knowledge base.
 
-A document is a Markdown or text file, its first `# heading` the title; a blank line ends a segment.
+A blank line of a document ends a segment.
 Ids are made from the names, so that they are the same in every process. With a database that is
 kept, only files that were changed since are read again: what was written over the API stays.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from dify_local._protocol.values import JsonObject, stable_id
+from dify_local._storage import document_files
+from dify_local._storage.document_files import DocumentFile
 from dify_local._storage.knowledge import splitting
-from dify_local._storage.knowledge.file_text import title_of, without_heading
 from dify_local._storage.knowledge.records import (
     EMBEDDING_MODEL,
     EMBEDDING_PROVIDER,
@@ -47,42 +45,25 @@ def dataset_id(folder: Path) -> str:
     return stable_id("dataset", dataset_name(folder))
 
 
-@dataclass(frozen=True)
-class _File:
-    name: str
-    content: bytes
-    digest: str
-
-
-def _read(folder: Path) -> list[_File]:
-    files = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix in {".md", ".txt"}:
-            content = path.read_bytes()
-            files.append(_File(path.name, content, hashlib.sha256(content).hexdigest()))
-    return files
-
-
 def read_folder(writer: Writer, folder: Path) -> Dataset:
     """Bring the knowledge base over a folder in step with its files, and return it.
 
     Raises:
         FileNotFoundError: The folder is not there.
+        ValueError: It has no documents, or one of them cannot be read.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"No folder of documents at {folder}")
     tables = writer.tables
-    files = _read(folder)
     with tables.store.transaction():
         dataset = tables.dataset(dataset_id(folder)) or _new_dataset(folder)
         tables.save_dataset(dataset)
         read_before = dataset.file_digests
-        for name in read_before.keys() - {file.name for file in files}:
-            _forget(writer, dataset, name)
-        for file in files:
+        dataset.file_digests = {}
+        for file in document_files.read_folder(folder):
             if read_before.get(file.name) != file.digest:
                 _write(writer, dataset, file)
-        dataset.file_digests = {file.name: file.digest for file in files}
+            dataset.file_digests[file.name] = file.digest
+        for name in read_before.keys() - dataset.file_digests.keys():
+            _forget(writer, dataset, name)
         tables.save_dataset(dataset)
     return dataset
 
@@ -119,19 +100,19 @@ def _document_id(dataset: Dataset, name: str) -> str:
     return stable_id("document", dataset.id, name)
 
 
-def _write(writer: Writer, dataset: Dataset, file: _File) -> None:
+def _write(writer: Writer, dataset: Dataset, file: DocumentFile) -> None:
     _forget(writer, dataset, file.name)
     tables = writer.tables
-    text = file.content.decode("utf-8")
+    title, paragraphs = file.read()
     row = tables.store.row("SELECT count(*) AS n FROM documents WHERE dataset_id = ?", dataset.id)
     document = Document(
         dataset.id,
         file.name,
         position=(row["n"] if row else 0) + 1,
         batch=new_batch(),
-        title=title_of(file.name, text),
+        title=title,
         id=_document_id(dataset, file.name),
-        upload_file=writer.keep_file(file.name, "text/markdown", file.content),
+        upload_file=writer.keep_file(file.name, file.media_type, file.content),
         process_rule=dataset.process_rule,
         doc_language="English",
         indexing_status="completed",
@@ -148,8 +129,7 @@ def _write(writer: Writer, dataset: Dataset, file: _File) -> None:
     )
     document.indexing_latency = 0.0
     document.tokens = document.word_count = 0
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", without_heading(text))]
-    for position, content in enumerate(filter(None, paragraphs), start=1):
+    for position, content in enumerate(paragraphs, start=1):
         segment = new_segment(document, position, content)
         segment.id = stable_id("segment", document.id, position)
         document.tokens += splitting.count_tokens(content)
