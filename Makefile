@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
 
-.PHONY: demo test check format docs dist bench record faults soak batches ray fuzz clean
+.PHONY: demo test check format docs dist bench record faults fidelity soak batches ray fuzz clean
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
@@ -30,6 +30,10 @@ check: $(VENV)/.dev
 ## Every fault through every class (a quarter of an hour), and the tables of docs/reliability.md.
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults
+
+## How like a Dify server the local one is, and the tables of docs/fidelity.md.
+fidelity: $(VENV)/.dev
+	$(BIN)/python -m tests.fidelity
 
 ## Threads, streams, cuts and cancels at random on one object, for minutes: nothing may grow.
 soak: $(VENV)/.dev
