@@ -102,15 +102,28 @@ def _plain_text(path: Path, content: bytes) -> str:
         ) from None
 
 
-def _pdf_text(path: Path, content: bytes) -> str:
+def pdf_text(content: bytes) -> str:
+    """Return the text of a PDF, a blank line between its pages.
+
+    Raises:
+        ImportError: pypdf is not installed.
+        ValueError: It is no PDF, or a broken one.
+    """
     try:
         from pypdf import PdfReader  # an extra of its own: only some folders have PDFs
         from pypdf.errors import PyPdfError
     except ImportError:
-        raise ValueError(
-            f"{path} can be read with pypdf only: pip install 'dify-adapters[pdf]'"
+        raise ImportError(
+            "PDFs are read with pypdf only: pip install 'dify-adapters[pdf]'"
         ) from None
     try:
         return "\n\n".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
     except PyPdfError as error:
-        raise ValueError(f"{path} is no PDF that can be read: {error}") from None
+        raise ValueError(f"this is no PDF that can be read: {error}") from None
+
+
+def _pdf_text(path: Path, content: bytes) -> str:
+    try:
+        return pdf_text(content)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None

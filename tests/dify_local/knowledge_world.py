@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from dify_local import LocalDify
+from tests.dify_local.support import pdf
 
 UNKNOWN = "00000000-0000-0000-0000-00000000000"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -37,7 +38,7 @@ _TREE = {
         "subchunk_segmentation": {"separator": "\n", "max_tokens": 200},
     },
 }
-_PDF = b"%PDF-1.4\nBT (Neptune is blue) Tj ET"
+_PDF = pdf("Neptune is blue")
 
 _CUSTOM = {
     "id": "6e62e63e-47ad-45bc-bf96-18b39106e7bb",

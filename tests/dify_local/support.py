@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,27 @@ def knowledge_over(folder: Path) -> Iterator[Knowledge]:
         yield Knowledge(writer.tables, dataset.id, dataset.name)
     finally:
         store.close()
+
+
+def pdf(text: str) -> bytes:
+    """A small PDF with a line of text, compressed as most are."""
+    content = zlib.compress(f"BT /F1 12 Tf 9 9 Td ({text}) Tj ET".encode()).decode("latin-1")
+    font = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R"
+        f"/Resources<</Font<</F1 {font}>>>>>>",
+        f"<</Length {len(content)}/Filter/FlateDecode>>stream\n{content}\nendstream",
+    ]
+    body, places = "%PDF-1.4\n", []
+    for number, item in enumerate(objects, start=1):
+        places.append(f"{len(body):010} 00000 n \n")
+        body += f"{number} 0 obj{item}endobj\n"
+    table = f"xref\n0 5\n0000000000 65535 f \n{''.join(places)}"
+    return f"{body}{table}trailer<</Size 5/Root 1 0 R>>\nstartxref\n{len(body)}\n%%EOF".encode(
+        "latin-1"
+    )
 
 
 class Caller:

@@ -9,26 +9,7 @@ from pathlib import Path
 import pytest
 
 from dify_local import LocalDify
-from tests.dify_local.support import Caller
-
-
-def pdf(text: str) -> bytes:
-    """The smallest PDF with a line of text."""
-    content = f"BT /F1 12 Tf 9 9 Td ({text}) Tj ET"
-    font = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
-    objects = [
-        "<</Type/Catalog/Pages 2 0 R>>",
-        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R"
-        f"/Resources<</Font<</F1 {font}>>>>>>",
-        f"<</Length {len(content)}>>stream\n{content}\nendstream",
-    ]
-    body, places = "%PDF-1.4\n", []
-    for number, item in enumerate(objects, start=1):
-        places.append(f"{len(body):010} 00000 n \n")
-        body += f"{number} 0 obj{item}endobj\n"
-    table = f"xref\n0 5\n0000000000 65535 f \n{''.join(places)}"
-    return f"{body}{table}trailer<</Size 5/Root 1 0 R>>\nstartxref\n{len(body)}\n%%EOF".encode()
+from tests.dify_local.support import Caller, pdf
 
 
 def ask(folder: Path, question: str) -> list[str]:
@@ -61,7 +42,7 @@ def test_a_pdf_without_the_library_says_what_to_install(
 ) -> None:
     (tmp_path / "wombat.pdf").write_bytes(pdf("The wombat eats grass."))
     monkeypatch.setitem(sys.modules, "pypdf", None)
-    with pytest.raises(ValueError, match=r"wombat.pdf .* pip install 'dify-adapters\[pdf\]'"):
+    with pytest.raises(ValueError, match=r"wombat.pdf: .* pip install 'dify-adapters\[pdf\]'"):
         LocalDify(documents=tmp_path).start()
 
 

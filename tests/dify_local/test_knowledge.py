@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from dify_local import LocalDify
+from tests.dify_local.support import pdf
 
 SETTINGS = {
     "search_method": "semantic_search",
@@ -277,6 +278,16 @@ def test_files_are_uploaded_replaced_and_downloaded(knowledge: Knowledge) -> Non
         assert {name: opened.read(name) for name in opened.namelist()} == {"b.txt": "Été.".encode()}
     broken = _upload(knowledge, "POST", f"{dataset}/document/create-by-file", "c.pdf", b"no")
     assert "PDF" in knowledge.wait(dataset, broken["batch"])["error"]
+
+
+def test_a_pdf_is_read(knowledge: Knowledge) -> None:
+    pytest.importorskip("pypdf", reason="PDFs are an extra of their own")
+    dataset = knowledge.create("pdfs")
+    content = pdf("The wombat eats grass.")
+    made = _upload(knowledge, "POST", f"{dataset}/document/create-by-file", "a.pdf", content)
+    knowledge.wait(dataset, made["batch"])
+    segments = knowledge.call("GET", f"{dataset}/documents/{made['document']['id']}/segments")
+    assert segments["data"][0]["content"] == "The wombat eats grass."
 
 
 def _upload(knowledge: Knowledge, method: str, path: str, name: str, content: bytes) -> Any:

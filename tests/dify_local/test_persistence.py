@@ -60,6 +60,23 @@ def test_paused_runs_stay_open(tmp_path: Path) -> None:
             assert mine.client.post(form, json=FORM).status_code == 412
 
 
+def test_forms_in_parallel_branches_are_answered_by_one_server_after_another(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "dify.db"
+    with LocalDify(database=database) as server, Caller(server, "workflow") as mine:
+        started = mine.stream("/pause One || Two")
+    tokens = [e["data"]["form_token"] for e in started if e["event"] == "human_input_required"]
+    run_events = f"/workflow/{last(started, 'workflow_paused')['workflow_run_id']}/events?user=ada"
+    for token in tokens:
+        with LocalDify(database=database) as server, Caller(server, "workflow") as mine:
+            assert mine.client.post(f"/form/human_input/{token}", json=FORM).json() == {}
+            after = events_of(mine.client.get(run_events).content)
+    assert last(after, "workflow_finished")["data"]["outputs"]["text"].endswith(
+        "Approve: fine\nApprove: fine"
+    )
+
+
 @contextmanager
 def _process(database: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [sys.executable, "-m", "dify_local", "--port", "0", "--token-delay", "0.01"]

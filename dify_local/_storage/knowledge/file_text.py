@@ -8,11 +8,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import PurePath
 
+from dify_local._storage.document_files import pdf_text
+
 _KINDS = """
     txt markdown md mdx pdf html htm xlsx xls vtt properties doc docx csv eml msg pptx ppt xml epub
 """
 EXTENSIONS = frozenset(_KINDS.split())
-_PDF_STRING = re.compile(rb"\(((?:\\.|[^()\\])*)\)\s*(?:Tj|'|\")")
 _HEADING = re.compile(r"#\s*(.+)\n")
 
 
@@ -55,11 +56,12 @@ def without_heading(text: str) -> str:
 
 
 def _pdf_text(content: bytes) -> str:
-    # Enough for the plain, uncompressed text of small files made for tests.
-    if not content.startswith(b"%PDF-"):
-        raise UnreadableFileError("Failed to load document (PDFium: Data format error).")
-    strings = [match[1].decode("latin-1") for match in _PDF_STRING.finditer(content)]
-    return "\n".join(re.sub(r"\\(.)", r"\1", string) for string in strings)
+    try:
+        return pdf_text(content)
+    except ImportError as error:
+        raise UnreadableFileError(str(error)) from None
+    except ValueError:
+        raise UnreadableFileError("Failed to load document (PDFium: Data format error).") from None
 
 
 def _csv_rows(text: str) -> list[str]:
