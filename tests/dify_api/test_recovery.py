@@ -386,6 +386,12 @@ async def test_a_run_whose_events_are_refused_is_looked_up(local: LocalDify) -> 
     assert ((await later.wait()).outputs or {})["text"] == TEXT
 
 
+async def test_an_older_server_tells_the_outputs_of_a_started_run_to_asyncio() -> None:
+    with LocalDify(version="1.12.1", token_delay=0.01) as server:
+        run = await async_client_of(server, "workflow").start(ask("workflow"))
+        assert ((await run.wait()).outputs or {})["text"] == TEXT
+
+
 def test_only_runs_are_started() -> None:
     client = DifyClient("app-x")
     with pytest.raises(ValueError, match="start begins a run"):
