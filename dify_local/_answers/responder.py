@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from dify_local._answers.calculator import calculate, find_calculation
 from dify_local._answers.canned import CannedAnswers
 from dify_local._answers.directives import find_directive, obey
-from dify_local._answers.extractive import NOTHING_FOUND, answer_from, standalone_question
+from dify_local._answers.extractive import NOTHING_FOUND, answer_from
+from dify_local._answers.follow_ups import standalone_question
 from dify_local._answers.reply import Reply, ToolCall, play, text_reply, tokens
 from dify_local._answers.tool_calling import plan
 from dify_local._answers.upstream import Upstream, patiently
@@ -80,13 +81,17 @@ class Responder:
         calculation = find_calculation(query) if app.mode in {"agent-chat", "agent"} else None
         if calculation:
             return self._calculated(calculation)
-        question = standalone_question(query, history)
+        titles = self.knowledge.titles() if history else ()
+        question = standalone_question(query, history, titles)
         hits = self.knowledge.retrieve(question, top_k=_TOP_K)
+        text = ""
+        if not self.upstream:
+            text, hits = self._extract(app, question, hits, inputs)
         context = "\n".join(hit.segment.content for hit in hits)
         if self.upstream:
             steps = patiently(self.upstream.answer(query, context, history, images))
         else:
-            steps = play(tokens(self._extract(app, query, question, hits, inputs)))
+            steps = play(tokens(text))
         calls = []
         if app.mode in {"agent-chat", "agent"}:
             tool = f"dataset_{self.knowledge.id.replace('-', '_')}"
@@ -94,16 +99,19 @@ class Responder:
         return Reply(steps, hits, calls, context)
 
     def _extract(
-        self, app: App, query: str, question: str, hits: list[Hit], inputs: JsonObject
-    ) -> str:
-        if app.mode != "workflow":
-            return answer_from(self.knowledge, question, hits, query=query)
+        self, app: App, question: str, hits: list[Hit], inputs: JsonObject
+    ) -> tuple[str, list[Hit]]:
+        """Return the answer, and the hits with those that it comes from first."""
         count = inputs.get("count")
         sentences = max(1, int(count)) if isinstance(count, (int, float)) else 2
-        text = answer_from(self.knowledge, question, hits, sentences=sentences)
+        text, used = answer_from(self.knowledge, question, sentences=sentences)
+        cited = list({hit.segment.id: hit for hit in [*used, *hits]}.values())
+        hits = cited[: max(_TOP_K, len(used))]
+        if app.mode != "workflow":
+            return text, hits
         if inputs.get("title"):
             text = f"{inputs['title']}\n\n{text}"
-        return text.upper() if inputs.get("shout") else text
+        return (text.upper() if inputs.get("shout") else text), hits
 
     async def close(self) -> None:
         """Close the connections to the model."""

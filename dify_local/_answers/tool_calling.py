@@ -50,12 +50,12 @@ class PromptTool:
     def fit(self, question: str) -> int:
         """Return how many words of a question the tool's name and description share."""
         own = set(words(re.sub(r"[_-]", " ", f"{self.name} {self.description}")))
-        own.update(_SYNONYMS.get("calculator", ()) if _calculates(self.name) else ())
+        own.update(_CALCULATING if _calculates(self.name) else ())
         fit = len(own.intersection(words(question)))
         return fit + (3 if _calculates(self.name) and _ARITHMETIC.search(question) else 0)
 
 
-_SYNONYMS = {"calculator": ("time", "plus", "minus", "sum", "product")}
+_CALCULATING = frozenset(words("times plus minus sum product"))
 
 
 def _calculates(name: str) -> bool:

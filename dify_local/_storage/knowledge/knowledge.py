@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dify_local._protocol.values import JsonObject
 from dify_local._storage.knowledge.records import Document, Hit
-from dify_local._storage.knowledge.search import Query, retrieve
+from dify_local._storage.knowledge.search import Query, find, retrieve
 from dify_local._storage.knowledge.tables import Tables
 
 
@@ -31,6 +31,14 @@ class Knowledge:
         """Return its documents, oldest first."""
         return self.tables.documents(self.id)
 
+    def titles(self) -> list[str]:
+        """Return what its documents are about, in words."""
+        rows = self.tables.store.rows(
+            "SELECT json_extract(body, '$.title') AS title FROM documents WHERE dataset_id = ?",
+            self.id,
+        )
+        return [str(row["title"]) for row in rows]
+
     def retrieve(self, query: str, *, top_k: int = 3) -> list[Hit]:
         """Return the segments with the words of a query, best first.
 
@@ -39,6 +47,10 @@ class Knowledge:
             top_k: How many to return at most.
         """
         return retrieve(self.tables, Query(self.id, query, "full_text_search", top_k))
+
+    def find(self, query: str, *, top_k: int) -> list[Hit]:
+        """Return segments as `retrieve` does, without counting them as hit."""
+        return find(self.tables, Query(self.id, query, "full_text_search", top_k))
 
     def weight(self, word: str) -> float:
         """Return how much a word tells: rare words tell more."""

@@ -63,6 +63,13 @@ class Query:
 
 def retrieve(tables: Tables, query: Query) -> list[Hit]:
     """Return the best segments for a query, best first, and count them as hit."""
+    hits = find(tables, query)
+    tables.count_hits(hit.segment for hit in hits)
+    return hits
+
+
+def find(tables: Tables, query: Query) -> list[Hit]:
+    """Return the best segments for a query, best first."""
     hits = [_with_children(tables, hit, query) for hit in _matching(tables, query)]
     if query.method in {"semantic_search", "hybrid_search"}:
         hits = [replace(hit, score=_mixed(hit, query)) for hit in hits]
@@ -72,9 +79,7 @@ def retrieve(tables: Tables, query: Query) -> list[Hit]:
         hits.sort(key=lambda hit: -hit.score)
     if query.method == "keyword_search":
         hits = [replace(hit, score=0.0) for hit in hits]
-    hits = [hit for hit in hits[: query.top_k] if hit.score >= query.score_threshold]
-    tables.count_hits(hit.segment for hit in hits)
-    return hits
+    return [hit for hit in hits[: query.top_k] if hit.score >= query.score_threshold]
 
 
 def _matching(tables: Tables, query: Query) -> Iterator[Hit]:
