@@ -10,7 +10,7 @@ from dify_local._answers.questions import is_superlative
 from dify_local._answers.sentences import leading_name, names_in
 from dify_local._storage.conversations import Turn
 from dify_local._storage.knowledge import words
-from dify_local._storage.knowledge.words import all_words, stem
+from dify_local._storage.knowledge.words import all_words
 
 _DEEPEST = 6
 _TOPIC = re.compile(rf"{LEAD_IN}s? on ([^:]+): (.*)", re.DOTALL)
@@ -32,7 +32,10 @@ _ONE = re.compile(
 )
 _WHICH_ONE = re.compile(r"\bwhich ones?\b", re.IGNORECASE)
 _BARE_POSSESSIVE = re.compile(r"(\w+'s)(?=\s*\??$| (?:made|like|called|named)\b)")
-_COMPARES = re.compile(r"^(?:which|who) (?:is|are|was|has) (?:the )?\w+(?:er|est)$", re.IGNORECASE)
+_COMPARES = re.compile(
+    r"^(?:(?:which|who|what) (?:is|are|was|has)|name) (?:the )?\w+(?:er|est)$", re.IGNORECASE
+)
+_VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|had|can|will|\w{3,}(?:s|ed))\b")
 _PREDICATE = re.compile(r"\b(?:made|called|named|like|consist)\b.*")
 _ITS = re.compile(r"\b(?:its|his|her)\b", re.IGNORECASE)
 _MANY = re.compile(
@@ -71,7 +74,7 @@ class _Reference:
         told = _TOPIC.match(answer)
         self.topic = told[1] if told else None
         self.told = told[2] if told else answer
-        self.titles = {one for title in titles for one in words(title)}
+        self.titles = [title.removeprefix("The ") for title in titles]
 
     def resolve(self, query: str) -> str:
         """Return the query with what it refers to put in."""
@@ -85,6 +88,8 @@ class _Reference:
                 return self._none(bare)
             if _ASKS.match(bare) and _BARE_POSSESSIVE.search(bare):
                 return _BARE_POSSESSIVE.sub(rf"\1 {self._last()}", bare) + "?"
+            if _WH.match(bare) and not _VERB.search(bare):
+                return f"{bare} {self.one()}?"
             if _COMPARES.match(bare) and not self._superlatives():
                 return f"{bare} of {self.many()}?"
             if (continued or not _ASKS.match(bare)) and len(words(bare)) <= 4:
@@ -105,6 +110,9 @@ class _Reference:
         text = _WHICH_ONE.sub(f"which {many}", text)
         text = _MANY.sub(many, text)
         text = _ITS.sub(f"{one}'s", text)
+        sort = re.search(r"\b(?:that|this) (\w+)", text, re.IGNORECASE)
+        if sort and self.topic and re.search(rf"\b(?:which|what) {sort[1]}\b", self.question):
+            one = self.topic
         text = _ONE.sub(one, text)
         if not _THERE_IS.search(text):
             text = _THERE.sub(f"on {one}", text)
@@ -190,7 +198,8 @@ class _Reference:
 
     def _names(self, text: str) -> list[str]:
         names = names_in(f"x {text}") if not _ASKS.match(text) else names_in(text)
-        known = [word for word in re.findall(r"[\w-]+", text) if stem(word.lower()) in self.titles]
+        found = (re.search(rf"\b{re.escape(title)}\b", text, re.I) for title in self.titles)
+        known = [match[0] for match in found if match]
         return [*(name for name in known if not any(name in one for one in names)), *names]
 
     def one(self) -> str:

@@ -61,15 +61,19 @@ _MEASURES = """
 # Words that only ask.
 _ASKING = """
     actually answer any anymore anything approximately around available believe briefly called
-    compare comparison current currently define describe detail details during ever exactly
-    exist explain fact facts famous finish get give go going got happen help idea info
-    information interesting kind known let like list look main make maybe mean more mostly name
-    need normally now number one please point possible precisely provide quick quickly really
-    regarding roughly say see show something sort special still summarise summary take talk
-    thing think today type typical typically use usual usually want way whole word work
+    compare compared comparing comparison current currently define describe described detail
+    details did doing done during ever exactly exist existing exists explain explained fact
+    facts famous finish get gets give given gives go going got happen happened happens help
+    helps idea info information interesting kind known let like likes list look looked looks
+    made main make makes maybe mean means meant more mostly name named names need needs normally
+    now number numbers one please point possible precisely provide provided quick quickly really
+    regarding roughly said say says see show shown shows something sort special still summarise
+    summarised summarize summary take taken takes talk telling thing things think today took
+    type typed types typical typically use used uses usual usually want wanted wants way ways
+    whole word words work worked
 """
 _MEASURED = frozenset(_MEASURES.split())
-_ONLY_ASKING = frozenset(stem(word) for word in _ASKING.split())
+_ONLY_ASKING = frozenset(_ASKING.split())
 _GROUPS = """
     largest biggest greatest larger bigger
     smallest tiniest littlest smaller
@@ -91,7 +95,8 @@ _GROUPS = """
     rock rocky
     ice icy
     spacecraft probe spaceship craft
-    live life inhabit alive inhabitant
+    life alive
+    live inhabit inhabitant
     temperature hot cold warm heat hotter colder warmer
     diameter wide across broad size large big larger bigger wider smaller
     away distance far distant
@@ -111,6 +116,26 @@ _GROUPS = """
 """
 
 
+_SUPERLATIVE = re.compile(r"\w{2,}(?:est)$|^(?:most|least|first|last|only)$")
+_NOT_SUPERLATIVE = frozenset({"west", "forest", "rest", "test", "interest"})
+
+
+def is_superlative(word: str) -> bool:
+    """Tell whether a word is a superlative, or stands out one in the same way."""
+    return _SUPERLATIVE.search(word) is not None and word not in _NOT_SUPERLATIVE
+
+
+def _positive(superlative: str) -> str:
+    """Return the plain form of a superlative.
+
+    Example:
+        >>> _positive("hottest")
+        'hot'
+    """
+    plain = superlative.removesuffix("iest").removesuffix("est")
+    return plain[:-1] if plain[-2:-1] == plain[-1:] and plain != superlative else stem(plain)
+
+
 @lru_cache(maxsize=1)
 def _synonyms() -> dict[str, frozenset[str]]:
     synonyms: dict[str, frozenset[str]] = {}
@@ -128,11 +153,12 @@ def variants(term: str) -> frozenset[str]:
         >>> "largest" in variants("biggest")
         True
     """
-    return _synonyms().get(term, frozenset()) | {term}
+    found = _synonyms().get(term)
+    if found is None and is_superlative(term):
+        found = frozenset({_positive(term)})
+    return (found or frozenset()) | {term}
 
 
-_SUPERLATIVE = re.compile(r"\w{2,}(?:est)$|^(?:most|least|first|last|only)$")
-_NOT_SUPERLATIVE = frozenset({"west", "forest", "rest", "test", "interest"})
 _LISTING = re.compile(
     r"^(?:and )?(?:which|what|name|list)\b(?: are)?(?: all)?(?: the)? (\w+)", re.I
 )
@@ -141,11 +167,6 @@ _DEFINITION = re.compile(
     r"|what is known about",
     re.I,
 )
-
-
-def is_superlative(word: str) -> bool:
-    """Tell whether a word is a superlative, or stands out one in the same way."""
-    return _SUPERLATIVE.search(word) is not None and word not in _NOT_SUPERLATIVE
 
 
 @dataclass(frozen=True)
@@ -187,7 +208,8 @@ def read_question(text: str) -> Question:
     """
     text = _COMPARED.sub("", plainly(text))
     lowered = text.lower()
-    kind, implied = Kind.FACT, ()
+    kind = Kind.FACT
+    implied: tuple[str, ...] = ()
     for pattern, one, stems in _KINDS:
         if re.search(pattern, lowered):
             kind, implied = one, stems
@@ -196,11 +218,8 @@ def read_question(text: str) -> Question:
         kind, implied = Kind.FACT, ()
     asked = re.search(r"\bhow (\w+)", lowered)
     measure = stem(asked[1]) if asked and asked[1] in _MEASURED else None
-    terms = [
-        term
-        for term in words(text)
-        if term not in _ONLY_ASKING and term != measure and term not in _NEGATIONS
-    ]
+    telling = [word for word in all_words(text) if word not in _ONLY_ASKING | _NEGATIONS]
+    terms = [term for word in telling for term in words(word) if term != measure]
     if kind is Kind.REASON:
         terms = [term for term in terms if term not in {"caus", "reason"}] or terms
     terms += [term for term in implied if not variants(term) & set(terms)]
@@ -221,26 +240,18 @@ def read_question(text: str) -> Question:
     )
 
 
+# "What colour is Mars?" asks for an attribute, "Which planet is the hottest?" for one of a sort.
+_ATTRIBUTE = re.compile(
+    r"(?:which|what) \w+ (?:is|are|was|were) (?:the )?(?!\w+est\b)[\w'-]+(?: [\w'-]+)?\W*$",
+    re.IGNORECASE,
+)
 _SORT = re.compile(r"(?:(?:in|on|to|from|at|by) )?(?:which|what) (\w+)", re.IGNORECASE)
 _COMPARED = re.compile(r"\bthan (?:the |a |an )?[\w' -]+(?=\?|$)", re.IGNORECASE)
 _NEGATIONS = frozenset({"no", "not", "without", "never", "neither", "nor"})
 
 
-def _positive(superlative: str) -> str:
-    """Return the plain form of a superlative.
-
-    Example:
-        >>> _positive("hottest")
-        'hot'
-    """
-    plain = superlative.removesuffix("est")
-    return plain[:-1] if plain[-2:-1] == plain[-1:] and plain != superlative else stem(plain)
-
-
 def _sort(text: str) -> str | None:
-    match = re.match(
-        r"(?:(?:in|on|to|from|at|by) )?(?:which|what) (\w+)", text.strip(), re.IGNORECASE
-    )
+    match = None if _ATTRIBUTE.match(text.strip()) else _SORT.match(text.strip())
     found = words(match[1]) if match else []
     return found[0] if found else None
 

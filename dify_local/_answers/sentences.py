@@ -9,9 +9,16 @@ from functools import lru_cache
 from dify_local._storage.knowledge.words import all_words, stem, words
 
 _BOUNDARY = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])")
+_NO = re.compile(r"\b(?:no|not|without|never)\b ((?:\w+ ?){1,2})")
+_ENUMERATION = re.compile(r"[A-Z][\w'-]+(?:, [A-Z][\w'-]+)* and [A-Z][\w'-]+")
+_DEFINES = re.compile(r"\b(?:is|are|was) (?:an?|the)\b")
 _SEVERAL = re.compile(r"(?:they|their|them|both|these|those)\b", re.IGNORECASE)
 _MADE_OF = re.compile(r"\b(?:made|built)(?: up)?(?: (?:mostly|mainly))?(?= (?:of|from|out of)\b)")
-_GO_AROUND = re.compile(r"\b(?:go|goes|travels?|moves?) (?:a)?round\b")
+_PHRASES = (
+    (_MADE_OF, "consist"),
+    (re.compile(r"\b(?:go|goes|travels?|moves?) (?:a)?round\b"), "orbit"),
+    (re.compile(r"\b(?:fly|flies|flew|flown|pass|passed) (?:past|by)\b"), "visit"),
+)
 _PRONOUN = re.compile(
     r"(?:it|its|they|their|them|he|his|she|her|this|that|these|those|both|one of them)\b",
     re.IGNORECASE,
@@ -28,19 +35,45 @@ _ARTICLE = re.compile(r"(?:the|an?|most|all|some|in|on|by|near|since|no)\b", re.
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of a segment.
+    """A sentence of a segment, read once.
 
     Attributes:
         text: As it stands.
         subject: What it is about, in words; that of the sentence before for a pronoun.
-        stems: The stems of its own words.
-        subject_stems: Those of its subject.
+        ordered: The stems of its words in order.
+        stems: The same as a set, with what its names are called for short.
+        subject_stems: The stems of its subject.
+        subject_names: Those of the names in its subject.
+        denied: The stems of what it says there is not.
+        enumerates: Whether it lists names.
+        defines: Whether it says what something is.
     """
 
     text: str
     subject: str
+    ordered: tuple[str, ...]
     stems: frozenset[str]
     subject_stems: frozenset[str]
+    subject_names: frozenset[str]
+    denied: frozenset[str]
+    enumerates: bool
+    defines: bool
+
+
+def _read(text: str, subject: str) -> Sentence:
+    ordered = tuple(stem(word) for word in all_words(plainly(text)))
+    names = names_in(f"x {subject}")
+    return Sentence(
+        text,
+        subject,
+        ordered,
+        frozenset(ordered) | _initials(text),
+        frozenset(words(subject)) | _initials(subject),
+        frozenset(one for name in names for one in words(name)),
+        frozenset(one for denial in _NO.findall(text) for one in words(denial)),
+        _ENUMERATION.search(text) is not None,
+        _DEFINES.search(text) is not None,
+    )
 
 
 @lru_cache(maxsize=5_000)
@@ -62,8 +95,7 @@ def sentences_of(text: str, title: str) -> tuple[Sentence, ...]:
             subject = found[-1].text
         elif not _PRONOUN.match(part):
             subject = _subject(part) or subject
-        stems = frozenset(stem(word) for word in all_words(plainly(part))) | _initials(part)
-        found.append(Sentence(part, subject, stems, frozenset(words(subject)) | _initials(subject)))
+        found.append(_read(part, subject))
     return tuple(found)
 
 
@@ -80,7 +112,9 @@ def plainly(text: str) -> str:
         >>> plainly("What is the Sun mostly made up of?")
         'What is the Sun mostly consist of?'
     """
-    return _GO_AROUND.sub("orbit", _MADE_OF.sub("consist", text))
+    for several, one in _PHRASES:
+        text = several.sub(one, text)
+    return text
 
 
 def _subject(sentence: str) -> str:

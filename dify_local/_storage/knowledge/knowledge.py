@@ -62,6 +62,10 @@ class Knowledge:
         assert row is not None  # noqa: S101 - a row of two counts
         return math.log(1 + row["segments"] / (1 + (row["with_word"] or 0)))
 
+    def knows(self, word: str) -> bool:
+        """Tell whether a word is anywhere in the documents."""
+        return self.tables.store.row("SELECT 1 FROM segment_words WHERE term = ?", word) is not None
+
     def citation(self, hit: Hit, position: int, retriever_from: str) -> JsonObject:
         """Return one entry of `retriever_resources`.
 

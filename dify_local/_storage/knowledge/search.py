@@ -13,6 +13,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from dify_local._protocol.values import JsonObject
@@ -69,7 +70,7 @@ def retrieve(tables: Tables, query: Query) -> list[Hit]:
 
 
 def find(tables: Tables, query: Query) -> list[Hit]:
-    """Return the best segments for a query, best first."""
+    """Return the best segments for a query, best first; they are to be read, not changed."""
     hits = [_with_children(tables, hit, query) for hit in _matching(tables, query)]
     if query.method in {"semantic_search", "hybrid_search"}:
         hits = [replace(hit, score=_mixed(hit, query)) for hit in hits]
@@ -109,9 +110,19 @@ def _restricted(sql: str, query: Query) -> tuple[str, list[str]]:
 
 
 def _hit(row: sqlite3.Row, score: float) -> Hit:
-    segment: JsonObject = json.loads(row["segment"])
-    document: JsonObject = json.loads(row["document"])
-    return Hit(Segment(**segment, hit_count=row["hit_count"]), Document(**document), score)
+    segment = Segment(**_decoded(row["segment"]), hit_count=row["hit_count"])
+    return Hit(segment, _document(row["document"]), score)
+
+
+@lru_cache(maxsize=4_000)
+def _decoded(text: str) -> JsonObject:
+    value: JsonObject = json.loads(text)
+    return value
+
+
+@lru_cache(maxsize=1_000)
+def _document(text: str) -> Document:
+    return Document(**json.loads(text))
 
 
 def _scale(score: float) -> float:

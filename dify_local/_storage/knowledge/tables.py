@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TypeVar
 
 from dify_local._protocol.values import JsonObject
@@ -90,7 +88,7 @@ class Tables:
         self.store.execute(
             "INSERT INTO datasets (id, name, body) VALUES (?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body",
-            dataset.id, dataset.name, dump(asdict(dataset)),
+            dataset.id, dataset.name, dump(vars(dataset)),
         )  # fmt: skip
 
     def delete_dataset(self, dataset_id: str) -> None:
@@ -148,7 +146,7 @@ class Tables:
             "INSERT INTO documents (id, dataset_id, batch, available, body) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET available = excluded.available, body = excluded.body",
             document.id, document.dataset_id, document.batch, document.available,
-            dump(asdict(document)),
+            dump(vars(document)),
         )  # fmt: skip
 
     def delete_document(self, document: Document) -> None:
@@ -167,6 +165,15 @@ class Tables:
             document_id,
         )
         return [_segment(row) for row in rows]
+
+    def contents(self, document_id: str) -> tuple[str, ...]:
+        """Return the texts of a document's segments in order."""
+        rows = self.store.rows(
+            "SELECT json_extract(body, '$.content') AS content FROM segments "
+            "WHERE document_id = ? ORDER BY position",
+            document_id,
+        )
+        return tuple(str(row["content"]) for row in rows)
 
     def segment_count(self, document_id: str) -> int:
         """Return how many segments a document has."""
@@ -198,7 +205,7 @@ class Tables:
             segment: The segment.
             title: That of its document, which counts when it is searched.
         """
-        record = asdict(segment)
+        record = dict(vars(segment))
         del record["hit_count"]
         self.store.execute(
             "INSERT INTO segments (id, dataset_id, document_id, position, enabled, body) "
@@ -261,7 +268,7 @@ class Tables:
         self.store.execute(
             "INSERT INTO child_chunks (id, segment_id, position, body) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET position = excluded.position, body = excluded.body",
-            chunk.id, chunk.segment_id, chunk.position, dump(asdict(chunk)),
+            chunk.id, chunk.segment_id, chunk.position, dump(vars(chunk)),
         )  # fmt: skip
 
     def delete_child(self, chunk: ChildChunk) -> None:
@@ -282,7 +289,7 @@ class Tables:
         self.store.execute(
             "INSERT INTO metadata_fields (id, dataset_id, body) VALUES (?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-            field.id, field.dataset_id, json.dumps(asdict(field)),
+            field.id, field.dataset_id, dump(vars(field)),
         )  # fmt: skip
 
     def delete_metadata_field(self, field: MetadataField) -> None:
