@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from dify_local._protocol.errors import ApiError
 
@@ -43,6 +43,8 @@ _TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
 class Condition(BaseModel):
     """One condition on a metadata field."""
 
+    model_config = ConfigDict(defer_build=True)
+
     name: str
     comparison_operator: Operator
     value: str | list[str] | int | float | None = None
@@ -50,6 +52,8 @@ class Condition(BaseModel):
 
 class MetadataFilteringCondition(BaseModel):
     """Conditions, all or one of which a document must fulfil."""
+
+    model_config = ConfigDict(defer_build=True)
 
     logical_operator: Literal["and", "or"] | None = "and"
     conditions: list[Condition] | None = None

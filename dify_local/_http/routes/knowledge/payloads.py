@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StrictStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, field_validator, model_validator
 
 from dify_local._storage.knowledge.filters import MetadataFilteringCondition
 from dify_local._storage.knowledge.records import FieldType
@@ -15,14 +15,20 @@ Permission = Literal["only_me", "all_team_members", "partial_members"]
 IndexingTechnique = Literal["high_quality", "economy"]
 
 
-class RerankingModel(BaseModel):
+class _Payload(BaseModel):
+    """Built when it is first used: there are many, and most servers need few."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class RerankingModel(_Payload):
     """A model that puts what was found in a better order."""
 
     reranking_provider_name: str | None = None
     reranking_model_name: str | None = None
 
 
-class VectorSetting(BaseModel):
+class VectorSetting(_Payload):
     """How much the meaning counts."""
 
     vector_weight: float
@@ -30,13 +36,13 @@ class VectorSetting(BaseModel):
     embedding_model_name: str | None = None
 
 
-class KeywordSetting(BaseModel):
+class KeywordSetting(_Payload):
     """How much the words count."""
 
     keyword_weight: float
 
 
-class Weights(BaseModel):
+class Weights(_Payload):
     """How a hybrid search weighs meaning and words."""
 
     weight_type: Literal["semantic_first", "keyword_first", "customized"] | None = None
@@ -44,7 +50,7 @@ class Weights(BaseModel):
     keyword_setting: KeywordSetting | None = None
 
 
-class RetrievalModel(BaseModel):
+class RetrievalModel(_Payload):
     """How to search a knowledge base."""
 
     search_method: SearchMethod
@@ -58,7 +64,7 @@ class RetrievalModel(BaseModel):
     metadata_filtering_conditions: MetadataFilteringCondition | None = None
 
 
-class HitTestingPayload(BaseModel):
+class HitTestingPayload(_Payload):
     """Body of `POST /datasets/{id}/retrieve`."""
 
     query: StrictStr = Field(max_length=250)
@@ -67,7 +73,7 @@ class HitTestingPayload(BaseModel):
     attachment_ids: list[str] | None = None
 
 
-class DatasetListQuery(BaseModel):
+class DatasetListQuery(_Payload):
     """Query of `GET /datasets`."""
 
     page: int = 1
@@ -77,7 +83,7 @@ class DatasetListQuery(BaseModel):
     tag_ids: list[str] = []
 
 
-class DatasetCreatePayload(BaseModel):
+class DatasetCreatePayload(_Payload):
     """Body of `POST /datasets`."""
 
     name: StrictStr = Field(min_length=1, max_length=40)
@@ -93,7 +99,7 @@ class DatasetCreatePayload(BaseModel):
     summary_index_setting: dict[str, Any] | None = None
 
 
-class DatasetUpdatePayload(BaseModel):
+class DatasetUpdatePayload(_Payload):
     """Body of `PATCH /datasets/{id}`."""
 
     name: StrictStr | None = Field(default=None, min_length=1, max_length=40)
@@ -110,14 +116,14 @@ class DatasetUpdatePayload(BaseModel):
     summary_index_setting: dict[str, Any] | None = None
 
 
-class PreProcessingRule(BaseModel):
+class PreProcessingRule(_Payload):
     """Something to clean a text of."""
 
     id: str
     enabled: bool
 
 
-class Segmentation(BaseModel):
+class Segmentation(_Payload):
     """Where to cut, and how long a piece may be."""
 
     separator: str = "\n"
@@ -125,7 +131,7 @@ class Segmentation(BaseModel):
     chunk_overlap: int = 0
 
 
-class Rule(BaseModel):
+class Rule(_Payload):
     """A process rule of one's own."""
 
     pre_processing_rules: list[PreProcessingRule] | None = None
@@ -134,7 +140,7 @@ class Rule(BaseModel):
     subchunk_segmentation: Segmentation | None = None
 
 
-class ProcessRule(BaseModel):
+class ProcessRule(_Payload):
     """How a document is split."""
 
     mode: Literal["automatic", "custom", "hierarchical"]
@@ -147,7 +153,7 @@ def _check_doc_form(value: str | None) -> str | None:
     return value
 
 
-class DocumentSettings(BaseModel):
+class DocumentSettings(_Payload):
     """What a document may say about itself, made from a text or from a file."""
 
     process_rule: ProcessRule | None = None
@@ -188,7 +194,7 @@ class DocumentFileUpdate(DocumentSettings):
     name: str | None = None
 
 
-class KnowledgeConfig(BaseModel):
+class KnowledgeConfig(_Payload):
     """What Dify checks of a document once its payload is accepted."""
 
     indexing_technique: IndexingTechnique
@@ -196,7 +202,7 @@ class KnowledgeConfig(BaseModel):
     text: str | None = None
 
 
-class DocumentListQuery(BaseModel):
+class DocumentListQuery(_Payload):
     """Query of `GET /datasets/{id}/documents`."""
 
     page: int = 1
@@ -205,19 +211,19 @@ class DocumentListQuery(BaseModel):
     status: str | None = None
 
 
-class DocumentIdsPayload(BaseModel):
+class DocumentIdsPayload(_Payload):
     """Body of `PATCH /datasets/{id}/documents/status/{action}`."""
 
     document_ids: list[str] = []
 
 
-class DocumentBatchDownloadZipPayload(BaseModel):
+class DocumentBatchDownloadZipPayload(_Payload):
     """Body of `POST /datasets/{id}/documents/download-zip`."""
 
     document_ids: list[UUID] = Field(min_length=1, max_length=100)
 
 
-class SegmentCreateArgs(BaseModel):
+class SegmentCreateArgs(_Payload):
     """A new segment."""
 
     content: str | None = None
@@ -232,7 +238,7 @@ class NewSegment(SegmentCreateArgs):
     content: str = Field(min_length=1)
 
 
-class SegmentCreatePayload(BaseModel):
+class SegmentCreatePayload(_Payload):
     """Body of `POST /datasets/{id}/documents/{id}/segments`."""
 
     segments: list[NewSegment] = Field(min_length=1)
@@ -246,13 +252,13 @@ class SegmentUpdateArgs(SegmentCreateArgs):
     summary: str | None = None
 
 
-class SegmentUpdatePayload(BaseModel):
+class SegmentUpdatePayload(_Payload):
     """Body of `POST /datasets/{id}/documents/{id}/segments/{id}`."""
 
     segment: SegmentUpdateArgs
 
 
-class SegmentListQuery(BaseModel):
+class SegmentListQuery(_Payload):
     """Query of `GET /datasets/{id}/documents/{id}/segments`."""
 
     page: int = Field(default=1, ge=1)
@@ -261,7 +267,7 @@ class SegmentListQuery(BaseModel):
     keyword: str | None = None
 
 
-class ChildChunkListQuery(BaseModel):
+class ChildChunkListQuery(_Payload):
     """Query of `GET .../child_chunks`."""
 
     page: int = Field(default=1, ge=1)
@@ -269,32 +275,32 @@ class ChildChunkListQuery(BaseModel):
     keyword: str | None = None
 
 
-class ChildChunkCreatePayload(BaseModel):
+class ChildChunkCreatePayload(_Payload):
     """Body of `POST .../child_chunks`."""
 
     content: str
 
 
-class ChildChunkUpdatePayload(BaseModel):
+class ChildChunkUpdatePayload(_Payload):
     """Body of `PATCH .../child_chunks/{id}`."""
 
     content: str
 
 
-class MetadataArgs(BaseModel):
+class MetadataArgs(_Payload):
     """Body of `POST /datasets/{id}/metadata`."""
 
     type: FieldType
     name: str
 
 
-class MetadataUpdatePayload(BaseModel):
+class MetadataUpdatePayload(_Payload):
     """Body of `PATCH /datasets/{id}/metadata/{id}`."""
 
     name: str
 
 
-class MetadataDetail(BaseModel):
+class MetadataDetail(_Payload):
     """A value for a field of a document."""
 
     id: str
@@ -302,7 +308,7 @@ class MetadataDetail(BaseModel):
     value: StrictStr | int | float | None = None
 
 
-class DocumentMetadataOperation(BaseModel):
+class DocumentMetadataOperation(_Payload):
     """The values of one document."""
 
     document_id: str
@@ -310,32 +316,32 @@ class DocumentMetadataOperation(BaseModel):
     partial_update: bool = False
 
 
-class MetadataOperationData(BaseModel):
+class MetadataOperationData(_Payload):
     """Body of `POST /datasets/{id}/documents/metadata`."""
 
     operation_data: list[DocumentMetadataOperation]
 
 
-class TagCreatePayload(BaseModel):
+class TagCreatePayload(_Payload):
     """Body of `POST /datasets/tags`."""
 
     name: str = Field(min_length=1, max_length=50)
 
 
-class TagUpdatePayload(BaseModel):
+class TagUpdatePayload(_Payload):
     """Body of `PATCH /datasets/tags`."""
 
     name: str = Field(min_length=1, max_length=50)
     tag_id: str
 
 
-class TagDeletePayload(BaseModel):
+class TagDeletePayload(_Payload):
     """Body of `DELETE /datasets/tags`."""
 
     tag_id: str
 
 
-class TagBindingPayload(BaseModel):
+class TagBindingPayload(_Payload):
     """Body of `POST /datasets/tags/binding`."""
 
     tag_ids: list[str]
@@ -349,7 +355,7 @@ class TagBindingPayload(BaseModel):
         return value
 
 
-class TagUnbindingPayload(BaseModel):
+class TagUnbindingPayload(_Payload):
     """Body of `POST /datasets/tags/unbinding`."""
 
     tag_ids: list[str] = []
@@ -357,13 +363,13 @@ class TagUnbindingPayload(BaseModel):
     target_id: str
 
 
-class DatasourcePluginsQuery(BaseModel):
+class DatasourcePluginsQuery(_Payload):
     """Query of `GET /datasets/{id}/pipeline/datasource-plugins`."""
 
     is_published: bool = True
 
 
-class DatasourceNodeRunPayload(BaseModel):
+class DatasourceNodeRunPayload(_Payload):
     """Body of `POST /datasets/{id}/pipeline/datasource/nodes/{id}/run`."""
 
     inputs: dict[str, Any]
@@ -372,7 +378,7 @@ class DatasourceNodeRunPayload(BaseModel):
     is_published: bool
 
 
-class PipelineRunApiEntity(BaseModel):
+class PipelineRunApiEntity(_Payload):
     """Body of `POST /datasets/{id}/pipeline/run`."""
 
     inputs: dict[str, Any]

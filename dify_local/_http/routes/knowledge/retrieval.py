@@ -12,13 +12,17 @@ from dify_local._http.routes.knowledge.payloads import HitTestingPayload, Retrie
 from dify_local._http.routes.knowledge.shapes import shown_record
 from dify_local._protocol.errors import invalid_param
 from dify_local._protocol.release import Release
+from dify_local._protocol.values import JsonObject
 from dify_local._storage.knowledge.filters import fulfils
 from dify_local._storage.knowledge.records import RERANKING_MODEL, Dataset
 from dify_local._storage.knowledge.search import Query, retrieve
 
-_DEFAULT = RetrievalModel(
-    search_method="semantic_search", reranking_enable=False, top_k=4, score_threshold_enabled=False
-)
+_DEFAULT: JsonObject = {
+    "search_method": "semantic_search",
+    "reranking_enable": False,
+    "top_k": 4,
+    "score_threshold_enabled": False,
+}
 
 
 async def hit_testing(request: Request) -> Response:
@@ -43,9 +47,7 @@ async def hit_testing(request: Request) -> Response:
 
 
 def _settings(dataset: Dataset) -> RetrievalModel:
-    if dataset.retrieval_model is None:
-        return _DEFAULT
-    return RetrievalModel.model_validate(dataset.retrieval_model)
+    return RetrievalModel.model_validate(dataset.retrieval_model or _DEFAULT)
 
 
 def _check(call: KnowledgeCall, dataset: Dataset, model: RetrievalModel) -> None:
