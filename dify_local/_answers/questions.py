@@ -206,6 +206,11 @@ def read_question(text: str) -> Question:
         >>> question.kind.name, question.terms
         ('COUNT', ('moon', 'mar'))
     """
+    # Beside a question, what else is said ("Please be brief.") asks for nothing.
+    text = " ".join(_ASKED.findall(text)) or text
+    ordered = _ORDER.match(text.strip())
+    if ordered:
+        text = f"What is {ordered[1]}"
     text = _COMPARED.sub("", plainly(text))
     lowered = text.lower()
     kind = Kind.FACT
@@ -246,6 +251,13 @@ _ATTRIBUTE = re.compile(
     re.IGNORECASE,
 )
 _SORT = re.compile(r"(?:(?:in|on|to|from|at|by) )?(?:which|what) (\w+)", re.IGNORECASE)
+# "Write a report about Venus." asks what Venus is.
+_ORDER = re.compile(
+    r"(?:please )?(?:write|tell|give|make|create|draft|explain|describe|summari[sz]e|report|show)\b"
+    r"[^.?!]*?\b(?:about|on) ([^.?!]+)",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(r"[^.!?\n]+(?:\.\d[^.!?\n]*)*\?")
 _COMPARED = re.compile(r"\bthan (?:the |a |an )?[\w' -]+(?=\?|$)", re.IGNORECASE)
 _NEGATIONS = frozenset({"no", "not", "without", "never", "neither", "nor"})
 

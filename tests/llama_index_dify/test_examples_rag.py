@@ -12,11 +12,11 @@ from tests.support.examples import output_of
     [
         (
             "llama_index_query_engine",
-            ["A: According to the document on Saturn", "0.66  saturn.md", "tokens"],
+            ["A: According to the document on Saturn", "0.69  saturn.md", "tokens"],
         ),
         (
             "llama_index_retriever",
-            ["Full text\n  0.63  earth.md", "Keywords\n     -  earth.md", "fused by rank\n  0.03"],
+            ["Full text\n  0.69  earth.md", "Keywords\n     -  earth.md", "fused by rank\n  0.03"],
         ),
         (
             "llama_index_router",
