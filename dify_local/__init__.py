@@ -28,9 +28,9 @@ A directive may also stand at the beginning of a later line, after a label such 
 does when a client writes a transcript into the query. Then the last one counts and its argument
 ends with the line.
 
-Knowledge bases are served whole, with a dataset key: written, indexed, filtered, retrieved from. The
-apps answer from the one over the documents (`LocalDify.dataset_id`), so that what is added to it
-is answered from, too. No model is asked: a search by meaning compares words. The indexing of a
+Knowledge bases are served whole, with a dataset key: written, indexed, filtered, retrieved from.
+The apps answer from the one over the documents (`LocalDify.dataset_id`), so that what is added to
+it is answered from, too. No model is asked: a search by meaning compares words. The indexing of a
 document whose text begins with `/fail MESSAGE` ends with this error, and with `/slow SECONDS` it
 takes so long; `LocalDify(indexing_delay=...)` slows all of them down.
 

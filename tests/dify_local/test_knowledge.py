@@ -52,7 +52,7 @@ class Knowledge:
             progress = self.call("GET", f"{dataset}/documents/{batch}/indexing-status")["data"][0]
             if progress["indexing_status"] in {"completed", "error"}:
                 return progress
-        raise AssertionError(progress)
+        raise AssertionError("the document is not indexed")
 
     def find(self, dataset: str, query: str, **settings: object) -> list[str]:
         body = {"query": query, "retrieval_model": {**SETTINGS, **settings}}
