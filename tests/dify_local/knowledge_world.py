@@ -189,7 +189,7 @@ class World:
             data = response.json()["data"]
             if all(one["indexing_status"] in {"completed", "error"} for one in data):
                 return
-        raise AssertionError(data)
+        raise AssertionError("the documents are not indexed")
 
     def _build(self) -> None:
         hq = self._dataset("hq", "Planets HQ 162200", "high_quality")
