@@ -46,7 +46,7 @@ batches: $(VENV)/.dev
 ## Two workers of a local Ray cluster: the tests that are skipped without Ray, and what two give.
 ray: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --editable ".[ray]"
-	$(BIN)/python -m pytest tests/batch/test_ray.py
+	$(BIN)/python -m pytest -m ray
 	$(BIN)/python -m benchmarks.batch_ray
 
 ## The properties of decoder, events, answers and error bodies, with many more examples.

@@ -68,7 +68,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream, and notice when the client leaves."""
-        streaming = asyncio.create_task(self._stream(send))
+        streaming = asyncio.create_task(self._stream(send, scope["transport"]))
         leaving = asyncio.create_task(_disconnection(receive))
         try:
             await asyncio.wait({streaming, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,7 +80,7 @@ class EventStream(Response):
             with suppress(asyncio.CancelledError):
                 await streaming
 
-    async def _stream(self, send: Send) -> None:
+    async def _stream(self, send: Send, transport: asyncio.Transport) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         started = False
         async with aclosing(self.events) as events:
@@ -88,6 +88,8 @@ class EventStream(Response):
                 if not started:
                     started = True
                     await send(start)
+                if transport.is_closing():
+                    await asyncio.sleep(0)  # until the loop tells that the client has left
                 body = frame(event, spaced=self.spaced)
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         if not started:

@@ -22,7 +22,7 @@ ray = pytest.importorskip("ray")
 
 LOCKS = Path("/proc/locks")
 WARNINGS = "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in WARNINGS]
+pytestmark = [pytest.mark.ray, *(pytest.mark.filterwarnings(w) for w in WARNINGS)]
 
 
 @pytest.fixture(scope="module")
