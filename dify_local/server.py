@@ -286,7 +286,7 @@ class LocalDify(Answering):
 
         Requests, stops and disconnections; canned answers, and faults that have not happened yet;
         conversations, messages, files, annotations and runs, those in the database's file too.
-        Of knowledge bases, what was written over the API.
+        Of knowledge bases, what was written over the API. `clear_requests` leaves all that be.
         """
         self._journal.clear()
         self._faults.clear()
@@ -294,6 +294,10 @@ class LocalDify(Answering):
         if self._service and self._server:
             self._server.call(self._service.forget)
         self._chance.restart()
+
+    def clear_requests(self) -> None:
+        """Forget requests, stops and disconnections; what the server holds and plans stays."""
+        self._journal.clear()
 
     def fault(
         self, kind: str, *, times: int = 1, path: str | None = None, **options: object

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from dify_local._answers.extractive import LEAD_IN
-from dify_local._answers.questions import is_superlative
+from dify_local._answers.questions import asked_in, is_superlative
 from dify_local._answers.sentences import leading_name, names_in
 from dify_local._storage.conversations import Turn
 from dify_local._storage.knowledge import words
@@ -60,6 +60,7 @@ def standalone_question(query: str, history: Sequence[Turn], titles: Collection[
         >>> standalone_question("And Mars?", [Turn("How many moons has Jupiter?", "97.")])
         'How many moons has Mars?'
     """
+    query = asked_in(query) if "\n" in query.strip() else query
     if not history:
         return query
     before = standalone_question(history[-1].query, history[:-1][-_DEEPEST:], titles)

@@ -206,8 +206,7 @@ def read_question(text: str) -> Question:
         >>> question.kind.name, question.terms
         ('COUNT', ('moon', 'mar'))
     """
-    # Beside a question, what else is said ("Please be brief.") asks for nothing.
-    text = " ".join(_ASKED.findall(text)) or text
+    text = asked_in(text)
     ordered = _ORDER.match(text.strip())
     if ordered:
         text = f"What is {ordered[1]}"
@@ -245,6 +244,17 @@ def read_question(text: str) -> Question:
     )
 
 
+def asked_in(text: str) -> str:
+    """The questions of a text: what is said beside them ("Please be brief.") asks for nothing.
+
+    Of a prompt, whose lines hold context and what was said before, the last one.
+    """
+    questions = _ASKED.findall(text)
+    if "\n" not in text.strip():
+        return " ".join(questions) or text
+    return _LABEL.sub("", questions[-1]) if questions else text
+
+
 # "What colour is Mars?" asks for an attribute, "Which planet is the hottest?" for one of a sort.
 _ATTRIBUTE = re.compile(
     r"(?:which|what) \w+ (?:is|are|was|were) (?:the )?(?!\w+est\b)[\w'-]+(?: [\w'-]+)?\W*$",
@@ -253,11 +263,13 @@ _ATTRIBUTE = re.compile(
 _SORT = re.compile(r"(?:(?:in|on|to|from|at|by) )?(?:which|what) (\w+)", re.IGNORECASE)
 # "Write a report about Venus." asks what Venus is.
 _ORDER = re.compile(
-    r"(?:please )?(?:write|tell|give|make|create|draft|explain|describe|summari[sz]e|report|show)\b"
+    r"(?:please )?(?:write|tell|give|make|create|draft|explain|describe|summari[sz]e|report|show"
+    r"|talk|chat)\b"
     r"[^.?!]*?\b(?:about|on) ([^.?!]+)",
     re.IGNORECASE,
 )
 _ASKED = re.compile(r"[^.!?\n]+(?:\.\d[^.!?\n]*)*\?")
+_LABEL = re.compile(r"^.*:\s+")
 _COMPARED = re.compile(r"\bthan (?:the |a |an )?[\w' -]+(?=\?|$)", re.IGNORECASE)
 _NEGATIONS = frozenset({"no", "not", "without", "never", "neither", "nor"})
 

@@ -98,7 +98,7 @@ def test_documents_are_written_once(server: LocalDify, client: DifyClient, name:
     base = KnowledgeBase(name=name)
     assert ingest(client, base, MOONS) == MOONS
     assert stored(client, name) == as_stored(MOONS)
-    server.clear()
+    server.clear_requests()
     assert ingest(client, base, MOONS) == []
     assert server.requests == []
     assert ingest(client, KnowledgeBase(name=name), MOONS) == []
@@ -119,7 +119,7 @@ def test_requests_are_proportional_to_what_changed(
     many = [source(f"doc-{n}", f"Planet {n} has {n} moons.", number=n) for n in range(30)]
     ingest(client, KnowledgeBase(name=name), many)
     changed = [*many[:-1], source("doc-29", "Planet 29 has lost its moons.", number=29)]
-    server.clear()
+    server.clear_requests()
     assert ingest(client, KnowledgeBase(name=name), changed) == changed[-1:]
     writes = [request for request in server.requests if request.method != "GET"]
     assert len(writes) == 3  # marked, written, described
@@ -132,7 +132,7 @@ def test_changed_metadata_are_written_without_the_text(
 ) -> None:
     ingest(client, KnowledgeBase(name=name), MOONS)
     changed = source("mars", "Mars has 2 moons.", planet="Mars", count=2, found=1877)
-    server.clear()
+    server.clear_requests()
     assert ingest(client, KnowledgeBase(name=name), [changed]) == [changed]
     writes = [
         request.path.rsplit("/", 1)[-1] for request in server.requests if request.method != "GET"
@@ -259,7 +259,7 @@ def test_a_request_of_unknown_outcome_leaves_no_duplicate(
     server.fault("status", status=500, path="/documents/")
     with pytest.raises(ServerError):
         run(client, base.delete("mars"))
-    server.clear()
+    server.clear_requests()
     ingest(client, base, MOONS)
     assert stored(client, name) == as_stored(MOONS)
 
@@ -343,7 +343,7 @@ def test_errors_are_typed_and_end_the_run(
     assert isinstance(refused.value, ForbiddenError)
     assert not refused.value.retryable
     assert len([r for r in server.requests if "create-by" in r.path]) == 1
-    server.clear()
+    server.clear_requests()
     large = {"code": "file_too_large", "message": "File size exceeded.", "status": 413}
     server.fault("status", status=413, body=large, path="create-by-file")
     file = tmp_path / "large.md"

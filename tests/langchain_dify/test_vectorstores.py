@@ -153,7 +153,7 @@ def test_index_writes_what_has_changed(
     records.create_schema()
 
     def run() -> dict[str, int]:
-        server.clear()
+        server.clear_requests()
         return dict(
             index(
                 load(tmp_path),
@@ -188,7 +188,7 @@ async def test_aindex(server: LocalDify, make: MakeStore, tmp_path: Path) -> Non
     records = InMemoryRecordManager("moons")
     write(tmp_path, saturn="Saturn has 146 moons.", mars="Mars has 2 moons.")
     for added in (2, 0):
-        server.clear()
+        server.clear_requests()
         result = await aindex(load(tmp_path), records, make(), cleanup="full", key_encoder="sha256")
         assert result["num_added"] == added
     assert server.requests == []

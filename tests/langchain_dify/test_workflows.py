@@ -200,7 +200,7 @@ def test_files(server: LocalDify, tmp_path: Path) -> None:
     notes.write_text("Saturn has rings.")
     attachment = Attachment("document", content=b"text", mime_type="text/plain", name="a.txt")
     uploaded = workflow_of(server, user="ann").client.send(files.upload(notes, user="ann"))
-    server.clear()
+    server.clear_requests()
     outputs = workflow_of(server, user="ann").invoke(
         {"text": TOPIC, "document": notes, "attachments": [attachment, uploaded]},
         files=[files.reference(uploaded)],

@@ -262,7 +262,7 @@ def test_files_alone_and_files_of_earlier_turns(llm: Dify, local: LocalDify) -> 
     history = [ChatMessage(blocks=[ImageBlock(image=PNG)])]
     response = llm.chat(history)
     assert local.requests[-1].json["query"] == " "
-    local.clear()
+    local.clear_requests()
     history += [response.message, ChatMessage("/echo hi")]
     llm.chat(history)
     assert uploads(local) == []  # the server has it

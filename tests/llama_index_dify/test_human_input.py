@@ -302,7 +302,7 @@ async def test_a_typed_state_needs_a_place(report: DifyWorkflow, local: LocalDif
 
 def _tool(local: LocalDify, app: str, **options: Any) -> DifyTool:
     tool = DifyTool.from_app(api_key=local.keys[app], base_url=local.base_url, **options)
-    local.clear()
+    local.clear_requests()
     return tool
 
 

@@ -102,7 +102,7 @@ def test_documents_and_what_is_found_of_them(local: LocalDify) -> None:
 
 def test_refresh(local: LocalDify, make: MakeIndex) -> None:
     make().refresh_ref_docs(MOONS)
-    local.clear()
+    local.clear_requests()
     assert make().refresh_ref_docs(MOONS) == [False, False, False]
     assert writes(local) == []
     now = [
@@ -140,7 +140,7 @@ def test_a_folder_round_trip(local: LocalDify, make: MakeIndex, tmp_path: Path) 
     (tmp_path / "1.md").write_text("Moon 1 is large.")
     (tmp_path / "2.md").rename(tmp_path / "two.md")
     (tmp_path / "3.md").unlink()
-    local.clear()
+    local.clear_requests()
     index = make()
     assert sum(index.refresh_ref_docs(load(), delete_missing=True)) == 2
     assert len(writes(local)) <= 3 + 2 + 2
@@ -169,7 +169,7 @@ def test_nodes_are_the_segments_of_their_document(local: LocalDify, make: MakeIn
     index.insert_nodes(nodes)
     assert texts(index, "Saturn moons rings") == sorted(node.get_content() for node in nodes)
     assert index.ref_doc_ids == ["saturn"]
-    local.clear()
+    local.clear_requests()
     index.insert_nodes(nodes)
     assert writes(local) == []
     more = TextNode(text="Enceladus is one of the moons.", metadata={"file": "s.md"})
@@ -214,7 +214,7 @@ def test_the_sink_of_a_pipeline(
     strategy = DocstoreStrategy.UPSERTS_AND_DELETE if upserts else DocstoreStrategy.DUPLICATES_ONLY
 
     def run(given: list[Document]) -> None:
-        local.clear()
+        local.clear_requests()
         IngestionPipeline(
             transformations=[*([SPLITTER] if split else []), EmbedInDify()],
             docstore=docstore,

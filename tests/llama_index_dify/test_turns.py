@@ -213,7 +213,7 @@ async def test_the_memory_of_another_user_is_refused(
     way: str, engine: DifyChatEngine, local: LocalDify
 ) -> None:
     await engine.achat("/echo my secret", user="ann")
-    local.clear()
+    local.clear_requests()
     with pytest.raises(ValueError, match="another user") as raised:
         if "stream" in way:
             response = getattr(engine, way)("/echo hi", user="bob")
