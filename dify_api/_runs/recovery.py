@@ -23,7 +23,7 @@ from dify_api.endpoints import messages, workflows
 from dify_api.endpoints.messages import Message
 from dify_api.endpoints.pages import Page
 from dify_api.endpoints.workflows import WorkflowRun
-from dify_api.errors import DifyError
+from dify_api.errors import DifyError, NotFoundError
 from dify_api.models import Usage, as_json, decode
 from dify_api.operation import Operation, is_uuid
 
@@ -88,12 +88,20 @@ def _run(
     try:
         yield from followed(reader, run_id, user, look_first=look_first, again=again)
     except DifyError as refused:
+        # Servers tell the record of a run to whoever knows its id, its events to its user alone.
+        if look_first and _is_of_another_user(refused):
+            raise
         try:
             yield from _run_detail(reader, run_id)
         except DifyError:
             reader.lost = str(refused)
         if not (reader.is_settled or reader.builder.message_id):
             raise
+
+
+def _is_of_another_user(error: DifyError) -> bool:
+    """Whether it is no user's run at all, or another's; 404 is also what older servers say."""
+    return isinstance(error, NotFoundError) and error.message.startswith("Workflow run not found")
 
 
 def _run_detail(reader: AnswerReader, run_id: str) -> Course:

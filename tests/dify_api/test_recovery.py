@@ -386,6 +386,15 @@ async def test_a_run_whose_events_are_refused_is_looked_up(local: LocalDify) -> 
     assert ((await later.wait()).outputs or {})["text"] == TEXT
 
 
+async def test_a_run_is_told_to_its_user_alone(local: LocalDify) -> None:
+    run = client_of(local, "workflow").start(ask("workflow"))
+    run.wait()
+    with pytest.raises(errors.NotFoundError, match="Workflow run not found"):
+        client_of(local, "workflow").attach(run.workflow_run_id, user="eve").wait()
+    with pytest.raises(errors.NotFoundError, match="Workflow run not found"):
+        await async_client_of(local, "workflow").attach(run.workflow_run_id, user="eve").wait()
+
+
 async def test_an_older_server_tells_the_outputs_of_a_started_run_to_asyncio() -> None:
     with LocalDify(version="1.12.1", token_delay=0.01) as server:
         run = await async_client_of(server, "workflow").start(ask("workflow"))
