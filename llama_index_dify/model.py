@@ -60,7 +60,7 @@ class Dify(DifyModel):
         stop: Sequences at which an answer ends; they are enforced here.
         workflow_id: Published version of a chatflow to run. Default: the newest.
         trace_id: Your trace id, for Dify's own tracing.
-        content_blocks: Whether an answer's citations, tool calls and files become blocks.
+        content_blocks: Whether an answer's citations, tool calls, files and speech become blocks.
         response_mode: "streaming" (default) or "blocking", for `chat` and `complete`.
         auto_generate_name: Whether the server names new conversations. Default: False.
         timeout, max_retries, default_headers, proxy, verify, http_client, ...: See the fields of

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,8 @@ from dify_api.answers._stop import StopSequences
 from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers._tool_calls import Call, ToolCallReader
 from dify_api.answers.answer import Answer
-from dify_api.answers.events import Event, ReasoningChunkEvent
+from dify_api.answers.events import Event, ReasoningChunkEvent, TTSMessageEvent
+from dify_api.endpoints.audio import type_of_speech
 from dify_api.models import AnswerFile, RetrieverResource, as_json
 from llama_index_dify import events
 from llama_index_dify._answers.node_spans import NodeSpans
@@ -68,6 +70,7 @@ class Responses(ABC, Generic[ResponseT]):
     def __init__(self, reasoning: bool, stop: Sequence[str] = (), *, user: str) -> None:
         self._text = GrowingText()
         self._thinking: list[str] = []
+        self._speech: list[str] = []
         self._splitter = ThinkSplitter() if reasoning else None
         self._stop = StopSequences(stop) if stop else None
         self._user = user
@@ -129,6 +132,8 @@ class Responses(ABC, Generic[ResponseT]):
     def note(self, event: Event) -> ResponseT | None:
         """Take an event without text: dispatch what it tells, respond to reasoning."""
         if not isinstance(event, ReasoningChunkEvent):
+            if isinstance(event, TTSMessageEvent) and event.audio:
+                self._speech.append(event.audio)
             event = private_event(event, self._user)
             self.spans.take(event)
             told = events.dispatch(event, self._span_id)
@@ -229,6 +234,7 @@ class ChatResponses(Responses[ChatResponse]):
                 Origin(self.marks, self._base_url),
                 thinking=thinking,
                 content_blocks=self._content_blocks,
+                speech=self._speech,
             ),
             delta=delta,
             raw=raw(answer),
@@ -273,6 +279,7 @@ def answer_message(
     *,
     thinking: str = "",
     content_blocks: bool = False,
+    speech: Sequence[str] = (),
 ) -> DifyChatMessage:
     """The answer as a message of the history.
 
@@ -281,7 +288,8 @@ def answer_message(
         text: Its text, without reasoning where that is kept apart.
         origin: Where it comes from.
         thinking: The reasoning.
-        content_blocks: Whether citations, tool calls and files become blocks.
+        content_blocks: Whether citations, tool calls, files and speech become blocks.
+        speech: Pieces of the answer read aloud, in base64.
     """
     # Thinking comes first, as in other integrations: the one for Gemini repeats whatever stands
     # before a block without content.
@@ -292,6 +300,7 @@ def answer_message(
     if content_blocks:
         blocks += _tool_calls(answer)
         blocks += _files(answer, origin.base_url)
+        blocks += _spoken(speech)
         blocks += [_citation(resource) for resource in answer.retriever_resources]
     return DifyChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
 
@@ -337,6 +346,14 @@ def _files(answer: Answer, base_url: str) -> Iterator[ContentBlock]:
         url = file.url or file.remote_url
         if url:
             yield _file(file, urljoin(base_url, url))
+
+
+def _spoken(pieces: Sequence[str]) -> Iterator[AudioBlock]:
+    """The pieces as one: their base64 cannot just be joined, for it is padded."""
+    if pieces:
+        audio = b"".join(base64.b64decode(piece) for piece in pieces)
+        name = type_of_speech(audio).removeprefix("audio/")
+        yield AudioBlock(audio=audio, format="mp3" if name == "mpeg" else name)
 
 
 def _file(file: AnswerFile, url: str) -> ContentBlock:

@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms import ChatMessage, ChatResponse
 
+from dify_api.endpoints.audio import type_of_speech
 from dify_local import LocalDify
 from llama_index_dify import Dify, DifyCompletion
 from tests.llama_index_dify.support import (
@@ -171,6 +172,22 @@ def test_content_blocks() -> None:
     assert citation.cited_content == TextBlock(text="Saturn has 146 moons.")
     assert (citation.source, citation.title) == ("s1", "saturn.md")
     assert citation.additional_location_info == {"position": 1, "segment_position": 4}
+
+
+async def test_speech_is_a_block_of_its_own_type(local: LocalDify) -> None:
+    llm = Dify(api_key=local.keys["chat"], base_url=local.base_url, user="ann", content_blocks=True)
+    question = [ChatMessage("/tts Hello there")]
+    for response in (
+        llm.chat(question),
+        await llm.achat(question),
+        list(llm.stream_chat(question))[-1],
+        [r async for r in await llm.astream_chat(question)][-1],
+    ):
+        speech = response.message.blocks[-1]
+        assert isinstance(speech, AudioBlock)
+        audio = speech.resolve_audio().read()
+        assert speech.format == type_of_speech(audio).removeprefix("audio/").replace("mpeg", "mp3")
+        assert len(audio) > 100
 
 
 def test_no_content_blocks_unless_asked_for() -> None:
