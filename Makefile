@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmar
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
-## Run the tests.
+## Run the tests, but for whole programs, load and faults, which `make check` runs, too.
 test: $(VENV)/.dev
 	$(PYTEST)
 
@@ -23,9 +23,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -m types
 	$(BIN)/lint-imports
-	$(PYTEST)
+	$(MAKE) test
+	$(PYTEST) -m "slow or types"
 
 ## Every fault through every class (a quarter of an hour), and the tables of docs/reliability.md.
 faults: $(VENV)/.dev

@@ -12,6 +12,8 @@ import pytest
 from dify_local import LocalDify
 from tests.support.pages import Reader, blocks
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[1]

@@ -19,6 +19,8 @@ import dify_api
 from tests.support.examples import EXAMPLES
 from tests.support.forking import ROOT, Framework, run_forked
 
+pytestmark = pytest.mark.slow
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.examples import output_of
 
+pytestmark = pytest.mark.slow
+
 NODES = ["workflow", "Start", "Knowledge Retrieval", "LLM", "Answer"]
 
 

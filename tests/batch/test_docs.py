@@ -13,6 +13,8 @@ from tests.batch.server import FaultyDify
 from tests.support.examples import output_of
 from tests.support.forking import ROOT, run_forked
 
+pytestmark = pytest.mark.slow
+
 DOCS = (ROOT / "docs/batches.md").read_text()
 
 

@@ -13,6 +13,8 @@ from dify_batch import Limits, _ask
 from tests.batch.server import FaultyDify
 from tests.batch.support import client, generations_of, questions, run_rows, some_questions
 
+pytestmark = pytest.mark.slow
+
 GENERATION = {"workflow": "/workflows/run", "completion": "/completion-messages"}
 
 

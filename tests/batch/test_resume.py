@@ -19,6 +19,8 @@ from tests.batch.server import FaultyDify
 from tests.batch.support import client, generations_of, questions, results_of, run_rows
 from tests.support.forking import ROOT
 
+pytestmark = pytest.mark.slow
+
 PATHS = {"workflow": "/workflows/run", "completion": "/completion-messages"}
 
 

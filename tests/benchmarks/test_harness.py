@@ -16,6 +16,8 @@ from benchmarks.results import Results
 from benchmarks.runner import Run, server, titles
 from benchmarks.worker import Task, Worker
 
+pytestmark = pytest.mark.slow
+
 TOKENS = 40
 
 

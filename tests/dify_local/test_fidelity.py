@@ -9,6 +9,8 @@ import pytest
 from tests.fidelity.compare import sequence, shape_differences
 from tests.fidelity.measure import CASSETTES, measure, share
 
+pytestmark = pytest.mark.slow
+
 LEAST = 0.95
 
 

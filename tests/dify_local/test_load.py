@@ -7,6 +7,8 @@ import pytest
 
 from dify_local import LocalDify
 
+pytestmark = pytest.mark.slow
+
 STREAMS = 1000
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from dify_local import App, Control, LocalDify, Node
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults import cuts, leaving, matrix, report
+
+pytestmark = pytest.mark.slow
 
 _BUSY = 6.0  # time limits are stretched: a test machine does other things besides
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.examples import output_of
+
+pytestmark = pytest.mark.slow
 
 
 def test_chat() -> None:

@@ -9,6 +9,8 @@ from tests.support.cassettes import exchange
 from tests.support.examples import output_of
 from tests.support.recorded_app import form_of, recorded_app
 
+pytestmark = pytest.mark.slow
+
 
 def test_tools() -> None:
     output = output_of("langchain_tools")

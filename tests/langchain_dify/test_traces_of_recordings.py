@@ -25,6 +25,8 @@ from tests.support.collectors import (
 )
 from tests.support.replay import Received, ReplayServer, Reply, through_proxy
 
+pytestmark = pytest.mark.slow
+
 USER, KEY, HEADER, PASSWORD = "canary-user", "app-canarykey", "canary-header", "canary-password"
 CANARIES = (USER, KEY, HEADER, PASSWORD)
 

@@ -7,6 +7,8 @@ import pytest
 from dify_local import LocalDify
 from tests.support.examples import output_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("name", "shown"),

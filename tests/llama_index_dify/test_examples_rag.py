@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.examples import output_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("name", "expected"),
