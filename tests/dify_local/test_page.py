@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from dify_local import App, Control, LocalDify, Node
+from tests.support.browser import chromium
 
 pytestmark = pytest.mark.slow
 
@@ -79,19 +80,7 @@ def shared_server() -> Iterator[LocalDify]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[WebDriver]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no Chromium with its chromedriver here (Debian: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options=options, service=Service(driver)) as browser:
+    with chromium() as browser:
         yield browser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from dify_local import LocalDify
+from tests.support.browser import chromium
 from tests.support.served_example import served
 
 pytest.importorskip("fastapi", reason="of the extra `examples`")
@@ -61,3 +63,44 @@ def test_leaving_stops_the_run(url: str, dify: LocalDify) -> None:
     with httpx.stream("POST", f"{url}/chat", json=body, timeout=30) as response:
         assert json.loads(next(response.iter_lines())[6:])["text"]
     assert dify.wait_for_stop(5)
+
+
+@pytest.mark.slow
+def test_in_a_browser(url: str, dify: LocalDify) -> None:
+    """With `DIFY_SERVER_SCREENSHOT=docs/images/server.png` it takes the docs' picture."""
+    dify.clear()
+    with chromium() as browser:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        wait = WebDriverWait(browser, 20)
+        browser.get(url)
+
+        def ask(question: str) -> None:
+            browser.find_element("name", "question").send_keys(f"{question}\n")
+
+        def texts(kind: str) -> list[str]:
+            return [found.text for found in browser.find_elements("class name", kind)]
+
+        ask("Which planet has the most moons?")
+        wait.until(lambda _: "Saturn" in texts("answer")[0])
+        wait.until(lambda _: texts("details"))
+        card = browser.find_element("class name", "details")
+        assert card.text == "saturn.md"
+        card.click()
+        assert "moons" in card.text
+        if picture := os.environ.get("DIFY_SERVER_SCREENSHOT"):
+            browser.save_screenshot(picture)
+        ask("/hang 3")
+        wait.until(lambda _: texts("answer")[1])
+        browser.find_element("id", "stop").click()
+        assert dify.wait_for_stop(5)
+        assert texts("error") == []
+        ask("/hang 3")
+        wait.until(lambda _: len(texts("answer")) == 3 and texts("answer")[2])
+        page = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+        other = browser.current_window_handle
+        browser.switch_to.window(page)
+        browser.close()  # the page is left
+        browser.switch_to.window(other)
+        wait.until(lambda _: len(dify.stopped) == 2)
