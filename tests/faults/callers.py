@@ -222,6 +222,14 @@ async def _ainvoke_run(options: Options) -> str:
     return (await _workflow(options).ainvoke({})).get("text", "")
 
 
+def _li_workflow(options: Options) -> li.DifyWorkflow:
+    return li.DifyWorkflow(workflow_id=ID, **options)
+
+
+async def _arun(options: Options) -> str:
+    return (await _li_workflow(options).arun({})).outputs.get("text", "")
+
+
 CALLERS = [
     Caller("DifyClient.send", "message", lambda o: DifyClient(**o).send(_ASK).text),
     Caller("DifyClient.stream", "message", stream=_client_stream),
@@ -312,6 +320,8 @@ CALLERS = [
     Caller("DifyChatEngine.achat", "message", _engine_achat, is_async=True),
     Caller("DifyChatEngine.stream_chat", "message", stream=_engine_stream),
     Caller("DifyChatEngine.astream_chat", "message", stream=_engine_astream, is_async=True),
+    Caller("DifyWorkflow.run", "run", lambda o: _li_workflow(o).run({}).outputs.get("text", "")),
+    Caller("DifyWorkflow.arun", "run", _arun, is_async=True),
     Caller("DifyRetriever.retrieve", "search", _li_search),
     Caller("DifyRetriever.aretrieve", "search", _li_asearch, is_async=True),
     Caller(
