@@ -29,6 +29,7 @@ def served(name: str, **variables: str) -> Iterator[str]:
         config = uvicorn.Config(example.app, port=0, log_level="error")
         server = uvicorn.Server(config)
         listening = config.bind_socket()
+        listening.listen()  # who connects before the server has started waits for it
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
