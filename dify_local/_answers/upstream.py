@@ -8,13 +8,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import httpx
 
 from dify_local._answers.reply import Failure, Silence, Step, TokenCount
 from dify_local._protocol.values import JsonObject
 from dify_local._storage.conversations import Turn
+
+if TYPE_CHECKING:  # 0.1 s, which those without a model upstream need not wait for
+    import httpx
 
 _SYSTEM = "Answer the question from this context where it helps:\n\n"
 _LONGEST_MESSAGE = 500
@@ -66,6 +68,8 @@ class Upstream:
             Pieces of text, the token count where the endpoint tells it, or a `Failure` when the
             endpoint cannot be reached, refuses, or does not answer in text to the end.
         """
+        import httpx
+
         request = {
             "model": self.model,
             "messages": _messages(query, context, history, images),
@@ -90,6 +94,8 @@ class Upstream:
             yield self._failure("Connection Error", type(error).__name__)
 
     def _connected(self) -> httpx.AsyncClient:
+        import httpx
+
         if self._client is None:
             headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
             self._client = httpx.AsyncClient(headers=headers, timeout=self.timeout)
