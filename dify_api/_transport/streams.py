@@ -10,12 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Coroutine,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, cast
 
@@ -39,8 +34,7 @@ from dify_api.errors import DifyError
 from dify_api.operation import Operation
 
 READ_ON = 10.0
-"""Seconds that a stream which is left before its first event is read on for, in the background:
-that event tells the task to stop."""
+"""Seconds for which a stream is read on that is left before an event has told the task to stop."""
 
 
 class EventStream(StreamState):
@@ -90,7 +84,7 @@ class EventStream(StreamState):
         """Follow the course to the next body; whether there is one."""
         step = self._next_step(self._cause)
         while step is not None:
-            came, failed = None, None
+            came = failed = None
             try:
                 if isinstance(step, Follow):
                     self._begin(step)
