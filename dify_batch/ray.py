@@ -11,8 +11,8 @@ what is done::
     from dify_batch.ray import ask
 
     rows = ray.data.read_csv("questions.csv")
-    answers = ask(rows, DifyClient(), "/shared/answers", columns=Columns(query="question"))
-    answers.write_parquet("/shared/table")
+    answers = ask(rows, DifyClient(), "/data/answers", columns=Columns(query="question"))
+    answers.write_parquet("/data/table")
 
 The key is not sent along: workers take it from `DIFY_API_KEY` of their own environment.
 """
