@@ -56,6 +56,9 @@ async def _serve(pipe: Any) -> None:
                 if b"/stop " in head.split(b"\r\n", 1)[0]:
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
                     continue
+                if "query" not in body:  # an answer that was cut is looked for: none is kept here
+                    writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}")
+                    continue
                 conversation = body.get("conversation_id") or str(uuid.uuid4())
                 overlaps += running[conversation] > 0
                 running[conversation] += 1
