@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app
-from dify_api._calls.flows import Flow
 from dify_api._calls.input_form import explain
+from dify_api._runs.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.endpoints import chat, completion, files, workflows
 from dify_api.operation import Operation

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from dify_api._calls.flows import arun
+from dify_api._runs.flows import arun
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event
 from dify_api.client import AsyncDifyClient

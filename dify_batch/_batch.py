@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dify_api._calls.flows import arun
+from dify_api._runs.flows import arun
 from dify_api.client import AsyncDifyClient
 from dify_api.connection import DifyConnection
 from dify_api.endpoints import conversations

@@ -33,7 +33,7 @@ from weakref import WeakValueDictionary
 import ray  # pyright: ignore[reportMissingImports]  # of the extra "ray" alone
 from typing_extensions import Unpack
 
-from dify_api._calls.flows import run as run_flow
+from dify_api._runs.flows import run as run_flow
 from dify_api.client import AsyncDifyClient, DifyClient
 from dify_api.connection import Connection, DifyConnection
 from dify_batch import _parquet

@@ -14,8 +14,8 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from dify_api._calls.connected import KNOWLEDGE_KEY_VARIABLES
-from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.retrieval import KnowledgeSearch, LongQuery
+from dify_api._runs.flows import Flow, arun, run
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
 from dify_api.operation import require_uuid

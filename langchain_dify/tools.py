@@ -19,10 +19,10 @@ from typing_extensions import Self
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
 from dify_api._calls.end_user import private_answer
-from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import InputForm
 from dify_api._calls.input_form import explain as explain
 from dify_api._calls.input_message import marks
+from dify_api._runs.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError
 from dify_api.operation import Operation

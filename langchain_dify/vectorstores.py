@@ -12,7 +12,7 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import SecretStr
 from typing_extensions import Self, Unpack
 
-from dify_api._calls.flows import Flow, arun, arun_all, run, run_all
+from dify_api._calls.concurrent_flows import arun_all, run_all
 from dify_api._calls.knowledge.document_metadata import ID_FIELD, original_metadata
 from dify_api._calls.knowledge.ingestion import aingest, ingest
 from dify_api._calls.knowledge.source_documents import SourceDocument
@@ -25,6 +25,7 @@ from dify_api._calls.knowledge.writing_options import (
 )
 from dify_api._calls.metadata_conditions import on_fields
 from dify_api._calls.retrieval import KnowledgeSearch, LongQuery, checked_long_query
+from dify_api._runs.flows import Flow, arun, run
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
 from langchain_dify._calls.metadata_filter import MetadataFilter, filtering_conditions

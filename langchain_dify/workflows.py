@@ -16,8 +16,8 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from dify_api._calls.app_tool import AppTool
-from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.workflow_call import WorkflowCall
+from dify_api._runs.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 from langchain_dify._answers.metadata import MODEL_NAME

@@ -19,7 +19,7 @@ from typing_extensions import Self
 from dify_api._calls.app_tool import result_text
 from dify_api._calls.chat_call import AppCall
 from dify_api._calls.connected import Connected
-from dify_api._calls.flows import Flow
+from dify_api._runs.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event
 from dify_api.connection import DifyConnection

@@ -10,7 +10,7 @@ from llama_index.core.workflow import Context
 
 from dify_api._calls.app_tool import AppTool
 from dify_api._calls.chat_call import AppCall
-from dify_api._calls.flows import Flow, arun, run
+from dify_api._runs.flows import Flow, arun, run
 from dify_api._transport.turns import Turns
 from dify_api.answers.answer import Answer
 from dify_api.errors import ConversationNotFoundError, WorkflowPausedError

@@ -11,8 +11,8 @@ from llama_index.core.base.llms.types import ChatMessage
 from dify_api import completion
 from dify_api._calls.attachments import Attachment, references
 from dify_api._calls.chat_call import AppCall
-from dify_api._calls.flows import Flow
 from dify_api._calls.transcript import write_out
+from dify_api._runs.flows import Flow
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 from llama_index_dify._calls.input_messages import input_messages
 from llama_index_dify._calls.resumed_call import ReadyCall

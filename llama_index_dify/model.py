@@ -12,8 +12,8 @@ from typing_extensions import Self
 
 from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions, Memory, OnFork
-from dify_api._calls.flows import Flow
 from dify_api._calls.transcript import Transcript
+from dify_api._runs.flows import Flow
 from dify_api.answers._tool_calls import Call
 from dify_api.answers.answer import Answer
 from llama_index_dify._agent_turn import AgentTurn

@@ -13,8 +13,8 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
 from pydantic import SecretStr
 from typing_extensions import Unpack
 
-from dify_api._calls.flows import arun, run
 from dify_api._calls.retrieval import KnowledgeSearch, LongQuery
+from dify_api._runs.flows import arun, run
 from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource

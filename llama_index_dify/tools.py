@@ -16,8 +16,8 @@ from pydantic import SecretStr, ValidationError
 from typing_extensions import Self, Unpack
 
 from dify_api._calls.app_tool import AppMode, AppTool, describe_app, result_text
-from dify_api._calls.flows import arun, run
 from dify_api._calls.input_form import explain
+from dify_api._runs.flows import arun, run
 from dify_api.answers.answer import Answer
 from dify_api.connection import ConnectionOptions
 from dify_api.errors import DifyError

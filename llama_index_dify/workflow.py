@@ -14,9 +14,9 @@ from typing_extensions import Unpack
 
 from dify_api._calls.app_tool import AppTool
 from dify_api._calls.chat_call import AppCall
-from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_message import user_fingerprint
 from dify_api._calls.workflow_call import WorkflowCall
+from dify_api._runs.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import NodeExecution
 from dify_api.connection import ConnectionOptions

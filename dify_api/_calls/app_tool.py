@@ -23,8 +23,8 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from dify_api._calls.flows import Flow
 from dify_api._calls.input_form import FieldDefinition, InputForm, form_model, upload_files
+from dify_api._runs.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.endpoints import application, chat, completion, conversations, workflows
 from dify_api.endpoints.application import UserInputFormItem

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dify_api._calls.flows import Flow
+from dify_api._runs.flows import Flow
 from dify_api.endpoints import files
 
 

@@ -19,9 +19,9 @@ from dify_api._calls.conversation import (
     find_anchor,
     plan_request,
 )
-from dify_api._calls.flows import Flow
 from dify_api._calls.input_message import InputMessage, Marks
 from dify_api._calls.transcript import Transcript
+from dify_api._runs.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.endpoints import chat
 from dify_api.endpoints.messages import list_messages

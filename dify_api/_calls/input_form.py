@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from dify_api._calls.attachments import Attachment
-from dify_api._calls.flows import Flow
+from dify_api._runs.flows import Flow
 from dify_api.endpoints import files
 from dify_api.endpoints.application import UserInputFormItem
 from dify_api.models import JSONObject, from_json_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from dify_api._calls.flows import Flow
+from dify_api._runs.flows import Flow
 from dify_api.endpoints import knowledge
 from dify_api.errors import BadRequestError, StatusError
 from dify_api.models import RetrieverResource

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dify_api._calls.app_tool import AppTool, app_mode
-from dify_api._calls.flows import Flow
 from dify_api._calls.input_form import upload_files
+from dify_api._runs.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.endpoints import application, workflows
 from dify_api.operation import Operation

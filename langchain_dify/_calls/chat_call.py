@@ -11,7 +11,6 @@ from langchain_core.messages import BaseMessage
 
 from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions
-from dify_api._calls.flows import Flow
 from dify_api._calls.input_message import InputMessage, Marks
 from dify_api._calls.tool_calling import (
     structure_instructions,
@@ -19,6 +18,7 @@ from dify_api._calls.tool_calling import (
     tool_demand,
     tool_instructions,
 )
+from dify_api._runs.flows import Flow
 from dify_api.answers._tool_calls import ToolCallReader
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from langchain_core.runnables import RunnableConfig
 from typing_extensions import Self
 
-from dify_api._calls.flows import Flow, arun, run
+from dify_api._runs.flows import Flow, arun, run
 from dify_api._transport.streams import AsyncEventStream, EventStream
 from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dify_api._calls.flows import Flow, arun, arun_all, run, run_all
+from dify_api._calls.concurrent_flows import arun_all, run_all
 from dify_api._calls.knowledge.indexing import Indexing
 from dify_api._calls.knowledge.ingestion import aingest, ingest
 from dify_api._calls.knowledge.segment_changes import append_missing, delete_segment
 from dify_api._calls.knowledge.source_documents import SourceDocument
 from dify_api._calls.knowledge.stored_documents import StoredDocument, stored_document
 from dify_api._calls.knowledge.writing_options import Writing, progress_of
+from dify_api._runs.flows import Flow, arun, run
 from llama_index_dify._connection import LlamaIndexKnowledge
 
 

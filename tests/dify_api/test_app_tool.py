@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from dify_api import Answer, AsyncDifyClient, DifyClient
 from dify_api._calls.app_tool import AppTool, describe_app, result_text, tool_name
 from dify_api._calls.attachments import Attachment
-from dify_api._calls.flows import Flow, arun, run
 from dify_api._calls.input_form import explain, form_model, upload_files
+from dify_api._runs.flows import Flow, arun, run
 from dify_api.endpoints.application import Info, Parameters, UserInputFormItem
 from dify_api.endpoints.files import UploadedFile
 from dify_api.errors import NotFoundError, NotWorkflowAppError, UnauthorizedError

@@ -17,12 +17,12 @@ import httpx
 import pytest
 
 from dify_api import AsyncDifyClient, DifyClient, documents, knowledge, metadata
-from dify_api._calls.flows import run
 from dify_api._calls.knowledge import indexing
 from dify_api._calls.knowledge.ingestion import aingest, ingest
 from dify_api._calls.knowledge.knowledge_base import KnowledgeBase
 from dify_api._calls.knowledge.source_documents import SourceDocument
 from dify_api._calls.knowledge.stored_documents import stored_document
+from dify_api._runs.flows import run
 from dify_api.errors import (
     ConnectionFailedError,
     FileTooLargeError,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dify_api._calls.flows import Flow
 from dify_api._calls.knowledge.document_metadata import HASH_FIELD, ID_FIELD, values_of
 from dify_api._calls.knowledge.indexing import FAILED
 from dify_api._calls.knowledge.pages import every_item
 from dify_api._calls.knowledge.source_documents import SourceDocument
+from dify_api._runs.flows import Flow
 from dify_api.endpoints import documents
 from dify_api.endpoints.documents import Document
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dify_api._calls.flows import Flow, Pause
+from dify_api._runs.flows import Flow, Pause
 from dify_api.endpoints import documents
 from dify_api.endpoints.documents import IndexingProgress
 from dify_api.errors import BadRequestError, RateLimitError

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from dify_api._calls.flows import arun, arun_all, run, run_all
+from dify_api._calls.concurrent_flows import arun_all, run_all
 from dify_api._calls.knowledge.indexing import raise_failures
 from dify_api._calls.knowledge.knowledge_base import KnowledgeBase
 from dify_api._calls.knowledge.progress import Progress, silent
 from dify_api._calls.knowledge.source_documents import SourceDocument
+from dify_api._runs.flows import arun, run
 from dify_api.client import AsyncDifyClient, DifyClient
 
 

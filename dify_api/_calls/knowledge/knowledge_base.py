@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
-from dify_api._calls.flows import Flow
 from dify_api._calls.knowledge.catalogue import Catalogue, KnownDocument
 from dify_api._calls.knowledge.document_metadata import (
     HASH_FIELD,
@@ -24,6 +23,7 @@ from dify_api._calls.knowledge.document_requests import DocumentRequests, is_not
 from dify_api._calls.knowledge.indexing import Indexing, patiently, until_indexed
 from dify_api._calls.knowledge.pages import every_item
 from dify_api._calls.knowledge.source_documents import SourceDocument, last_of_each_id
+from dify_api._runs.flows import Flow
 from dify_api.endpoints import documents, knowledge, metadata
 from dify_api.endpoints.documents import DocumentBatch
 from dify_api.endpoints.knowledge import Dataset

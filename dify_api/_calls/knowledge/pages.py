@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from dify_api._calls.flows import Flow
 from dify_api._calls.knowledge.indexing import patiently
+from dify_api._runs.flows import Flow
 from dify_api.endpoints.pages import Page, next_page
 from dify_api.operation import Operation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from dify_api._calls.flows import Finished
+from dify_api._calls.concurrent_flows import Finished
 
 Progress = Callable[[str, int], AbstractContextManager[Finished | None]]
 """Called with what is done and how often; entered, it gives what to call each time."""

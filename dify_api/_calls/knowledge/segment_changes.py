@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dify_api._calls.flows import Flow
 from dify_api._calls.knowledge.catalogue import Catalogue
 from dify_api._calls.knowledge.indexing import Indexing, patiently, raise_failures, until_indexed
 from dify_api._calls.knowledge.stored_documents import all_segments
+from dify_api._runs.flows import Flow
 from dify_api.endpoints import segments
 from dify_api.errors import NotFoundError
 

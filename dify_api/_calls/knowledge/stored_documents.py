@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from dify_api._calls.flows import Flow
 from dify_api._calls.knowledge.document_metadata import original_metadata, values_of
 from dify_api._calls.knowledge.indexing import patiently
 from dify_api._calls.knowledge.pages import every_item
+from dify_api._runs.flows import Flow
 from dify_api.endpoints import documents, segments
 from dify_api.endpoints.segments import Segment
 from dify_api.errors import NotFoundError

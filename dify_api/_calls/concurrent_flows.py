@@ -1,4 +1,4 @@
-"""Flows of calls that do not depend on each other, several at a time; see `_runs.flows`."""
+"""Flows of calls that do not depend on each other, several at a time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from dify_api._runs.flows import Flow as Flow
-from dify_api._runs.flows import Pause as Pause
-from dify_api._runs.flows import Stopped as Stopped
-from dify_api._runs.flows import arun as arun
-from dify_api._runs.flows import run as run
+from dify_api._runs.flows import Flow, Stopped, arun, run
 from dify_api.client import AsyncDifyClient, DifyClient
 
 T = TypeVar("T")
