@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from dify_api._runs.records import ENDED, finished_run, usage_of
 from dify_api.answers._builder import AnswerBuilder
 from dify_api.answers.answer import Answer
-from dify_api.answers.workflow_events import WorkflowFinished, WorkflowFinishedEvent
 from dify_api.client import AsyncDifyClient
 from dify_api.endpoints import chat, completion, conversations, workflows
 from dify_api.endpoints.messages import Message, list_messages
@@ -35,7 +35,6 @@ from dify_api.models import Usage
 from dify_batch._app import App, Request
 from dify_batch.results import Attempt
 
-_ENDED = ("succeeded", "partial-succeeded", "failed", "stopped")
 _CLOCKS_DIFFER = timedelta(minutes=5)
 _OVERTAKES = timedelta(seconds=30)  # by which requests may begin in another order than sent
 _REMEMBERED = 10_000  # conversations and runs that are known to be of other rows
@@ -137,7 +136,7 @@ class PickUp:
             run = await self.client.send(workflows.run_detail(run_id))
             if run.id is None:  # what servers up to 1.12.1 say
                 raise NotFoundError("no such run", status=404)
-            return await self._of_ended_run(run, attempt) if run.status in _ENDED else None
+            return await self._of_ended_run(run, attempt) if run.status in ENDED else None
 
         async def attach() -> Answer | None:
             if answer := await look():
@@ -158,20 +157,7 @@ class PickUp:
         if run.status == "stopped":
             raise LostError("The run was stopped.")
         builder = AnswerBuilder()
-        builder.add(
-            WorkflowFinishedEvent(
-                workflow_run_id=run.id,
-                message_id=attempt.message_id,
-                data=WorkflowFinished(
-                    status=run.status,
-                    outputs=run.outputs,
-                    error=run.error,
-                    elapsed_time=run.elapsed_time,
-                    total_tokens=run.total_tokens,
-                    total_steps=run.total_steps,
-                ),
-            )
-        )
+        builder.add(finished_run(run, message_id=attempt.message_id))
         answer = builder.build()
         if run.status == "failed":
             raise WorkflowFailedError(run.error or "the run failed", answer=answer)
@@ -310,20 +296,12 @@ def _ids(attempt: Attempt) -> dict[str, str | None]:
 
 def _of_message(message: Message) -> dict[str, Any]:
     files = [file for file in message.message_files if file.belongs_to != "user"]
-    usage = Usage(
-        prompt_tokens=message.message_tokens or 0,
-        completion_tokens=message.answer_tokens or 0,
-        total_tokens=message.total_tokens or 0,
-        total_price=message.total_price,
-        currency=message.currency,
-        latency=message.provider_response_latency,
-    )
     return {
         "conversation_id": message.conversation_id,
         "message_id": message.id,
         "retriever_resources": message.retriever_resources,
         "files": files,
-        "usage": usage if usage.total_tokens else None,
+        "usage": usage_of(message),
         "finish_reason": "stop",
     }
 

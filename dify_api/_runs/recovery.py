@@ -8,26 +8,17 @@ import time
 
 from dify_api._runs.flows import Flow, Pause
 from dify_api._runs.following import OUT_OF_REACH, followed, pauses
+from dify_api._runs.records import ENDED, finished_run, message_end
 from dify_api._runs.steps import Course, Follow, TakeTurn
 from dify_api.answers._reader import AnswerReader
 from dify_api.answers.answer import Answer
-from dify_api.answers.events import (
-    AnswerMetadata,
-    ErrorEvent,
-    Event,
-    MessageEndEvent,
-    WorkflowFinished,
-    WorkflowFinishedEvent,
-)
+from dify_api.answers.events import ErrorEvent
 from dify_api.endpoints import messages, workflows
 from dify_api.endpoints.messages import Message
 from dify_api.endpoints.pages import Page
 from dify_api.endpoints.workflows import WorkflowRun
 from dify_api.errors import DifyError, NotFoundError
-from dify_api.models import Usage, as_json, decode
 from dify_api.operation import Operation, is_uuid
-
-_ENDED = ("succeeded", "partial-succeeded", "failed", "stopped")
 
 
 def answered(reader: AnswerReader, operation: Operation[Answer], *, recover: bool) -> Course:
@@ -108,17 +99,12 @@ def _run_detail(reader: AnswerReader, run_id: str) -> Course:
     limit, waits, since = reader.progress_timeout or math.inf, pauses(), time.monotonic()
     while time.monotonic() - since <= limit:
         run: WorkflowRun = yield workflows.run_detail(run_id)
-        if run.status in _ENDED:
-            reader.restore([_finished(run)])
+        if run.status in ENDED:
+            reader.restore([finished_run(run)])
             return
         if run.id is None or run.status == "paused":  # unknown, up to 1.12.1
             return
         yield Pause(next(waits))
-
-
-def _finished(run: WorkflowRun) -> Event:
-    data = decode(WorkflowFinished, as_json(run))
-    return WorkflowFinishedEvent(workflow_run_id=run.id, data=data)
 
 
 def _kept_message(reader: AnswerReader, conversation_id: str, message_id: str, user: str) -> Course:
@@ -133,7 +119,7 @@ def _kept_message(reader: AnswerReader, conversation_id: str, message_id: str, u
             reader.restore([ErrorEvent(message=message.error)])
             return
         if message.answer and message.status != "paused":
-            reader.restore([_message_end(message)], text=message.answer)
+            reader.restore([message_end(message)], text=message.answer)
             return
         yield Pause(next(waits))
     reader.lost = f"the server has kept no answer within {limit:g} s"
@@ -146,26 +132,9 @@ def _ended_message(reader: AnswerReader, user: str) -> Course:
         with contextlib.suppress(DifyError):  # the answer is what counts
             message = yield from _message(builder.conversation_id, builder.message_id, user)
             if message is not None:
-                reader.restore([_message_end(message)])
+                reader.restore([message_end(message)])
 
 
 def _message(conversation_id: str, message_id: str, user: str) -> Flow[Message | None]:
     page: Page[Message] = yield messages.list_messages(conversation_id, user=user, limit=20)
     return next((message for message in page.data if message.id == message_id), None)
-
-
-def _message_end(message: Message) -> Event:
-    usage = None
-    if message.total_tokens:
-        usage = Usage(
-            prompt_tokens=message.message_tokens or 0,
-            completion_tokens=message.answer_tokens or 0,
-            total_tokens=message.total_tokens,
-            total_price=message.total_price,
-            currency=message.currency,
-            latency=message.provider_response_latency,
-        )
-    metadata = AnswerMetadata(usage=usage, retriever_resources=message.retriever_resources)
-    return MessageEndEvent(
-        id=message.id, message_id=message.id, metadata=metadata, files=message.message_files
-    )
