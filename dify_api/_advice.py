@@ -13,6 +13,7 @@ class Advice:
         app_type: What calls which type of app.
         missing_input: Where inputs go; after `Pass inputs={"name": ...}`.
         lost_conversation: How to go on without a conversation.
+        paused: How a run goes on that waits for a human.
     """
 
     app_type: str = (
@@ -22,3 +23,4 @@ class Advice:
     )
     missing_input: str = "; application.parameters() lists what the app wants."
     lost_conversation: str = "start a new conversation."
+    paused: str = "client.resume(error, values, user=...) fills them, and goes on with the answer."

@@ -20,6 +20,8 @@ ADVICE = Advice(
     "DifyWorkflow for workflow apps; DifyTool.from_app takes any app.",
     missing_input=" to the class or the call.",
     lost_conversation='start a new conversation, which ChatDify does by itself with on_fork="new".',
+    paused="Its client.resume(error, values, user=...) fills them, and goes on with the answer; in "
+    'LangGraph human_input="interrupt" has the graph wait.',
 )
 
 

@@ -14,6 +14,8 @@ ADVICE = Advice(
     "takes any app.",
     missing_input=" to the class or the call.",
     lost_conversation='start a new conversation, which Dify does by itself with on_fork="new".',
+    paused="DifyChatEngine.resume(values) or, elsewhere, client.resume(error, values, user=...) "
+    "fills them, and goes on with the answer.",
 )
 
 

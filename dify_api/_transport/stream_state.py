@@ -44,6 +44,7 @@ class StreamState:
         self._turn: Turn | None = None
         self._began = 0.0
         self._reader = AnswerReader(operation.name, connection.progress_timeout, before)
+        self._reader.advice = connection.advice
         self._course = plan(self._reader)
         self._bodies = 0  # begun
         self._seeks = False  # whether an answer that broke off is looked for

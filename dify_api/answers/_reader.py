@@ -9,6 +9,7 @@ import json
 import time
 
 from dify_api import errors
+from dify_api._advice import Advice
 from dify_api._replies import error_from_code
 from dify_api.answers._blocking import events_of_blocking
 from dify_api.answers._builder import AnswerBuilder
@@ -67,6 +68,7 @@ class AnswerReader:
         self.progress_timeout = progress_timeout
         self.lost: str | None = None
         """Why an answer that broke off was not found again."""
+        self.advice = Advice()
         self.is_stopped_here = False
         """Whether the run was stopped by this process, which wants what there is of its answer."""
         self._operation = operation
@@ -352,7 +354,7 @@ class AnswerReader:
         error = errors.WorkflowPausedError(
             f"the run waits for human input ({titles})" if titles else "the run is paused",
             operation=self._operation,
-            hint="client.resume(error, values, user=...) fills them, and goes on with the answer.",
+            hint=self.advice.paused,
         )
         error.forms = list(self.builder.forms)
         error.workflow_run_id = self.builder.workflow_run_id

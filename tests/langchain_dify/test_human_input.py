@@ -244,6 +244,7 @@ def test_outside_of_a_graph_the_error_carries_the_forms(server: LocalDify) -> No
         with pytest.raises(WorkflowPausedError) as caught:
             workflow.invoke({"text": "/pause The draft."})
         assert caught.value.forms[0].form_token
+        assert 'human_input="interrupt"' in str(caught.value)
         answer = workflow.client.resume(caught.value, APPROVED, user="ann")
         assert "Fine." in answer.text
 

@@ -438,6 +438,7 @@ async def test_a_chat_engine_goes_on_with_its_turn(
     paused = await _pause(engine, way, "/pause The draft. ")
     assert engine.paused is paused
     assert paused.forms
+    assert "DifyChatEngine.resume(values)" in str(paused)
     kept = engine.chat_history
     assert [m.content for m in kept[2:]] == ["/pause The draft. ", "The draft."]
     if process == "other":
