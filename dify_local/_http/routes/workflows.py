@@ -266,12 +266,14 @@ async def run_events(request: Request) -> Response:
     parameters = request.query_params
     snapshot = parameters.get("include_state_snapshot") == "true"
     continue_on_pause = parameters.get("continue_on_pause") == "true"
-    # Watched from now on: what happens until the response begins is not lost.
+    # Watched from now on, and seen as it is now: once it is watched, an answered run goes on, and
+    # what happens until the response begins is not lost.
     live = run.watch(continue_on_pause=continue_on_pause)
+    past = RunEvents(call.service, run).snapshot() if snapshot else []
     # Right after its form was answered a snapshot still shows the pause, and ends there.
     waits = run.status == "paused" or run.is_resuming
     replays = snapshot and not continue_on_pause and waits
-    events = _attached(call, run, live, snapshot=snapshot, ends=replays)
+    events = _attached(past, live, ends=replays)
     if continue_on_pause and not snapshot:
         events = _never_closed(events, call.service.pace.ping_interval)
     return EventStream(events, lambda: None, cache_control="no-cache")
@@ -290,12 +292,11 @@ _NOT_SHOWN = {"inputs", "log_id", "session_id"}
 
 
 async def _attached(
-    call: Call, run: WorkflowRun, live: EventSource, *, snapshot: bool, ends: bool
+    past: list[JsonObject], live: EventSource, *, ends: bool
 ) -> AsyncGenerator[JsonObject, None]:
     yield PING
-    if snapshot:
-        for event in RunEvents(call.service, run).snapshot():
-            yield event
+    for event in past:
+        yield event
     if not ends:
         async for event in live:
             yield event
