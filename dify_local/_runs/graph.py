@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dify_local._answers.reply import Attachment, Failure, Pause, Replacement, Step, Thought
 from dify_local._protocol.values import JsonObject, now
+from dify_local._runs.form_values import value_type
 from dify_local._runs.generation import GenerationFailed, GenerationStopped
 from dify_local._runs.graph_parts import part_events, retry_events
 from dify_local._runs.human_input import HumanInputForm, forms_of
@@ -70,7 +71,8 @@ class Graph:
             yield event
         submitted = form.submitted or {}
         inputs = {
-            name: {"value_type": "string", "value": value} for name, value in submitted.items()
+            name: {"value_type": value_type(value), "value": value}
+            for name, value in submitted.items()
         }
         finished = node.finished(inputs=inputs, outputs=form.outputs())
         yield self.events.node("node_finished", finished)
