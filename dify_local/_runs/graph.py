@@ -105,8 +105,7 @@ class Graph:
     async def _go_on(self, title: str) -> AsyncGenerator[JsonObject, None]:
         """Go on behind a form, or pause again for the forms of the other branches."""
         if self.run.further:
-            self.run.form, *self.run.further = self.run.further
-            self.run.status = "paused"
+            self.run.wait_for(self.run.further)
             for event in self.events.pause():
                 yield event
             return
@@ -245,8 +244,7 @@ class Graph:
 
     def _paused(self, pause: Pause, form: HumanInputForm | None = None) -> list[JsonObject]:
         forms = [form] if form else forms_of(self.generation.answer)
-        self.run.form, *self.run.further = forms
-        self.run.status = "paused"
+        self.run.wait_for(forms)
         started = []
         for form in forms:
             if pause.lifetime is not None:

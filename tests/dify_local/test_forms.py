@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from dify_api import DifyClient, chat, files, messages, workflows
+from dify_api import DifyClient, chat, files, human_input, messages, workflows
 from dify_api.answers.forms import HumanInputForm
-from dify_api.errors import BadRequestError, WorkflowPausedError
+from dify_api.errors import BadRequestError, PreconditionFailedError, WorkflowPausedError
 from dify_local import LocalDify
 from tests.support.cassettes import exchange
 from tests.support.file_form import PAPERS
@@ -114,3 +114,21 @@ def test_what_was_filled_in_is_in_the_history() -> None:
     assert ours["form_submission_data"]["submitted_data"] == {"comment": "Fine"}
     assert ours.keys() == theirs.keys()
     assert ours["form_submission_data"].keys() == theirs["form_submission_data"].keys()
+
+
+def test_a_form_that_was_answered_stays_known() -> None:
+    """As recorded: it is refused as answered, and shown in the history, beside the next one."""
+    with LocalDify(version="1.17.0") as server:
+        client = DifyClient(server.keys["advanced-chat"], base_url=server.base_url)
+        with pytest.raises(WorkflowPausedError) as paused:
+            client.send(chat.send_message("/pause One || Two", user="ann"))
+        token = paused.value.forms[0].form_token or ""
+        filled = {"comment": "Fine", "action": "approve"}
+        with pytest.raises(WorkflowPausedError) as again:
+            client.resume(paused.value, {token: filled}, user="ann")
+        with pytest.raises(PreconditionFailedError) as refused:
+            client.send(human_input.form(token))
+        conversation = again.value.answer.conversation_id if again.value.answer else ""
+        (message,) = client.send(messages.list_messages(conversation or "", user="ann")).data
+    assert refused.value.code == "human_input_form_submitted"
+    assert [content["submitted"] for content in message.extra_contents] == [True, False]
