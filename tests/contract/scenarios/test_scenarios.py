@@ -158,7 +158,7 @@ async def test_attach(scenario: Scenario) -> None:
 
 
 async def test_trace_session(scenario: Scenario) -> None:
-    scenario.since("1.16.1", "sessions of traces")
+    scenario.since("1.16.0", "sessions of traces")
     inputs = await scenario.inputs("chat")
     message = chat.send_message("Saturn?", user=USER, inputs=inputs)
     traced = message.traced(trace_id="trace-1", trace_session_id="s" * 200)
