@@ -12,7 +12,7 @@ import pytest
 from dify_local import App, LocalDify, Node
 from tests.contract.scenarios.recording import mask_server
 from tests.support.cassettes import ROOT
-from tests.support.file_form import FORM, PAPERS
+from tests.support.file_form import FORM
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def run(folder: Path, *options: str, **variables: str) -> str:
     return done.stdout
 
 
-def variables_of(server: LocalDify, human_input: str) -> dict[str, str]:
+def variables_of(server: LocalDify) -> dict[str, str]:
     keys = server.keys
     return {
         "DIFY_RECORD_BASE_URL": server.base_url,
@@ -47,7 +47,7 @@ def variables_of(server: LocalDify, human_input: str) -> dict[str, str]:
             f"DIFY_RECORD_KEY_{mode.upper().replace('-', '_')}": keys[mode]
             for mode in ("chat", "completion", "agent-chat", "advanced-chat", "workflow", "agent")
         },
-        "DIFY_RECORD_KEY_HUMAN_INPUT": keys[human_input],
+        "DIFY_RECORD_KEY_HUMAN_INPUT": keys["twice"],
         "DIFY_RECORD_KEY_CHATFLOW_HUMAN_INPUT": keys["review"],
         "DIFY_RECORD_DATASET_KEY": server.dataset_key,
         "DIFY_RECORD_DATASET_ID": server.dataset_id,
@@ -66,17 +66,17 @@ REVIEW = App(
 )
 
 
-@pytest.mark.parametrize(("version", "human_input"), [("1.16.1", "papers"), ("1.17.0", "twice")])
-def test_every_scenario_is_recorded_and_replayed(
-    version: str, human_input: str, tmp_path: Path
-) -> None:
-    with LocalDify(version=version, apps=[PAPERS, TWICE, REVIEW]) as server:
-        said = run(tmp_path, "--record-mode=rewrite", **variables_of(server, human_input))
-    assert "SKIPPED" not in said
+@pytest.mark.parametrize("version", ["1.12.1", "1.17.0"])
+def test_every_scenario_is_recorded_and_replayed(version: str, tmp_path: Path) -> None:
+    with LocalDify(version=version, apps=[TWICE, REVIEW]) as server:
+        said = run(tmp_path, "--record-mode=rewrite", **variables_of(server))
+    skipped = [line for line in said.splitlines() if line.startswith("SKIPPED")]
+    assert all("servers since" in line for line in skipped)
     recorded = {file.stem: file.read_text() for file in tmp_path.glob("*/scenarios/*.yaml")}
-    known = {file.stem for file in ROOT.glob("dify-*/scenarios/*.yaml")}
-    assert recorded.keys() >= known
+    if version == "1.17.0":
+        assert not skipped
+        assert recorded.keys() >= {file.stem for file in ROOT.glob("dify-*/scenarios/*.yaml")}
     for text in recorded.values():
         assert mask_server(text) == text
         assert server.base_url not in text
-    assert "SKIPPED" not in run(tmp_path)
+    run(tmp_path)  # each is replayed, too
