@@ -103,7 +103,7 @@ class Operation(Generic[T_co]):
         Args:
             trace_id: Your trace id, letters, digits, "_" and "-" (servers since 1.7.0).
             trace_session_id: The session that it belongs to, 1 to 200 characters (servers since
-                mid-2026; others ignore it).
+                1.16.0; others ignore it).
 
         Raises:
             ValueError: If `trace_session_id` is blank, too long, or cannot be sent in a header.

@@ -19,7 +19,8 @@ that begins with one of these lines is obeyed, not answered:
     /block TEXT         is refused by moderation, which answers with the text instead of the model
     /files              answers with a text file
     /tts                answers and reads the answer aloud
-    /pause              waits for a person (chatflow and workflow; other modes just answer)
+    /pause              waits for a person (chatflow and workflow); the turn of a New Agent ends
+                        with a form (since 1.17); other modes just answer
     /timeout SECONDS [TEXT]  waits for a person so long, and then goes on without one
     /graph PART [N] ... has these parts in the graph of a chatflow or workflow, N (2) times each:
                         `iteration`, `loop`, `retry` (of the model), `branches`, `agent`

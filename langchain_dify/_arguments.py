@@ -72,7 +72,7 @@ class DifyArguments(LangChainConnection):
     trace_id: str | None = None
     """Your trace id, which Dify's own trace then joins (servers since 1.7.0)."""
     trace_session_id: str | None = None
-    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
+    """The session of your trace, 1 to 200 characters (servers since 1.16.0)."""
     model_name: str = Field(default=MODEL_NAME, min_length=1)
     """What traces and sums of usage call the app, such as its own name. Default: "dify"."""
     stop: list[str] | None = Field(default=None, alias="stop_sequences")
@@ -96,6 +96,11 @@ class DifyArguments(LangChainConnection):
         if unknown := unknown - _SET_IN_THE_APP:
             cls.check_arguments(unknown)
         return values
+
+    def _session_of_trace(self, arguments: Mapping[str, Any]) -> str | None:
+        """That of a call, also an empty one, which is refused; else that of this object."""
+        given = arguments.get("trace_session_id")
+        return self.trace_session_id if given is None else given
 
     def _app_params(self) -> dict[str, Any]:
         """What tells answers of this object from those of others, for caches and traces."""

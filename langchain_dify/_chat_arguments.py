@@ -172,5 +172,5 @@ class ChatArguments(DifyArguments, BaseChatModel):
             auto_generate_name=self.auto_generate_name,
             workflow_id=kwargs.get("workflow_id") or self.workflow_id,
             trace_id=kwargs.get("trace_id") or self.trace_id,
-            trace_session_id=kwargs.get("trace_session_id") or self.trace_session_id,
+            trace_session_id=self._session_of_trace(kwargs),
         )

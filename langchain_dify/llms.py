@@ -244,7 +244,7 @@ class DifyLLM(DifyArguments, LLM):
             response_mode=self.response_mode,
         ).traced(
             kwargs.get("trace_id") or self.trace_id,
-            kwargs.get("trace_session_id") or self.trace_session_id,
+            self._session_of_trace(kwargs),
         )
         chunks = partial(
             GenerationChunks,

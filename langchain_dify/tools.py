@@ -106,7 +106,7 @@ class DifyTool(LangChainConnection, BaseTool):
     trace_id: str | None = None
     """Your trace id, which Dify's own trace then joins (servers since 1.7.0)."""
     trace_session_id: str | None = None
-    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
+    """The session of your trace, 1 to 200 characters (servers since 1.16.0)."""
     human_input: HumanInput = "error"
     """What becomes of an app that asks a human: a `ToolException` that is a `WorkflowPausedError`
     with the forms too, or, in a graph or an agent with a checkpointer, an "interrupt" with them."""

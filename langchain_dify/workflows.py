@@ -66,7 +66,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     trace_id: str | None = None
     """Your trace id, which Dify's own trace then joins (servers since 1.7.0)."""
     trace_session_id: str | None = None
-    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
+    """The session of your trace, 1 to 200 characters (servers since 1.16.0)."""
     user: str = Field(default_factory=default_user)
     """The end user on whose behalf the app runs. Default: `DIFY_USER`, else "langchain"."""
     inputs: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -253,9 +253,10 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
     ) -> Flow[Operation[Answer]]:
         """The call as a part of the caller's trace."""
         operation = yield from self._prepare(given, arguments)
+        session = arguments.get("trace_session_id")
         return operation.traced(
             arguments.get("trace_id") or self.trace_id,
-            arguments.get("trace_session_id") or self.trace_session_id,
+            self.trace_session_id if session is None else session,
         )
 
     def _prepare(

@@ -76,7 +76,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     """Sequences at which an answer ends. Dify knows none: the answer is cut here, and the app
     stopped."""
     trace_session_id: str | None = None
-    """The session of your trace, 1 to 200 characters (servers since mid-2026)."""
+    """The session of your trace, 1 to 200 characters (servers since 1.16.0)."""
     trace_id: str | None = None
     """Your trace id, for Dify's own tracing: letters, digits, "_" and "-" (servers since 1.7.0)."""
     context_window: int = 32_768
@@ -286,7 +286,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         return [stop] if isinstance(stop, str) else stop
 
     def _trace_session_id(self, options: Mapping[str, Any]) -> str | None:
-        return options.get("trace_session_id") or self.trace_session_id
+        given = options.get("trace_session_id")  # an empty one is refused
+        return self.trace_session_id if given is None else given
 
     def _trace_id(self, options: Mapping[str, Any]) -> str | None:
         return options.get("trace_id") or self.trace_id

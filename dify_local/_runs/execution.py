@@ -48,7 +48,7 @@ def resume(
     """
     if directive := find_directive(str(inputs.get("comment", ""))):
         obey(*directive)  # refuses what cannot be obeyed
-    form.submit(inputs, action)
+    form.submit(inputs, action, service.uploads.file_of_form)
     if run.status != "paused":
         return
     run.choose(form)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dify_local._answers.reply import Attachment, Failure, Pause, Replacement, Step, Thought
 from dify_local._protocol.values import JsonObject, now
+from dify_local._runs.form_values import value_type
 from dify_local._runs.generation import GenerationFailed, GenerationStopped
 from dify_local._runs.graph_parts import part_events, retry_events
 from dify_local._runs.human_input import HumanInputForm, forms_of
@@ -70,7 +71,8 @@ class Graph:
             yield event
         submitted = form.submitted or {}
         inputs = {
-            name: {"value_type": "string", "value": value} for name, value in submitted.items()
+            name: {"value_type": value_type(value), "value": value}
+            for name, value in submitted.items()
         }
         finished = node.finished(inputs=inputs, outputs=form.outputs())
         yield self.events.node("node_finished", finished)
@@ -103,8 +105,7 @@ class Graph:
     async def _go_on(self, title: str) -> AsyncGenerator[JsonObject, None]:
         """Go on behind a form, or pause again for the forms of the other branches."""
         if self.run.further:
-            self.run.form, *self.run.further = self.run.further
-            self.run.status = "paused"
+            self.run.wait_for(self.run.further)
             for event in self.events.pause():
                 yield event
             return
@@ -243,8 +244,7 @@ class Graph:
 
     def _paused(self, pause: Pause, form: HumanInputForm | None = None) -> list[JsonObject]:
         forms = [form] if form else forms_of(self.generation.answer)
-        self.run.form, *self.run.further = forms
-        self.run.status = "paused"
+        self.run.wait_for(forms)
         started = []
         for form in forms:
             if pause.lifetime is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dify_local._protocol.errors import ApiError
 from dify_local._protocol.values import JsonObject, new_id, new_token, now
+from dify_local._runs.form_values import FileOf, checked, shown
 
 _LIFETIME = 3 * 24 * 3600
 
@@ -63,10 +64,15 @@ class HumanInputForm:
     @property
     def said(self) -> str:
         """Return what was filled in, as one text."""
-        return ", ".join(str(value) for value in (self.submitted or {}).values())
+        return ", ".join(shown(value) for value in (self.submitted or {}).values())
 
-    def submit(self, inputs: JsonObject, action: str) -> None:
+    def submit(self, inputs: JsonObject, action: str, file_of: FileOf) -> None:
         """Take the answer of a person.
+
+        Args:
+            inputs: A value for each input.
+            action: The button that was pressed.
+            file_of: Finds the file that a reference names.
 
         Raises:
             ApiError: The form was answered before, or the answer does not fit it.
@@ -74,22 +80,7 @@ class HumanInputForm:
         self.require_open()
         if action not in {known["id"] for known in self.actions}:
             raise ApiError(400, "invalid_form_data", f"Invalid action: {action}")
-        missing = [
-            field["output_variable_name"]
-            for field in self.inputs
-            if field["output_variable_name"] not in inputs
-        ]
-        if missing:
-            raise ApiError(
-                400, "invalid_form_data", f"Missing required inputs: {', '.join(missing)}"
-            )
-        for entry in self.inputs:
-            options = (entry.get("option_source") or {}).get("value")
-            name = entry["output_variable_name"]
-            if entry["type"] == "select" and options and inputs[name] not in options:
-                raise ApiError(400, "invalid_form_data", f"Invalid value for select input '{name}'")
-        names = [entry["output_variable_name"] for entry in self.inputs]
-        self.submitted, self.action = {name: inputs[name] for name in names}, action
+        self.submitted, self.action = checked(self.inputs, inputs, file_of), action
 
     def outputs(self) -> JsonObject:
         """Return what the node gives: what was filled in, and which button was pressed."""
@@ -125,7 +116,7 @@ class HumanInputForm:
         """Return the text of the form with what was filled in."""
         text = self.form_content
         for name, value in (self.submitted or {}).items():
-            text = text.replace(f"{{{{#$output.{name}#}}}}", str(value))
+            text = text.replace(f"{{{{#$output.{name}#}}}}", shown(value))
         return text
 
     def required(self, *, approval_channels: bool) -> JsonObject:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
-from dify_local._answers.reply import Attachment, Failure, Replacement, Thought, ToolCall
+from dify_local._answers.reply import Attachment, Failure, Pause, Replacement, Thought, ToolCall
 from dify_local._protocol.events import PING
 from dify_local._protocol.fields import known
 from dify_local._protocol.release import Release
 from dify_local._protocol.values import JsonObject, compact_json, new_id
 from dify_local._runs import speech
 from dify_local._runs.generation import Generation, GenerationFailed, GenerationStopped
+from dify_local._runs.human_input import HumanInputForm
 from dify_local._storage.files import Uploads
 from dify_local._storage.knowledge import Knowledge
 
@@ -30,6 +31,7 @@ class MessageEvents:
         release: The release whose shapes are shown.
         auto_play: Whether the answer is read aloud.
         failure: How it failed, if it did.
+        asks: Whether the turn ends with a form, as New Agents do since 1.17: no run waits for it.
         thoughts: The thoughts of an agent, as `/messages` shows them.
         message_files: Files of the answer, as `/messages` shows them.
     """
@@ -40,6 +42,7 @@ class MessageEvents:
     release: Release
     auto_play: bool = False
     failure: Failure | None = None
+    asks: bool = False
     thoughts: list[JsonObject] = field(default_factory=list)
     message_files: list[JsonObject] = field(default_factory=list)
 
@@ -106,6 +109,8 @@ class MessageEvents:
                 yield {**self.envelope("message_replace"), **shown}
             elif isinstance(step, Attachment):
                 yield self._attach(step)
+            elif isinstance(step, Pause):
+                self.asks = separated and self.release.since(1, 17)
         if not self.generation.answer and self.generation.app.mode != "agent":
             yield {**event, "answer": ""}
 
@@ -172,6 +177,10 @@ class MessageEvents:
             "answer": self.generation.answer,
             "from_variable_selector": [],
         }
+        if self.asks:
+            form = HumanInputForm(self.generation.answer, "ask_human", "ask_human")
+            data = form.required(approval_channels=True)
+            yield {**self.envelope("human_input_required"), "data": data}
 
     def _agent_message(self, text: str) -> JsonObject:
         return {

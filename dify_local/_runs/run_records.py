@@ -63,7 +63,7 @@ def _message(service: Service, run: WorkflowRun) -> JsonObject:
         total_tokens=usage["total_tokens"],
         total_price=usage["total_price"],
         provider_response_latency=usage["latency"],
-        extra_contents=[form.extra_content(run.id) for form in run.forms],
+        extra_contents=[form.extra_content(run.id) for form in run.all_forms],
     )
     return message
 

@@ -55,13 +55,14 @@ def save(service: Service, run: WorkflowRun) -> None:
         "nodes": _NODES.dump_python(run.nodes, mode="json"),
         "forms": _FORMS.dump_python(run.forms, mode="json"),
         "answered": _FORMS.dump_python(run.answered, mode="json"),
+        "earlier": _FORMS.dump_python(run.earlier, mode="json"),
     }
     service.store.execute(
         "INSERT OR REPLACE INTO paused_runs (run_id, status, body) VALUES (?, ?, ?)",
         run.id, run.status, dump(state),
     )  # fmt: skip
     service.store.execute("DELETE FROM paused_forms WHERE run_id = ?", run.id)
-    for form in run.forms:
+    for form in run.all_forms:
         service.store.execute("INSERT INTO paused_forms VALUES (?, ?)", form.form_token, run.id)
 
 
@@ -77,7 +78,7 @@ def by_form_token(service: Service, form_token: str) -> tuple[WorkflowRun, Human
     run_id = row["run_id"]
     known = service.forms.get(run_id) or service.runs.get(run_id)
     run = known or _restored(service, body(row))
-    forms = run.forms if run else []
+    forms = run.all_forms if run else []
     return next(((run, form) for form in forms if run and form.form_token == form_token), None)
 
 
@@ -117,9 +118,14 @@ def _restored(service: Service, state: JsonObject) -> WorkflowRun | None:
     for node in nodes:
         node.began = time.monotonic()  # a clock that began anew
     form, *further = _FORMS.validate_python(state["forms"])
-    answered = _FORMS.validate_python(state["answered"])
     run = WorkflowRun(
-        generation, nodes=nodes, form=form, further=further, answered=answered, **state["run"]
+        generation,
+        nodes=nodes,
+        form=form,
+        further=further,
+        answered=_FORMS.validate_python(state["answered"]),
+        earlier=_FORMS.validate_python(state.get("earlier", [])),
+        **state["run"],
     )
     service.forms[run.id] = run
     if run.status in {"paused", "running"}:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 
 from dify_local._protocol.events import PING, EventSource
@@ -35,6 +35,7 @@ class WorkflowRun:
         form: The form it waits for, or waited for.
         further: Forms that it waits for beside that one, in parallel branches.
         answered: Forms that were answered since it paused.
+        earlier: Forms that it does not wait for any more, oldest first.
         is_resuming: Whether it was told to go on and has not yet: snapshots still show the pause.
         files: Files of the answer, as file objects.
         reasoning: What the model has thought, where that is separated from its answer.
@@ -53,6 +54,7 @@ class WorkflowRun:
     form: HumanInputForm | None = None
     further: list[HumanInputForm] = field(default_factory=list)
     answered: list[HumanInputForm] = field(default_factory=list)
+    earlier: list[HumanInputForm] = field(default_factory=list)
     is_resuming: bool = False
     files: list[JsonObject] = field(default_factory=list)
     finished_at: int | None = None
@@ -74,6 +76,18 @@ class WorkflowRun:
     def forms(self) -> list[HumanInputForm]:
         """Return the forms it waits for, or waited for."""
         return [self.form, *self.further] if self.form else []
+
+    @property
+    def all_forms(self) -> list[HumanInputForm]:
+        """Return all forms that it has shown, oldest first."""
+        return [*self.earlier, *self.forms]
+
+    def wait_for(self, forms: Iterable[HumanInputForm]) -> None:
+        """Pause for other forms; those before are known from now on as answered."""
+        shown = list(forms)
+        self.earlier += [form for form in self.forms if form not in shown]
+        self.form, *self.further = shown
+        self.status = "paused"
 
     def choose(self, form: HumanInputForm) -> None:
         """Make one of the forms the one that is answered now."""

@@ -134,7 +134,29 @@ class Uploads:
         if row is None or not is_uuid(file_id):
             raise invalid_param("Invalid upload file")
         self.store.execute("UPDATE files SET message_id = ? WHERE id = ?", message_id, file_id)
-        record = body(row)
+        return self._local(body(row), kind)
+
+    def file_of_form(self, entry: JsonObject) -> JsonObject:
+        """Return the file that a reference in a form names, as workflows hold it.
+
+        Whoever knows its id may name it, unlike in a question.
+
+        Raises:
+            ApiError: There is no such file, or it is of another type.
+        """
+        if entry.get("transfer_method") == "remote_url":
+            return self.file_variable(_remote(entry))
+        row = self.store.row("SELECT body FROM files WHERE id = ?", entry.get("upload_file_id"))
+        if row is None:
+            raise invalid_param("Invalid upload file")
+        record, kind = body(row), entry.get("type")
+        if kind not in {file_type(record["mime_type"]), "custom"}:
+            raise invalid_param(
+                "Detected file type does not match the specified type. Please verify the file."
+            )
+        return self.file_variable(self._local(record, kind))
+
+    def _local(self, record: JsonObject, kind: object) -> JsonObject:
         return {
             "related_id": new_id(),
             "extension": f".{record['extension']}",
@@ -166,9 +188,10 @@ class Uploads:
 
     def file_variable(self, shown: JsonObject) -> JsonObject:
         """Return a file as workflows hold it: the file object with Dify's model identity."""
-        owner = {"tenant_id": TENANT_ID}
+        owner: JsonObject = {"tenant_id": TENANT_ID}
         if self.release.since(1, 14):
-            owner = {"reference": f"dify-file-ref:{shown['upload_file_id']}"}
+            kept = shown["upload_file_id"]
+            owner = {"reference": f"dify-file-ref:{kept}" if kept else None}
         return {
             "dify_model_identity": "__dify__file__",
             "id": None,

@@ -67,6 +67,8 @@ def closing_metadata(answer: Answer, model: str) -> dict[str, Any]:
         ]
     if answer.lacks_message_end:
         facts["lacks_message_end"] = True
+    if answer.forms:  # a New Agent asks; the turn is over all the same
+        facts["forms"] = [as_json(form, exclude_none=True) for form in answer.forms]
     if answer.files:
         facts["files"] = [as_json(file, exclude_none=True) for file in answer.files]
     return {name: value for name, value in facts.items() if value is not None}

@@ -60,6 +60,15 @@ def test_every_event_of_the_contract_has_a_class(name: str) -> None:
     assert event.model_extra == {"new_field": [1]}
 
 
+def test_what_a_form_was_filled_with() -> None:
+    event = parse(
+        '{"event": "human_input_form_filled", "workflow_run_id": "r", "data": {"node_id": "n", '
+        '"action_id": "ok", "submitted_data": {"risk": "low", "docs": [{"type": "document"}]}}}'
+    )
+    assert isinstance(event, events.HumanInputFormFilledEvent)
+    assert event.data.submitted_data == {"risk": "low", "docs": [{"type": "document"}]}
+
+
 def test_unknown_events_survive_with_their_fields() -> None:
     event = parse('{"event": "brand_new", "task_id": "t", "data": {"x": 1}}')
     assert isinstance(event, events.UnknownEvent)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+from dify_api import DifyClient, chat
 from dify_local import LocalDify
 from tests.dify_local.conftest import MakeCaller
 from tests.dify_local.support import Caller, Event, events_of, last, names, text
@@ -173,3 +175,25 @@ def test_events_of_a_run_are_not_cached(caller: MakeCaller) -> None:
     run_id = last(mine.stream("/echo x"), "workflow_finished")["workflow_run_id"]
     finished = mine.client.get(f"/workflow/{run_id}/events", params={"user": "ada"})
     assert finished.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize(("version", "told"), [("1.16.1", "audio/mpeg"), ("1.17.0", "audio/wav")])
+def test_the_type_of_speech(version: str, told: str) -> None:
+    with LocalDify(version=version) as server:
+        reply = httpx.post(
+            f"{server.base_url}/text-to-audio",
+            headers={"authorization": f"Bearer {server.keys['chat']}"},
+            json={"text": "Saturn", "user": "ann"},
+        )
+    assert reply.headers["content-type"] == told
+
+
+@pytest.mark.parametrize(("version", "forms"), [("1.16.1", 0), ("1.17.0", 1)])
+def test_a_new_agent_ends_its_turn_with_a_form(version: str, forms: int) -> None:
+    with LocalDify(version=version) as server:
+        client = DifyClient(server.keys["agent"], base_url=server.base_url)
+        answer = client.send(chat.send_message("/pause May I?", user="ann"))
+    assert answer.text.strip() == "May I?"
+    assert len(answer.forms) == forms
+    assert answer.finish_reason == "stop"
+    assert answer.usage is not None

@@ -17,7 +17,10 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from dify_api.answers.events import AgentThoughtEvent
 from langchain_dify import ChatDify, citations
 from langchain_dify._answers.content_blocks import ServerTools
+from tests.contract.exchanges import replayed
 from tests.langchain_dify.test_chat_models import ways
+from tests.support.cassettes import exchange
+from tests.support.containers import BEGINNINGS
 from tests.support.replay import ReplayServer, Reply
 
 Models = Callable[..., ChatDify]
@@ -197,6 +200,64 @@ async def test_speech_is_one_audio_block(chat: Models) -> None:
         pieces = message.additional_kwargs["speech"]
         whole = b"".join(base64.b64decode(piece["base64"]) for piece in pieces)
         assert base64.b64decode(audio["base64"]) == whole
+
+
+@pytest.mark.parametrize("mime_type", BEGINNINGS)
+async def test_speech_has_the_type_of_its_container(mime_type: str) -> None:
+    audio = base64.b64encode(BEGINNINGS[mime_type]).decode()
+    frames = [
+        {"event": "message", **NEW_AGENT, "answer": "Rings."},
+        {"event": "message_end", **NEW_AGENT, "metadata": {}},
+        {"event": "tts_message", **NEW_AGENT, "audio": audio},
+        {"event": "tts_message_end", **NEW_AGENT, "audio": ""},
+    ]
+    with streamed(frames) as server:
+        for way in ways(model_of(server.base_url), "Hello"):
+            (_, block) = (await way()).content_blocks
+            assert (block["type"], block["mime_type"]) == ("audio", mime_type)
+
+
+# What a New Agent asks --------------------------------------------------------------------------
+
+NEW_AGENT = {"task_id": "t", "message_id": "m", "conversation_id": "c"}
+ASKED = [
+    {"event": "agent_message", **NEW_AGENT, "answer": "May I?"},
+    {
+        "event": "human_input_required",
+        **NEW_AGENT,
+        "data": {"form_id": "f", "form_token": "k", "actions": [{"id": "yes", "title": "Yes"}]},
+    },
+    {"event": "message_end", **NEW_AGENT, "metadata": {}},
+]
+
+
+def streamed(frames: list[dict[str, Any]]) -> ReplayServer:
+    pieces = [f"data: {json.dumps(frame)}\n\n".encode() for frame in frames]
+    headers = {"content-type": "text/event-stream"}
+    return ReplayServer(lambda _: Reply(headers=headers, pieces=list(pieces)))
+
+
+def model_of(base_url: str) -> ChatDify:
+    return ChatDify(api_key="app-x", base_url=base_url, user="ann")
+
+
+async def test_a_new_agent_that_asks_with_a_form() -> None:
+    with streamed(ASKED) as server:
+        for way in ways(model_of(server.base_url), "Hello"):
+            message = await way()
+            assert message.content == "May I?"
+            (form,) = message.response_metadata["forms"]
+            assert (form["form_token"], form["user_actions"][0]["id"]) == ("k", "yes")
+            assert message.response_metadata["finish_reason"] == "stop"
+            assert json.loads(dumps(message))
+
+
+async def test_a_new_agent_that_asks_in_words() -> None:
+    with replayed(exchange("dify-1.16.0/newagent_full_ask_human")) as base_url:
+        for way in ways(model_of(base_url), "Hello"):
+            message = await way()
+            assert message.content == "May I proceed?\n\n**details**"
+            assert "forms" not in message.response_metadata
 
 
 def test_merging_one_by_one_or_at_once_is_the_same(chat: Models) -> None:

@@ -52,6 +52,7 @@ CORRECTED = {
     "dify-1.16.0/newagent_full_ask2": "May I proceed?\n\n**details**",
     "dify-1.16.0/newagent_full_ask_human": "May I proceed?\n\n**details**",
     "dify-0.15.3/moderation_output_flagged_short_stream": "OUTPUT BLOCKED",
+    "dify-1.16.1/chatflow_moderated_output_streaming": "Hidden by moderation.",
 }
 """The answer is another than what was streamed; what is printed after that."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -60,11 +61,20 @@ def test_a_tool_and_its_usage(local: LocalDify) -> None:
 
 @pytest.mark.parametrize("session", ["", "  ", "s" * 201, "é"])
 def test_a_session_that_no_server_takes(session: str, local: LocalDify) -> None:
-    model = ChatDify(**options(local, "chat"), trace_session_id=session)
-    if session:
+    chat = ChatDify(**options(local, "chat"))
+    text = DifyLLM(**options(local, "completion"))
+    flow = DifyWorkflow(**options(local, "workflow"))
+    calls: list[Callable[[], object]] = [
+        lambda: ChatDify(**options(local, "chat"), trace_session_id=session).invoke("hi"),
+        lambda: chat.invoke("hi", trace_session_id=session),
+        lambda: list(chat.stream("hi", trace_session_id=session)),
+        lambda: text.invoke("hi", trace_session_id=session),
+        lambda: flow.invoke({"text": "hi"}, trace_session_id=session),
+    ]
+    for call in calls:
         with pytest.raises(ValueError, match="trace_session_id"):
-            model.invoke("hi")
-        assert not local.requests
+            call()
+    assert not [request for request in local.requests if request.method == "POST"]
 
 
 def test_what_the_model_tells_of_itself(local: LocalDify) -> None:

@@ -23,6 +23,7 @@ from llama_index.core.llms import ChatMessage, ChatResponse
 from dify_api.endpoints.audio import type_of_speech
 from dify_local import LocalDify
 from llama_index_dify import Dify, DifyCompletion
+from tests.contract.exchanges import replayed
 from tests.llama_index_dify.support import (
     IDS,
     STREAMING_WAYS,
@@ -32,6 +33,10 @@ from tests.llama_index_dify.support import (
     streaming,
     text_of,
 )
+from tests.support.cassettes import exchange
+from tests.support.containers import BEGINNINGS
+
+HELLO = [ChatMessage("Hello")]
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -188,6 +193,53 @@ async def test_speech_is_a_block_of_its_own_type(local: LocalDify) -> None:
         audio = speech.resolve_audio().read()
         assert speech.format == type_of_speech(audio).removeprefix("audio/").replace("mpeg", "mp3")
         assert len(audio) > 100
+
+
+@pytest.mark.parametrize("mime_type", BEGINNINGS)
+def test_speech_has_the_type_of_its_container(mime_type: str) -> None:
+    spoken = {"event": "tts_message", **IDS}
+    with streaming(
+        message("Rings."),
+        message_end(),
+        {**spoken, "audio": base64.b64encode(BEGINNINGS[mime_type]).decode()},
+        {**spoken, "event": "tts_message_end", "audio": ""},
+    ) as server:
+        llm = Dify(api_key="app-test", base_url=server.base_url, content_blocks=True)
+        for response in (llm.chat(HELLO), list(llm.stream_chat(HELLO))[-1]):
+            speech = response.message.blocks[-1]
+            assert isinstance(speech, AudioBlock)
+            assert speech.format == {"audio/mpeg": "mp3"}.get(mime_type, mime_type[6:])
+
+
+# What a New Agent asks ----------------------------------------------------------------------------
+
+
+async def test_a_new_agent_that_asks_with_a_form() -> None:
+    form = {"form_id": "f", "form_token": "k", "actions": [{"id": "yes", "title": "Yes"}]}
+    with streaming(
+        {"event": "agent_message", **IDS, "answer": "May I?"},
+        {"event": "human_input_required", **IDS, "data": form},
+        message_end(),
+    ) as server:
+        llm = Dify(api_key="app-test", base_url=server.base_url)
+        for response in (
+            llm.chat(HELLO),
+            await llm.achat(HELLO),
+            list(llm.stream_chat(HELLO))[-1],
+            [r async for r in await llm.astream_chat(HELLO)][-1],
+        ):
+            assert response.message.content == "May I?"
+            (asked,) = response.raw["forms"]
+            assert (asked["form_token"], asked["user_actions"][0]["id"]) == ("k", "yes")
+            assert response.raw["finish_reason"] == "stop"
+
+
+def test_a_new_agent_that_asks_in_words() -> None:
+    with replayed(exchange("dify-1.16.0/newagent_full_ask_human")) as base_url:
+        llm = Dify(api_key="app-test", base_url=base_url)
+        for response in (llm.chat(HELLO), list(llm.stream_chat(HELLO))[-1]):
+            assert response.message.content == "May I proceed?\n\n**details**"
+            assert response.raw["forms"] == []
 
 
 def test_no_content_blocks_unless_asked_for() -> None:

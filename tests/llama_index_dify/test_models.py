@@ -32,6 +32,7 @@ from llama_index_dify import (
     DifyRetriever,
     DifyTool,
     DifyToolSpec,
+    DifyWorkflow,
     source_nodes,
 )
 from tests.llama_index_dify.support import (
@@ -452,6 +453,29 @@ async def test_workflow_id_and_trace_id() -> None:
         assert [body["trace_id"] for body in sent] == ["t1", "t2", "t3"]
     with pytest.raises(TypeError, match="workflow_id"):
         DifyCompletion(**options).complete("Hello", workflow_id="v1")
+
+
+def test_the_session_of_a_trace(local: LocalDify) -> None:
+    """Of the constructor, and of a call, which comes first; checked before the request."""
+    options: dict[str, Any] = {"base_url": local.base_url, "trace_session_id": "s1"}
+    chat = Dify(api_key=local.keys["chat"], **options)
+    chat.chat([ChatMessage("Hello")])
+    chat.chat([ChatMessage("Hello")], trace_session_id=" s2 ")
+    completion = DifyCompletion(api_key=local.keys["completion"], **options)
+    completion.complete("Hello")
+    report = DifyWorkflow(api_key=local.keys["workflow"], base_url=local.base_url)
+    report.run({"text": "Hello"}, trace_session_id="s4")
+    asked = [r for r in local.requests if r.method == "POST"]
+    assert [r.headers["x-trace-session-id"] for r in asked] == ["s1", "s2", "s1", "s4"]
+    for session in ("", " ", "s" * 201):
+        for call in (
+            lambda session: chat.chat([ChatMessage("Hello")], trace_session_id=session),
+            lambda session: completion.complete("Hello", trace_session_id=session),
+            lambda session: report.run({"text": "Hello"}, trace_session_id=session),
+        ):
+            with pytest.raises(ValueError, match="trace_session_id"):
+                call(session)
+    assert len([r for r in local.requests if r.method == "POST"]) == 4
 
 
 def test_a_missing_key_shows_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:

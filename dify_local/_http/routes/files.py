@@ -83,7 +83,10 @@ async def audio_to_text(request: Request) -> Response:
 
 
 async def text_to_audio(request: Request) -> Response:
-    """`POST /text-to-audio`: a message, or a text, as sound."""
+    """`POST /text-to-audio`: a message, or a text, as sound.
+
+    Since 1.17 its type is that of the container; before, all speech is called "audio/mpeg".
+    """
     call = await json_call(request, user_required=False)
     payload = call.payload(TextToAudioPayload)
     if "speech" not in call.app.features:
@@ -94,7 +97,8 @@ async def text_to_audio(request: Request) -> Response:
             return json_response(None)
     elif payload.text is None:
         raise invalid_param("Text is required")
-    return Response(speech.audio(), headers={"content-type": "audio/mpeg"})
+    told = "audio/wav" if call.service.release.since(1, 17) else "audio/mpeg"
+    return Response(speech.audio(), headers={"content-type": told})
 
 
 routes = [

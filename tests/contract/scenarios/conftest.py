@@ -4,7 +4,8 @@ To record, name a server and pass `--record-mode=rewrite`:
 
     DIFY_RECORD_BASE_URL        such as http://localhost/v1
     DIFY_RECORD_KEY_CHAT        one key for each mode of app that there is: CHAT, COMPLETION,
-                                AGENT_CHAT, ADVANCED_CHAT, WORKFLOW, HUMAN_INPUT, AGENT
+                                AGENT_CHAT, ADVANCED_CHAT, WORKFLOW, AGENT; and HUMAN_INPUT and
+                                CHATFLOW_HUMAN_INPUT for a workflow and a chatflow that ask a human
     DIFY_RECORD_INPUTS_CHAT     likewise, inputs as JSON; default: made up from the app's form
     DIFY_RECORD_DATASET_KEY     of the knowledge bases
     DIFY_RECORD_DATASET_ID      the knowledge base to search
@@ -20,10 +21,10 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import pytest
@@ -35,6 +36,7 @@ from tests.contract.scenarios.recording import EXAMPLE, Scrubber, same_endpoint,
 from tests.support.cassettes import ROOT
 
 T = TypeVar("T")
+Client = DifyClient | AsyncDifyClient
 
 CASSETTES = Path(os.environ.get("DIFY_RECORD_CASSETTES") or ROOT)
 
@@ -45,6 +47,7 @@ MODES = [
     "advanced-chat",
     "workflow",
     "human-input",  # a workflow that asks a human
+    "chatflow-human-input",
     "agent",
 ]
 EXAMPLE_DATASET = "00000000-0000-4000-8000-000000000000"
@@ -121,18 +124,29 @@ class Scenario:
                 pytest.skip(f"the {mode} app has {feature} off")
 
     async def send(self, mode: str, operation: Operation[T]) -> T:
+        return await self.ask(mode, lambda client: client.send(operation))
+
+    async def ask(self, mode: str, call: Callable[[Client], T | Awaitable[T]]) -> T:
+        """What `call` returns with the client of an app; awaited where that is an asyncio one."""
         if mode not in self._server.keys:
             pytest.skip(f"no key for a {mode} app: set DIFY_RECORD_KEY_...")
-        return await self.send_with(self._server.keys[mode], operation)
+        return await self.ask_with(self._server.keys[mode], call)
 
-    async def send_with(self, key: str, operation: Operation[T]) -> T:
+    async def ask_with(self, key: str, call: Callable[[Client], T | Awaitable[T]]) -> T:
         settings: dict[str, Any] = {"base_url": self._server.base_url, "max_retries": 0}
         if not self._is_async:
-            client = DifyClient(key, **settings)
-            return await asyncio.to_thread(client.send, operation)
+            # The sync client returns no awaitables.
+            synchronous = cast("Callable[[Client], T]", call)
+            return await asyncio.to_thread(synchronous, DifyClient(key, **settings))
         # vcrpy's own aiohttp does not stream. Reading the certificates for each would take long.
         async with httpx.AsyncClient(verify=self._server.is_live) as plain:
-            return await AsyncDifyClient(key, http_async_client=plain, **settings).send(operation)
+            awaited = call(AsyncDifyClient(key, http_async_client=plain, **settings))
+            return await cast("Awaitable[T]", awaited)
+
+    async def rest(self) -> None:
+        """Give a live server time for what it does in the background."""
+        if self._server.is_live:
+            await asyncio.sleep(0.5)
 
     async def inputs(self, mode: str) -> dict[str, Any]:
         """Something for each variable of a live app; recorded ones have been asked already."""

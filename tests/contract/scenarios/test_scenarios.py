@@ -15,12 +15,10 @@ from dify_api import (
     errors,
     feedback,
     files,
-    human_input,
-    knowledge,
     messages,
     workflows,
 )
-from dify_api.errors import ConversationNotFoundError, NotFoundError, WorkflowPausedError
+from dify_api.errors import ConversationNotFoundError, NotFoundError
 from tests.contract.scenarios.conftest import Scenario
 
 USER = "user-été"
@@ -147,6 +145,26 @@ async def test_workflow(scenario: Scenario) -> None:
     assert all(log.workflow_run.status for log in logs.data)
 
 
+async def test_attach(scenario: Scenario) -> None:
+    scenario.since("1.13.0", "GET /workflow/{workflow_run_id}/events")
+    inputs = await scenario.inputs("workflow")
+    answer = await scenario.send("workflow", workflows.run(inputs, user=USER))
+    assert answer.workflow_run_id is not None
+    events = workflows.events(answer.workflow_run_id, user=USER)
+    again = await scenario.send("workflow", events)
+    assert again.workflow is not None
+    assert again.workflow.status == "succeeded"
+    assert again.outputs
+
+
+async def test_trace_session(scenario: Scenario) -> None:
+    scenario.since("1.16.0", "sessions of traces")
+    inputs = await scenario.inputs("chat")
+    message = chat.send_message("Saturn?", user=USER, inputs=inputs)
+    traced = message.traced(trace_id="trace-1", trace_session_id="s" * 200)
+    assert (await scenario.send("chat", traced)).text
+
+
 async def test_conversation_variables(scenario: Scenario) -> None:
     scenario.since("1.7.2", "PUT of a conversation variable")
     inputs = await scenario.inputs("advanced-chat")
@@ -196,6 +214,7 @@ async def test_speech(scenario: Scenario) -> None:
     await scenario.needs("chat", "text_to_speech")
     spoken = await scenario.send("chat", audio.to_speech("Saturn has rings.", user=USER))
     assert len(spoken) > 100
+    assert audio.type_of_speech(spoken).startswith("audio/")
 
 
 async def test_transcript(scenario: Scenario) -> None:
@@ -219,69 +238,10 @@ async def test_annotations(scenario: Scenario) -> None:
         await scenario.send("chat", annotations.delete(created.id))
 
 
-async def test_knowledge(scenario: Scenario) -> None:
-    page = await scenario.send("dataset", knowledge.datasets(limit=5))
-    assert all(dataset.id and dataset.name for dataset in page.data)
-    if not scenario.dataset_id:
-        pytest.skip("no knowledge base to search: set DIFY_RECORD_DATASET_ID")
-    (searched,) = [found for found in page.data if found.id == scenario.dataset_id] or [None]
-    # An economy one without settings of its own refuses the default, a search by meaning.
-    is_economy = searched is not None and searched.indexing_technique == "economy"
-    model = knowledge.RetrievalModel(
-        top_k=2, **({"search_method": "keyword_search"} if is_economy else {})
-    )
-    retrieve = knowledge.retrieve(scenario.dataset_id, "rings", retrieval_model=model)
-    found = await scenario.send("dataset", retrieve)
-    assert found.query
-    assert found.records
-    for record in found.records:
-        assert record.segment.content
-        assert record.segment.document.name
-        assert record.score is None or record.score >= 0
-
-
-async def test_dataset(scenario: Scenario) -> None:
-    scenario.since("1.4.0", "GET /datasets/{dataset_id}")
-    dataset = await scenario.send("dataset", knowledge.dataset(scenario.dataset_id))
-    assert dataset.id
-    assert dataset.created_at is not None
-    with pytest.raises(NotFoundError):
-        await scenario.send("dataset", knowledge.retrieve(UNKNOWN, "rings"))
-
-
-def _filled(item: human_input.FormInput) -> str:
-    options = item.option_source.value if item.option_source else []
-    return options[0] if item.type == "select" and options else "Fine"
-
-
-async def test_human_input(scenario: Scenario) -> None:
-    scenario.since("1.13.0", "human input")
-    inputs = await scenario.inputs("human-input")
-    with pytest.raises(WorkflowPausedError) as paused:
-        await scenario.send("human-input", workflows.run(inputs, user=USER))
-    assert paused.value.workflow_run_id is not None
-    token = paused.value.forms[0].form_token
-    assert token is not None
-    form = await scenario.send("human-input", human_input.form(token))
-    assert form.user_actions
-    assert form.expiration_time is not None
-    filled = {
-        item.output_variable_name: _filled(item) for item in form.inputs if "file" not in item.type
-    }
-    action = form.user_actions[0].id
-    submit = human_input.submit(token, filled, action=action, user=USER)
-    assert await scenario.send("human-input", submit) is None
-    events = workflows.events(paused.value.workflow_run_id, user=USER)
-    answer = await scenario.send("human-input", events)
-    assert answer.workflow is not None
-    assert answer.workflow.status in ("succeeded", "stopped")  # stopped: 1.16.0 as released
-    with pytest.raises(errors.PreconditionFailedError):
-        await scenario.send("human-input", submit)
-
-
 async def test_wrong_key(scenario: Scenario) -> None:
     with pytest.raises(errors.UnauthorizedError, match="api_key"):
-        await scenario.send_with("app-wrong", chat.send_message("Saturn?", user=USER))
+        operation = chat.send_message("Saturn?", user=USER)
+        await scenario.ask_with("app-wrong", lambda client: client.send(operation))
 
 
 async def test_wrong_app_type(scenario: Scenario) -> None:

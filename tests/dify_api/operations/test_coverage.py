@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dify_api
+from dify_api import events
 from tests.dify_api.operations.introspection import operation_functions, route, sample
 
 SPECIFIED = {
@@ -140,6 +141,18 @@ def test_the_table_of_endpoints_is_complete() -> None:
 
 def _short_name(function: typing.Any) -> str:
     return f"{function.__module__.removeprefix('dify_api.endpoints.')}.{function.__name__}"
+
+
+def test_the_table_of_the_documentation_has_each_event() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "endpoints.md").read_text()
+    rows = page.partition("\n## Events\n")[2].partition("\n## ")[0].split("\n| ")[1:]
+    told = {name for row in rows for name in re.findall("`(\\w+)`", row.partition(" | ")[0])}
+    names = {
+        kind.model_fields["event"].default
+        for kind in vars(events).values()
+        if isinstance(kind, type) and issubclass(kind, events.Event)
+    }
+    assert told == {name for name in names if isinstance(name, str) and name}
 
 
 def _result_name(function: typing.Any) -> str:
