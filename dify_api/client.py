@@ -16,8 +16,8 @@ from dify_api._transport.failures import connection_errors
 from dify_api._transport.pools import (
     notice_closed_connections,
     require_asyncio,
+    send,
     shared_async_client,
-    shared_client,
 )
 from dify_api._transport.requests import build_request
 from dify_api._transport.retry import async_retrying, retrying
@@ -129,11 +129,10 @@ class DifyClient(RunCalls):
         self, operation: Operation[Any], timeout: httpx.Timeout, due: Due
     ) -> httpx.Response:
         connection = self.connection
-        client = connection.http_client or shared_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
-            request = build_request(client, connection, opened, timeout)
+            request = build_request(connection, opened, timeout, connection.http_client)
             limit(request, due)
-            response = client.send(request, stream=True, follow_redirects=False)
+            response = send(connection, request)
             if response.status_code < 300 and is_readable(response.headers):
                 return response
             try:
@@ -267,7 +266,7 @@ class AsyncDifyClient(AsyncRunCalls):
         await notice_closed_connections()
         client = connection.http_async_client or shared_async_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
-            request = build_request(client, connection, opened, timeout)
+            request = build_request(connection, opened, timeout, connection.http_async_client)
             async with within(time):
                 response = await client.send(request, stream=True, follow_redirects=False)
                 if response.status_code < 300 and is_readable(response.headers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import httpx
 
@@ -10,7 +11,7 @@ import httpx
 def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
     """The body's bytes as they come; through httpx's decoder only if they are compressed."""
     encoded = response.headers.get("content-encoding", "identity") != "identity"
-    return response.iter_bytes() if encoded else response.iter_raw()
+    return response.iter_bytes() if encoded else iter(cast("httpx.SyncByteStream", response.stream))
 
 
 def raw_async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:

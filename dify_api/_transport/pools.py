@@ -1,4 +1,4 @@
-"""HTTP clients shared by all models that talk to one server. Nothing is built before its use.
+"""What makes requests, shared by all models that talk to one server; built at its first use.
 
 A pool belongs to a server, not to an app or a key: a thousand model objects share one. Async
 pools belong to the running event loop besides, and are closed with it.
@@ -24,37 +24,53 @@ from dify_api.connection import DifyConnection, Verify
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
 _KEEPALIVE_EXPIRY = 1.5
-_LIMITS = httpx.Limits(
-    max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_EXPIRY
-)
+_MAX_KEEPALIVE = 100
 
 _LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies send
 
 _Key = tuple[str, str | None, Verify, int]
 
 _lock = threading.Lock()
-_clients: dict[_Key, httpx.Client] = {}
+_transports: dict[_Key, httpx.BaseTransport] = {}
 _async_clients: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncClient]] = {}
 
 
-def shared_client(connection: DifyConnection) -> httpx.Client:
-    """The process's client for the server of `connection`."""
+def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
+    """Send a request by the caller's client, else over the connections that all share.
+
+    What httpx's client would add is not wanted of those: redirects, cookies, authentication.
+
+    Raises:
+        httpx.TransportError: If it fails.
+    """
+    if connection.http_client is not None:
+        return connection.http_client.send(request, stream=True, follow_redirects=False)
+    return shared_transport(connection).handle_request(request)
+
+
+def shared_transport(connection: DifyConnection) -> httpx.BaseTransport:
+    """The process's connections to the server of `connection`."""
     key = _key(connection)
     with _lock:
-        if key not in _clients:
-            _clients[key] = _new_client(connection)
-        return _clients[key]
+        if key not in _transports:
+            _transports[key] = _new_transport(connection)
+        return _transports[key]
 
 
-def _new_client(connection: DifyConnection) -> httpx.Client:
-    from dify_api._transport.backend import LimitedBackend
+def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
+    # urllib3 is imported where it is used: an adapter that only answers async calls is not.
+    from dify_api._transport.connection_pool import ConnectionPool
+    from dify_api._transport.pool_transport import PoolTransport
 
-    transport = httpx.HTTPTransport(
-        verify=_tls(connection.verify), limits=_LIMITS, proxy=_proxy(connection)
+    pool = ConnectionPool(
+        connection.base_url,
+        tls=_tls(connection.verify),
+        proxy_tls=_tls(True),
+        proxy=_proxy(connection),
+        keepalive_expiry=_KEEPALIVE_EXPIRY,
+        max_keepalive=_MAX_KEEPALIVE,
     )
-    # httpcore takes a backend as an argument, httpx hands none on.
-    transport._pool._network_backend = LimitedBackend()
-    return httpx.Client(transport=transport, follow_redirects=False, cookies=_NoCookies())
+    return PoolTransport(pool)
 
 
 async def notice_closed_connections() -> None:
@@ -209,9 +225,9 @@ def close_shared_clients() -> None:
     """
     if open_streams.leave_at_exit():
         with _lock:
-            for client in _clients.values():
-                client.close()
-            _clients.clear()
+            for transport in _transports.values():
+                transport.close()
+            _transports.clear()
     for loop in list(_async_clients):
         _close_clients_of(loop)
 
@@ -223,8 +239,8 @@ def _forget() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    _inherited.extend((_clients.copy(), _async_clients.copy()))
-    _clients.clear()
+    _inherited.extend((_transports.copy(), _async_clients.copy()))
+    _transports.clear()
     _async_clients.clear()
 
 

@@ -1,0 +1,273 @@
+"""One exchange over a connection of urllib3's; each of its steps knows how much time is left.
+
+Sync code has no way to end a read that is under way. So the time that is left is asked for at
+each read and write of the socket, and nothing is shut from outside.
+
+No type of httpx's is known here: `pool_transport` translates.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Literal, TypeVar, cast
+
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+
+from dify_api._transport.deadlines import TIME_IS_UP, Limit
+
+T = TypeVar("T")
+Step = Literal["Connect", "Write", "Read"]
+Timeouts = Mapping[str, float | None]
+"""Seconds for "connect", "write" and "read", or a `Limit`; looked at anew for each of them."""
+
+_PIECE = 65_536  # bytes
+
+
+class ExchangeError(Exception):
+    """A failed exchange.
+
+    Attributes:
+        kind: The name that httpx has for it, such as "ReadTimeout".
+        cause: What the socket said, if it was the socket.
+    """
+
+    def __init__(self, kind: str, reason: str, cause: Exception | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.cause = cause
+
+
+class Exchange:
+    """A request and its reply.
+
+    Args:
+        connection: A connection that serves nobody else.
+        release: Takes the connection back once it can serve again.
+        timeouts: Limits of the steps.
+    """
+
+    def __init__(
+        self,
+        connection: HTTPConnection,
+        release: Callable[[HTTPConnection], None],
+        timeouts: Timeouts,
+    ) -> None:
+        self._connection = connection
+        self._release = release
+        self._timeouts = timeouts
+        self._head: Any = None  # urllib3's reply, which closes the body when it is let go
+        self._body: Any = None
+        self._is_over = False
+
+    @property
+    def status(self) -> int:
+        """The status of the reply."""
+        return cast("int", self._head.status)
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase of the reply."""
+        return self._head.reason or ""
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of the reply."""
+        items: Iterable[tuple[str, str]] = self._head.headers.items()
+        return [(name.encode("latin-1"), text.encode("latin-1")) for name, text in items]
+
+    def begin(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+    ) -> None:
+        """Send the request, and wait for the head of the reply.
+
+        Raises:
+            ExchangeError: If that fails; the connection is closed then.
+        """
+        try:
+            if self._connection.is_closed:
+                self._await_replies("Connect")  # of a proxy
+                self._connection.timeout = _seconds(self._timeouts, "Connect")
+                _made("Connect", self._connection.connect)
+            self._await_replies("Read")
+            self._connection.timeout = _seconds(self._timeouts, "Write")
+            self._send(method, target, headers, body)
+            self._connection.timeout = _seconds(self._timeouts, "Read")
+            self._head = _made("Read", self._connection.getresponse)
+            if self._body is None:  # the connection is not urllib3's own: a recording is played
+                self._body = self._head
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_replies(self, step: Step) -> None:
+        def reply(*args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+            self._body = _TimedReply(*args, timeouts=self._timeouts, step=step, **kwargs)
+            return self._body
+
+        self._connection.response_class = reply  # type: ignore[assignment]  # a factory will do
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+    ) -> None:
+        if isinstance(body, bytes) and len(body) > _PIECE:
+            body = (body[at : at + _PIECE] for at in range(0, len(body), _PIECE))
+        if body is not None and not isinstance(body, bytes):
+            body = self._timed(body)
+        request = partial(
+            self._connection.request, method, target, body, headers, preload_content=False
+        )
+        try:
+            _made("Write", request)
+        except ExchangeError as error:
+            # A server may refuse a request before it has read it all, and say why.
+            if error.kind != "WriteError" or self._connection.is_closed:
+                raise
+
+    def _timed(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in body:
+            sock = self._connection.sock
+            if sock is not None:
+                sock.settimeout(_seconds(self._timeouts, "Write"))
+            yield piece
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the body as they come, not decoded.
+
+        Raises:
+            ExchangeError: If it breaks off.
+        """
+        read = self._body.read1
+        try:
+            while piece := read(_PIECE):
+                yield piece
+        except _BROKEN as error:
+            failure = _failure("Read", error)
+        else:
+            self._finish()
+            return
+        raise failure
+
+    def _finish(self) -> None:
+        """Let the connection serve others, once the body has ended."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._body.close()
+        self._connection.response_class = http.client.HTTPResponse
+        if not self._connection.is_closed:  # as the server may have wanted it
+            self._release(self._connection)
+
+    def close(self) -> None:
+        """End the exchange; a connection whose body is not at its end is closed."""
+        if not self._is_over:
+            self._is_over = True
+            self._connection.close()
+            self._connection.response_class = http.client.HTTPResponse
+            if self._head is not None:
+                self._head.close()
+                self._body.close()
+
+
+class _TimedReply(http.client.HTTPResponse):
+    """A reply whose every read knows how much time is left."""
+
+    def __init__(
+        self, sock: Any, *args: Any, timeouts: Timeouts, step: Step, **kwargs: Any
+    ) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReads(sock, self.fp.detach(), timeouts, step))
+
+    def begin(self) -> None:
+        """Read the head, after those that only say that it takes time (103)."""
+        super().begin()
+        while 100 < self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
+            super().begin()
+
+    def read1(self, n: int = -1) -> bytes:
+        """The bytes that come next; b"" at the end.
+
+        Raises:
+            http.client.IncompleteRead: If the body ends before its length.
+        """
+        piece = super().read1(n)
+        if not piece and self.length:
+            raise http.client.IncompleteRead(b"", self.length)
+        return piece
+
+
+class _TimedReads(io.RawIOBase):
+    def __init__(self, sock: Any, raw: io.RawIOBase, timeouts: Timeouts, step: Step) -> None:
+        self._sock = sock
+        self._raw = raw
+        self._timeouts = timeouts
+        self._step = step
+        self._set: float | None = -1.0  # the timeout that the socket has
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        seconds = _seconds(self._timeouts, self._step)
+        if seconds != self._set:
+            self._sock.settimeout(seconds)
+            self._set = seconds
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+_NAMES = {"Connect": "connect", "Write": "write", "Read": "read"}
+
+
+def _seconds(timeouts: Timeouts, step: Step) -> float | None:
+    timeout = timeouts.get(_NAMES[step])
+    if not isinstance(timeout, Limit):
+        return timeout
+    seconds = timeout.left()
+    if seconds <= 0:
+        raise ExchangeError(f"{step}Timeout", TIME_IS_UP)
+    return seconds
+
+
+_BROKEN = (OSError, http.client.HTTPException, HTTPError)
+
+
+def _made(step: Step, call: Callable[[], T]) -> T:
+    """What a step returns.
+
+    Raises:
+        ExchangeError: For what the libraries below raise, whose errors hold the connection, and
+            with it what was sent.
+    """
+    try:
+        return call()
+    except _BROKEN as error:
+        failure = _failure(step, error)
+    raise failure
+
+
+def _failure(step: Step, error: Exception) -> ExchangeError:
+    cause = error.__cause__ if isinstance(error, HTTPError) else error
+    reason = str(cause or error)
+    if isinstance(cause, TimeoutError):
+        return ExchangeError(f"{step}Timeout", reason, cause)
+    if isinstance(cause, OSError) and not isinstance(cause, http.client.HTTPException):
+        return ExchangeError(f"{step}Error", reason, cause)
+    if step == "Connect":
+        return ExchangeError("ConnectError", reason)
+    return ExchangeError("RemoteProtocolError", reason or type(error).__name__)

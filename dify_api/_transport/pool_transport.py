@@ -1,0 +1,75 @@
+"""httpx's requests and responses over `ConnectionPool`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import httpx
+
+from dify_api._transport.connection_pool import ConnectionPool
+from dify_api._transport.deadlines import IS_LIMITED
+from dify_api._transport.exchange import Exchange, ExchangeError
+
+
+class PoolTransport(httpx.BaseTransport):
+    """A transport for one server, whose responses obey `limit`."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Make a request.
+
+        Raises:
+            httpx.TransportError: If it fails.
+        """
+        whole = isinstance(request.stream, httpx.ByteStream)
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in request.headers.raw
+        }
+        try:
+            exchange = self._pool.exchange(
+                request.method,
+                request.url.raw_path.decode("ascii"),
+                headers,
+                request.content if whole else cast("httpx.SyncByteStream", request.stream),
+                request.extensions.get("timeout", {}),
+            )
+        except ExchangeError as error:
+            failure = error
+        else:
+            return httpx.Response(
+                exchange.status,
+                headers=exchange.headers,
+                stream=_Body(exchange),
+                request=request,
+                extensions={IS_LIMITED: True, "reason_phrase": exchange.reason.encode("latin-1")},
+            )
+        raise _as_of_httpx(failure) from failure.cause
+
+    def close(self) -> None:
+        """Close the connections that wait for requests."""
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._exchange.pieces()
+        except ExchangeError as error:
+            failure = error
+        else:
+            return
+        raise _as_of_httpx(failure) from failure.cause
+
+    def close(self) -> None:
+        self._exchange.close()
+
+
+def _as_of_httpx(error: ExchangeError) -> httpx.TransportError:
+    kind: type[httpx.TransportError] = getattr(httpx, error.kind)
+    return kind(str(error))
