@@ -28,8 +28,8 @@ class _WholeBody(AiohttpResponseStream):
         content = self._aiohttp_response.content
         try:
             with map_aiohttp_exceptions():
-                async for chunk in content.iter_chunked(self.CHUNK_SIZE):
-                    yield chunk
+                while piece := await content.readany():
+                    yield piece
         except httpx.HTTPError:
             # aiohttp would keep back what it has: the failure comes first there.
             if rest := content._read_nowait(-1):

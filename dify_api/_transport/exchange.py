@@ -24,7 +24,8 @@ Step = Literal["Connect", "Write", "Read"]
 Timeouts = Mapping[str, float | None]
 """Seconds for "connect", "write" and "read", or a `Limit`; looked at anew for each of them."""
 
-_PIECE = 65_536  # bytes
+PIECE = 65_536
+"""Bytes that are read or written at once."""
 
 
 class ExchangeError(Exception):
@@ -121,10 +122,10 @@ class Exchange:
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None,
     ) -> None:
-        if isinstance(body, bytes) and len(body) > _PIECE:
-            body = (body[at : at + _PIECE] for at in range(0, len(body), _PIECE))
+        if isinstance(body, bytes) and len(body) > PIECE:
+            body = (body[at : at + PIECE] for at in range(0, len(body), PIECE))
         if body is not None and not isinstance(body, bytes):
-            body = self._timed(body)
+            body = _TimedBody(body, self._connection, self._timeouts)
         request = partial(
             self._connection.request, method, target, body, headers, preload_content=False
         )
@@ -135,13 +136,6 @@ class Exchange:
             if error.kind != "WriteError" or self._connection.is_closed:
                 raise
 
-    def _timed(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        for piece in body:
-            sock = self._connection.sock
-            if sock is not None:
-                sock.settimeout(_seconds(self._timeouts, "Write"))
-            yield piece
-
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the body as they come, not decoded.
 
@@ -150,7 +144,7 @@ class Exchange:
         """
         read = self._body.read1
         try:
-            while piece := read(_PIECE):
+            while piece := read(PIECE):
                 yield piece
         except _BROKEN as error:
             failure = _failure("Read", error)
@@ -178,6 +172,25 @@ class Exchange:
             if self._head is not None:
                 self._head.close()
                 self._body.close()
+
+
+class _TimedBody:
+    """A body in pieces, each of which is sent as long as there is time: a file to read from."""
+
+    def __init__(
+        self, pieces: Iterable[bytes], connection: HTTPConnection, timeouts: Timeouts
+    ) -> None:
+        self._pieces = filter(None, pieces)
+        self._connection = connection
+        self._timeouts = timeouts
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, of any size; all of them where no size is asked for."""
+        if size < 0:
+            return b"".join(self._pieces)
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(_seconds(self._timeouts, "Write"))
+        return next(self._pieces, b"")
 
 
 class _TimedReply(http.client.HTTPResponse):

@@ -17,4 +17,6 @@ def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
 def raw_async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     """The body's bytes as they come; through httpx's decoder only if they are compressed."""
     encoded = response.headers.get("content-encoding", "identity") != "identity"
-    return response.aiter_bytes() if encoded else response.aiter_raw()
+    if encoded:
+        return response.aiter_bytes()
+    return aiter(cast("httpx.AsyncByteStream", response.stream))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import httpx
 
 from dify_api._transport.connection_pool import ConnectionPool
 from dify_api._transport.deadlines import IS_LIMITED
-from dify_api._transport.exchange import Exchange, ExchangeError
+from dify_api._transport.exchange import PIECE, Exchange, ExchangeError
 
 
 class PoolTransport(httpx.BaseTransport):
@@ -24,7 +24,6 @@ class PoolTransport(httpx.BaseTransport):
         Raises:
             httpx.TransportError: If it fails.
         """
-        whole = isinstance(request.stream, httpx.ByteStream)
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in request.headers.raw
         }
@@ -33,7 +32,7 @@ class PoolTransport(httpx.BaseTransport):
                 request.method,
                 request.url.raw_path.decode("ascii"),
                 headers,
-                request.content if whole else cast("httpx.SyncByteStream", request.stream),
+                _content(request),
                 request.extensions.get("timeout", {}),
             )
         except ExchangeError as error:
@@ -68,6 +67,14 @@ class _Body(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._exchange.close()
+
+
+def _content(request: httpx.Request) -> bytes | Iterable[bytes]:
+    """The body; whole if it is small, which takes one write, and which recorders understand."""
+    length = int(request.headers.get("content-length", PIECE + 1))
+    if isinstance(request.stream, httpx.ByteStream) or length <= PIECE:
+        return request.read()
+    return cast("httpx.SyncByteStream", request.stream)
 
 
 def _as_of_httpx(error: ExchangeError) -> httpx.TransportError:

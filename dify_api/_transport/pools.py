@@ -14,7 +14,6 @@ import sys
 import threading
 import urllib.request
 from functools import lru_cache
-from http.cookiejar import CookieJar
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,7 +31,7 @@ _Key = tuple[str, str | None, Verify, int]
 
 _lock = threading.Lock()
 _transports: dict[_Key, httpx.BaseTransport] = {}
-_async_clients: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncClient]] = {}
+_async_transports: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncBaseTransport]] = {}
 
 
 def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
@@ -98,19 +97,27 @@ def require_asyncio() -> None:
         ) from None
 
 
-def shared_async_client(connection: DifyConnection) -> httpx.AsyncClient:
-    """The running event loop's client for the server of `connection`."""
+async def asend(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
+    """`send` for asyncio."""
+    if connection.http_async_client is not None:
+        client = connection.http_async_client
+        return await client.send(request, stream=True, follow_redirects=False)
+    return await shared_async_transport(connection).handle_async_request(request)
+
+
+def shared_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport:
+    """The running event loop's connections to the server of `connection`."""
     loop = asyncio.get_running_loop()
     key = _key(connection)
     watch(loop)
     with _lock:
-        clients = _async_clients[loop]
-        if key not in clients:
-            clients[key] = _new_async_client(connection)
-        return clients[key]
+        transports = _async_transports[loop]
+        if key not in transports:
+            transports[key] = _new_async_transport(connection)
+        return transports[key]
 
 
-def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
+def _new_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport:
     # aiohttp's pool costs a fraction of httpx's own at hundreds of concurrent streams. It takes
     # 0.2 s to import, which sync users need not pay.
     import aiohttp
@@ -129,66 +136,55 @@ def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
         )
 
     proxy = _proxy(connection)
-    transport = WholeBodyTransport(
+    return WholeBodyTransport(
         verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None
     )
-    return httpx.AsyncClient(transport=transport, follow_redirects=False, cookies=_NoCookies())
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop's streams left and its clients closed before the loop is.
+    """Have a loop's streams left and its connections closed before the loop is.
 
     That can be done only while the loop runs, and the last moment that every loop comes by is
     its own `close`: LlamaIndex makes loops to call async code from sync code, and closes them
     without shutting anything down.
     """
     with _lock:
-        if loop in _async_clients:
+        if loop in _async_transports:
             return
-        _async_clients[loop] = {}
+        _async_transports[loop] = {}
     close = loop.close
 
-    def close_clients_first() -> None:
-        _close_clients_of(loop)
+    def close_transports_first() -> None:
+        _close_transports_of(loop)
         close()
 
-    loop.close = close_clients_first  # type: ignore[method-assign]  # of this object alone
+    loop.close = close_transports_first  # type: ignore[method-assign]  # of this object alone
 
 
-def _close_clients_of(loop: asyncio.AbstractEventLoop) -> None:
+def _close_transports_of(loop: asyncio.AbstractEventLoop) -> None:
     if loop.is_running():
         return
-    if loop in _async_clients and not loop.is_closed():
-        closing = _aclose_clients_of(loop)
+    if loop in _async_transports and not loop.is_closed():
+        closing = _aclose_transports_of(loop)
         try:
             loop.run_until_complete(closing)
         except RuntimeError:  # another loop is running in this thread
             closing.close()
     with _lock:
-        _async_clients.pop(loop, None)
+        _async_transports.pop(loop, None)
 
 
-async def _aclose_clients_of(loop: asyncio.AbstractEventLoop) -> None:
+async def _aclose_transports_of(loop: asyncio.AbstractEventLoop) -> None:
     # A loop warns of generators that begin once it has shut down its own, even if they end.
     sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
     await open_streams.leave_with(loop)
-    for client in _async_clients.get(loop, {}).values():
-        await client.aclose()
+    for transport in _async_transports.get(loop, {}).values():
+        await transport.aclose()
 
 
 def _key(connection: DifyConnection) -> _Key:
     # A forked process must not share the sockets of its parent.
     return (connection.base_url, connection.proxy, connection.verify, os.getpid())
-
-
-class _NoCookies(CookieJar):
-    """A jar that stays empty: what one app's proxy sets must not reach another app's requests."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Keep nothing, without the cost of looking."""
-
-    def add_cookie_header(self, request: object) -> None:
-        """Add nothing."""
 
 
 @lru_cache(maxsize=8)
@@ -218,8 +214,8 @@ def _proxy_of_environment(base_url: str) -> str | None:
 
 
 @atexit.register
-def close_shared_clients() -> None:
-    """Close the shared clients, except those of running loops.
+def close_shared_transports() -> None:
+    """Close the shared connections, except those of running loops.
 
     Runs at exit, after the streams that are still open were left; a later call opens new ones.
     """
@@ -228,8 +224,8 @@ def close_shared_clients() -> None:
             for transport in _transports.values():
                 transport.close()
             _transports.clear()
-    for loop in list(_async_clients):
-        _close_clients_of(loop)
+    for loop in list(_async_transports):
+        _close_transports_of(loop)
 
 
 def _forget() -> None:
@@ -239,9 +235,9 @@ def _forget() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    _inherited.extend((_transports.copy(), _async_clients.copy()))
+    _inherited.extend((_transports.copy(), _async_transports.copy()))
     _transports.clear()
-    _async_clients.clear()
+    _async_transports.clear()
 
 
 _inherited: list[object] = []
