@@ -6,7 +6,9 @@ Apart from `pools`, for aiohttp takes 0.2 s to import.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
+import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
@@ -16,11 +18,51 @@ class WholeBodyTransport(AiohttpTransport):
     """httpx-aiohttp's transport, whose bodies end with what was received, then fail."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Make a request."""
-        response = await super().handle_async_request(request)
-        if isinstance(response.stream, AiohttpResponseStream):
-            response.stream = _WholeBody(response.stream._aiohttp_response)
-        return response
+        """Make a request: as the class above does, with fewer copies of URL and headers.
+
+        Raises:
+            httpx.TransportError: If it fails.
+        """
+        if not isinstance(self.client, aiohttp.ClientSession):
+            self.client = self.get_client()
+        if isinstance(request.stream, httpx.ByteStream):
+            content: bytes | httpx.AsyncByteStream | None = await request.aread() or None
+        else:
+            content = cast("httpx.AsyncByteStream", request.stream)
+            request.headers.pop("transfer-encoding", None)  # aiohttp sees to it
+        timeout = request.extensions.get("timeout", {})
+        with map_aiohttp_exceptions():
+            response = await self.client.request(
+                request.method,
+                str(request.url),
+                headers={name.decode(): text.decode() for name, text in request.headers.raw},
+                data=content,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(
+                    sock_connect=timeout.get("connect"),
+                    sock_read=timeout.get("read"),
+                    connect=timeout.get("pool"),
+                ),
+                **self._way(),
+            )
+        return httpx.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=_WholeBody(response),
+            request=request,
+            extensions={"reason_phrase": (response.reason or "").encode()},
+        )
+
+    def _way(self) -> dict[str, Any]:
+        if self.proxy is None:
+            return {}
+        auth = self.proxy.auth and aiohttp.BasicAuth(*self.proxy.auth)
+        return {
+            "proxy": str(self.proxy.url),
+            "proxy_auth": auth,
+            "proxy_headers": self.proxy.headers,
+        }
 
 
 class _WholeBody(AiohttpResponseStream):

@@ -8,13 +8,13 @@ else. Async code cancels the task that waits.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import queue
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 
 import httpx
@@ -125,18 +125,31 @@ def read_in_thread(response: httpx.Response, pieces: Iterator[bytes], due: Due) 
         yield piece
 
 
-@contextlib.asynccontextmanager
-async def within(seconds: float | None) -> AsyncIterator[None]:
+class within:  # noqa: N801 - as `asyncio.timeout`, which is a class too
     """Limit what is awaited inside the block.
 
     Raises:
         httpx.ReadTimeout: When the time is up.
     """
-    try:
-        async with timeout(seconds):
-            yield
-    except asyncio.TimeoutError as error:
-        raise httpx.ReadTimeout(TIME_IS_UP) from error
+
+    def __init__(self, seconds: float | None) -> None:
+        self._timeout = timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except asyncio.TimeoutError as up:
+            raise httpx.ReadTimeout(TIME_IS_UP) from up
+        if isinstance(error, asyncio.TimeoutError):
+            raise httpx.ReadTimeout(TIME_IS_UP) from error
 
 
 class Alarm:

@@ -200,14 +200,21 @@ class _TimedReply(http.client.HTTPResponse):
         self, sock: Any, *args: Any, timeouts: Timeouts, step: Step, **kwargs: Any
     ) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_TimedReads(sock, self.fp.detach(), timeouts, step))
+        self._reads = _TimedReads(sock, self.fp.detach(), timeouts, step)
+        self.fp = io.BufferedReader(self._reads)
 
     def begin(self) -> None:
-        """Read the head, after those that only say that it takes time (103)."""
+        """Read the head, after those that only say that it takes time (103).
+
+        Raises:
+            http.client.HTTPException: If it is none, or only a part of one.
+        """
         super().begin()
         while 100 < self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
             super().begin()
+        if self._reads.have_ended:  # http.client takes that for the end of the headers
+            raise http.client.HTTPException("the server closed the connection within the headers")
 
     def read1(self, n: int = -1) -> bytes:
         """The bytes that come next; b"" at the end.
@@ -228,6 +235,8 @@ class _TimedReads(io.RawIOBase):
         self._timeouts = timeouts
         self._step = step
         self._set: float | None = -1.0  # the timeout that the socket has
+        self.have_ended = False
+        """Whether the server has closed the connection, and all that it sent was read."""
 
     def readable(self) -> bool:
         return True
@@ -237,7 +246,9 @@ class _TimedReads(io.RawIOBase):
         if seconds != self._set:
             self._sock.settimeout(seconds)
             self._set = seconds
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.have_ended = count == 0
+        return count
 
     def close(self) -> None:
         self._raw.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import ssl
 import sys
@@ -27,6 +28,8 @@ _MAX_KEEPALIVE = 100
 
 _LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies send
 
+logger = logging.getLogger("dify_api")
+
 _Key = tuple[str, str | None, Verify, int]
 
 _lock = threading.Lock()
@@ -44,7 +47,9 @@ def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
     """
     if connection.http_client is not None:
         return connection.http_client.send(request, stream=True, follow_redirects=False)
-    return shared_transport(connection).handle_request(request)
+    response = shared_transport(connection).handle_request(request)
+    _log(request, response)
+    return response
 
 
 def shared_transport(connection: DifyConnection) -> httpx.BaseTransport:
@@ -102,7 +107,14 @@ async def asend(connection: DifyConnection, request: httpx.Request) -> httpx.Res
     if connection.http_async_client is not None:
         client = connection.http_async_client
         return await client.send(request, stream=True, follow_redirects=False)
-    return await shared_async_transport(connection).handle_async_request(request)
+    response = await shared_async_transport(connection).handle_async_request(request)
+    _log(request, response)
+    return response
+
+
+def _log(request: httpx.Request, response: httpx.Response) -> None:
+    # Without the query, which may name an end user.
+    logger.debug("%s %s: %d", request.method, request.url.path, response.status_code)
 
 
 def shared_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport:

@@ -42,20 +42,20 @@ def build_request(
     headers = _headers(connection, operation)
     url = _url(connection.base_url + operation.path)
     params = _params(operation) if operation.query else None
+    method, extensions = operation.method, {"timeout": timeout.as_dict()}
     if client is not None:
         request = client.build_request(
-            operation.method, url, headers=headers, params=params, timeout=timeout, **body
+            method, url, headers=headers, params=params, extensions=extensions, **body
         )
+    elif content := body.get("content"):  # with all that httpx would work out
+        headers = {"host": url.netloc.decode(), "content-length": str(len(content)), **headers}
+        stream = httpx.ByteStream(content)
+        request = httpx.Request(method, url, headers=headers, stream=stream, extensions=extensions)
     else:
         request = httpx.Request(
-            operation.method,
-            url,
-            headers=headers,
-            params=params,
-            extensions={"timeout": timeout.as_dict()},
-            **body,
+            method, url, headers=headers, params=params, extensions=extensions, **body
         )
-    request.headers["Authorization"] = f"Bearer {connection.key.get_secret_value()}"
+    request.headers["authorization"] = f"Bearer {connection.key.get_secret_value()}"
     return request
 
 

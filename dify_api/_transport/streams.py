@@ -306,6 +306,9 @@ class AsyncEventStream(StreamState):
         if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
             return
         self._is_leaving()
+        if self._leaves_nothing:
+            await self._leave()  # which waits for nobody
+            return
         # In a task of its own, so that a second cancellation does not cut it short.
         leaving = asyncio.ensure_future(self._leave())
         open_streams.LEAVING.add(leaving)
