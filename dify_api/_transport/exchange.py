@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util.response import assert_header_parsing
 
 from dify_api._transport.deadlines import TIME_IS_UP, Limit
 
@@ -207,12 +208,14 @@ class _TimedReply(http.client.HTTPResponse):
         """Read the head, after those that only say that it takes time (103).
 
         Raises:
-            http.client.HTTPException: If it is none, or only a part of one.
+            http.client.HTTPException: If it is only a part of one.
+            urllib3.exceptions.HeaderParsingError: If a line of it is no header.
         """
         super().begin()
         while 100 < self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
             super().begin()
+        assert_header_parsing(self.headers)
         if self._reads.have_ended:  # http.client takes that for the end of the headers
             raise http.client.HTTPException("the server closed the connection within the headers")
 
