@@ -46,11 +46,10 @@ class WholeBodyTransport(AiohttpTransport):
                 ),
                 **self._way(),
             )
-        return httpx.Response(
+        return httpx.Response(  # without the request, which would be kept as long as the stream
             response.status,
             headers=response.raw_headers,
             stream=_WholeBody(response),
-            request=request,
             extensions={"reason_phrase": (response.reason or "").encode()},
         )
 

@@ -111,8 +111,8 @@ class Exchange:
 
     def _await_replies(self, step: Step) -> None:
         def reply(*args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-            self._body = _TimedReply(*args, timeouts=self._timeouts, step=step, **kwargs)
-            return self._body
+            body = self._body = _TimedReply(*args, timeouts=self._timeouts, step=step, **kwargs)
+            return body
 
         self._connection.response_class = reply  # type: ignore[assignment]  # a factory will do
 
@@ -125,10 +125,11 @@ class Exchange:
     ) -> None:
         if isinstance(body, bytes) and len(body) > PIECE:
             body = (body[at : at + PIECE] for at in range(0, len(body), PIECE))
+        content: Any = body  # "a file" of urllib3's has only to be read
         if body is not None and not isinstance(body, bytes):
-            body = _TimedBody(body, self._connection, self._timeouts)
+            content = _TimedBody(body, self._connection, self._timeouts)
         request = partial(
-            self._connection.request, method, target, body, headers, preload_content=False
+            self._connection.request, method, target, content, headers, preload_content=False
         )
         try:
             _made("Write", request)
@@ -236,7 +237,7 @@ class _TimedReads(io.RawIOBase):
         self._sock = sock
         self._raw = raw
         self._timeouts = timeouts
-        self._step = step
+        self._step: Step = step
         self._set: float | None = -1.0  # the timeout that the socket has
         self.have_ended = False
         """Whether the server has closed the connection, and all that it sent was read."""

@@ -288,6 +288,7 @@ class AsyncEventStream(StreamState):
 
     def _take_response(self, response: httpx.Response, follow: Follow) -> None:
         super()._take_response(response, follow)
+        self._opening = None
         self._pieces = raw_async_pieces(response)
         self.loop = asyncio.get_running_loop()
         watch(self.loop)
