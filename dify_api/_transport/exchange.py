@@ -123,10 +123,10 @@ class Exchange:
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None,
     ) -> None:
+        content: Any = body  # a file of urllib3's is whatever can be read from
         if isinstance(body, bytes) and len(body) > PIECE:
-            body = (body[at : at + PIECE] for at in range(0, len(body), PIECE))
-        content: Any = body  # "a file" of urllib3's has only to be read
-        if body is not None and not isinstance(body, bytes):
+            content = _TimedBody(_cut(body), self._connection, self._timeouts)
+        elif body is not None and not isinstance(body, bytes):
             content = _TimedBody(body, self._connection, self._timeouts)
         request = partial(
             self._connection.request, method, target, content, headers, preload_content=False
@@ -174,6 +174,11 @@ class Exchange:
             if self._head is not None:
                 self._head.close()
                 self._body.close()
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    for at in range(0, len(body), PIECE):
+        yield body[at : at + PIECE]
 
 
 class _TimedBody:
