@@ -42,7 +42,6 @@ class PoolTransport(httpx.BaseTransport):
                 exchange.status,
                 headers=exchange.headers,
                 stream=_Body(exchange),
-                request=request,
                 extensions={IS_LIMITED: True, "reason_phrase": exchange.reason.encode("latin-1")},
             )
         raise _as_of_httpx(failure) from failure.cause

@@ -48,6 +48,7 @@ def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
     if connection.http_client is not None:
         return connection.http_client.send(request, stream=True, follow_redirects=False)
     response = shared_transport(connection).handle_request(request)
+    response.request = request
     _log(request, response)
     return response
 
@@ -62,15 +63,21 @@ def shared_transport(connection: DifyConnection) -> httpx.BaseTransport:
 
 
 def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
-    # urllib3 is imported where it is used: an adapter that only answers async calls is not.
+    tls, proxy = _tls(connection.verify), _proxy(connection)
+    if proxy and proxy.startswith("socks"):
+        # httpx speaks SOCKS with its extra of this name, and asks for it.
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_EXPIRY)
+        return httpx.HTTPTransport(verify=tls, proxy=proxy, limits=limits)
+
+    # Imported where it is used: who makes async calls alone needs no urllib3.
     from dify_api._transport.connection_pool import ConnectionPool
     from dify_api._transport.pool_transport import PoolTransport
 
     pool = ConnectionPool(
         connection.base_url,
-        tls=_tls(connection.verify),
+        tls=tls,
         proxy_tls=_tls(True),
-        proxy=_proxy(connection),
+        proxy=proxy,
         keepalive_expiry=_KEEPALIVE_EXPIRY,
         max_keepalive=_MAX_KEEPALIVE,
     )

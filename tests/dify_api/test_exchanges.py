@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 import trustme
@@ -148,6 +149,14 @@ def test_a_connection_serves_again_once_its_body_has_ended(monkeypatch: pytest.M
         assert [b"".join(exchange.pieces()) for exchange in at_once] == [INFO] * 4
         assert len(connections._idle) == 2
         connections.close()
+
+
+def test_a_socks_proxy_takes_the_extra_of_httpx() -> None:
+    if find_spec("socksio"):
+        pytest.skip("the extra is installed")
+    client = DifyClient("app-key", base_url="http://socks.invalid/v1", proxy="socks5://127.0.0.1:1")
+    with pytest.raises(ImportError, match=r"httpx\[socks\]"):
+        client.send(application.info())
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
