@@ -61,24 +61,18 @@ class Exchange:
         self._connection = connection
         self._release = release
         self._timeouts = timeouts
-        self._head: Any = None  # urllib3's reply, which closes the body when it is let go
-        self._body: Any = None
+        self._reply: http.client.HTTPResponse | None = None
         self._is_over = False
 
     @property
-    def status(self) -> int:
-        """The status of the reply."""
-        return cast("int", self._head.status)
-
-    @property
-    def reason(self) -> str:
-        """The reason phrase of the reply."""
-        return self._head.reason or ""
+    def reply(self) -> http.client.HTTPResponse:
+        """The reply, once its head was waited for."""
+        return cast("http.client.HTTPResponse", self._reply)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The headers of the reply."""
-        items: Iterable[tuple[str, str]] = self._head.headers.items()
+        items = self.reply.headers.items()
         return [(name.encode("latin-1"), text.encode("latin-1")) for name, text in items]
 
     def begin(
@@ -93,28 +87,22 @@ class Exchange:
         Raises:
             ExchangeError: If that fails; the connection is closed then.
         """
+        connection = self._connection
         try:
-            if self._connection.is_closed:
+            if connection.is_closed:
                 self._await_replies("Connect")  # of a proxy
-                self._connection.timeout = _seconds(self._timeouts, "Connect")
-                _made("Connect", self._connection.connect)
+                connection.timeout = _seconds(self._timeouts, "Connect")
+                _made("Connect", connection.connect)
             self._await_replies("Read")
-            self._connection.timeout = _seconds(self._timeouts, "Write")
             self._send(method, target, headers, body)
-            self._connection.timeout = _seconds(self._timeouts, "Read")
-            self._head = _made("Read", self._connection.getresponse)
-            if self._body is None:  # the connection is not urllib3's own: a recording is played
-                self._body = self._head
+            self._reply = _made("Read", partial(_response_of, connection))
         except BaseException:
             self.close()
             raise
 
     def _await_replies(self, step: Step) -> None:
-        def reply(*args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-            body = self._body = _TimedReply(*args, timeouts=self._timeouts, step=step, **kwargs)
-            return body
-
-        self._connection.response_class = reply  # type: ignore[assignment]  # a factory will do
+        replies = partial(_TimedReply, timeouts=self._timeouts, step=step)
+        self._connection.response_class = replies  # type: ignore[assignment]  # a factory will do
 
     def _send(
         self,
@@ -123,19 +111,23 @@ class Exchange:
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None,
     ) -> None:
-        content: Any = body  # a file of urllib3's is whatever can be read from
+        connection = self._connection
+        if connection.sock is not None:
+            connection.sock.settimeout(_seconds(self._timeouts, "Write"))
+        content: Any = body  # a file of http.client's is whatever can be read from
         if isinstance(body, bytes) and len(body) > PIECE:
-            content = _TimedBody(_cut(body), self._connection, self._timeouts)
+            content = _TimedBody(_cut(body), connection, self._timeouts)
         elif body is not None and not isinstance(body, bytes):
-            content = _TimedBody(body, self._connection, self._timeouts)
-        request = partial(
-            self._connection.request, method, target, content, headers, preload_content=False
-        )
+            content = _TimedBody(body, connection, self._timeouts)
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for name, text in headers.items():
+            connection.putheader(name, text)
+        how = {"encode_chunked": True} if "Transfer-Encoding" in headers else {}
         try:
-            _made("Write", request)
+            _made("Write", partial(connection.endheaders, content, **how))
         except ExchangeError as error:
             # A server may refuse a request before it has read it all, and say why.
-            if error.kind != "WriteError" or self._connection.is_closed:
+            if error.kind != "WriteError" or connection.is_closed:
                 raise
 
     def pieces(self) -> Iterator[bytes]:
@@ -144,7 +136,7 @@ class Exchange:
         Raises:
             ExchangeError: If it breaks off.
         """
-        read = self._body.read1
+        read = self.reply.read1
         try:
             while piece := read(PIECE):
                 yield piece
@@ -160,7 +152,7 @@ class Exchange:
         if self._is_over:
             return
         self._is_over = True
-        self._body.close()
+        self.reply.close()
         self._connection.response_class = http.client.HTTPResponse
         if not self._connection.is_closed:  # as the server may have wanted it
             self._release(self._connection)
@@ -171,9 +163,18 @@ class Exchange:
             self._is_over = True
             self._connection.close()
             self._connection.response_class = http.client.HTTPResponse
-            if self._head is not None:
-                self._head.close()
-                self._body.close()
+            if self._reply is not None:
+                self._reply.close()
+
+
+def _response_of(connection: HTTPConnection) -> http.client.HTTPResponse:
+    """The reply as http.client reads it, without what urllib3's own adds to it.
+
+    Recorders such as vcrpy have connections that make the reply themselves.
+    """
+    if type(connection).__module__ == "urllib3.connection":
+        return http.client.HTTPConnection.getresponse(connection)
+    return cast("http.client.HTTPResponse", connection.getresponse())
 
 
 def _cut(body: bytes) -> Iterator[bytes]:

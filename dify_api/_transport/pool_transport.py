@@ -38,11 +38,12 @@ class PoolTransport(httpx.BaseTransport):
         except ExchangeError as error:
             failure = error
         else:
+            reason = (exchange.reply.reason or "").encode("latin-1")
             return httpx.Response(
-                exchange.status,
+                exchange.reply.status,
                 headers=exchange.headers,
                 stream=_Body(exchange),
-                extensions={IS_LIMITED: True, "reason_phrase": exchange.reason.encode("latin-1")},
+                extensions={IS_LIMITED: True, "reason_phrase": reason},
             )
         raise _as_of_httpx(failure) from failure.cause
 
