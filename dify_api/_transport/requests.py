@@ -106,13 +106,13 @@ def _params(operation: Operation[object]) -> dict[str, str | list[str]]:
 def _json(body: Mapping[str, Any]) -> bytes:
     """JSON as httpx writes it; escaped where the text has halves of surrogate pairs."""
     try:
-        return _dumps(body, ensure_ascii=False).encode()
+        return _PLAIN.encode(body).encode()
     except UnicodeEncodeError:
-        return _dumps(body, ensure_ascii=True).encode()
+        return _ESCAPED.encode(body).encode()
 
 
-def _dumps(body: Mapping[str, Any], *, ensure_ascii: bool) -> str:
-    return json.dumps(body, ensure_ascii=ensure_ascii, separators=(",", ":"), allow_nan=False)
+_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_ESCAPED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
 
 def _check_text(name: str, text: object) -> None:
