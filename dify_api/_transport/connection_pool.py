@@ -30,7 +30,7 @@ class ConnectionPool:
     """Connections to one server, for any number of threads.
 
     Args:
-        base_url: Where the server is.
+        origin: Where the server is: scheme, host and port, in ASCII.
         tls: How its certificate is checked.
         proxy_tls: How that of an https proxy is.
         proxy: URL of a proxy, which may hold credentials; None for none.
@@ -40,17 +40,17 @@ class ConnectionPool:
 
     def __init__(
         self,
-        base_url: str,
+        origin: str,
         tls: ssl.SSLContext,
         proxy_tls: ssl.SSLContext,
         proxy: str | None,
         keepalive_expiry: float,
         max_keepalive: int,
     ) -> None:
-        server = urlsplit(base_url)
+        server = urlsplit(origin)
         self._scheme, self._host = server.scheme, server.hostname or ""
         self._port = server.port or _PORTS[server.scheme]
-        self._origin = f"{server.scheme}://{server.netloc}"
+        self._origin = origin
         self._tls = tls
         self._proxy: Url | None = parse_url(proxy) if proxy else None
         self._proxy_config = ProxyConfig(proxy_tls, False, None, None)

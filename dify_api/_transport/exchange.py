@@ -115,14 +115,17 @@ class Exchange:
         if connection.sock is not None:
             connection.sock.settimeout(_seconds(self._timeouts, "Write"))
         content: Any = body  # a file of http.client's is whatever can be read from
-        if isinstance(body, bytes) and len(body) > PIECE:
-            content = _TimedBody(_cut(body), connection, self._timeouts)
-        elif body is not None and not isinstance(body, bytes):
-            content = _TimedBody(body, connection, self._timeouts)
+        framing = {name.lower(): text for name, text in headers.items()}
+        if body is not None and (not isinstance(body, bytes) or len(body) > PIECE):
+            pieces = _cut(body) if isinstance(body, bytes) else body
+            length = framing.get("content-length")
+            content = _TimedBody(
+                pieces, int(length) if length else None, connection, self._timeouts
+            )
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, text in headers.items():
             connection.putheader(name, text)
-        how = {"encode_chunked": True} if "Transfer-Encoding" in headers else {}
+        how = {"encode_chunked": True} if "transfer-encoding" in framing else {}
         try:
             _made("Write", partial(connection.endheaders, content, **how))
         except ExchangeError as error:
@@ -186,19 +189,36 @@ class _TimedBody:
     """A body in pieces, each of which is sent as long as there is time: a file to read from."""
 
     def __init__(
-        self, pieces: Iterable[bytes], connection: HTTPConnection, timeouts: Timeouts
+        self,
+        pieces: Iterable[bytes],
+        length: int | None,
+        connection: HTTPConnection,
+        timeouts: Timeouts,
     ) -> None:
         self._pieces = filter(None, pieces)
+        self._left = length
         self._connection = connection
         self._timeouts = timeouts
 
     def read(self, size: int = -1) -> bytes:
-        """The next piece, of any size; all of them where no size is asked for."""
+        """The next piece, of any size; all of them where no size is asked for.
+
+        Raises:
+            ExchangeError: If it cannot be read, or is not as long as the request says.
+        """
         if size < 0:
             return b"".join(self._pieces)
+        try:
+            piece = next(self._pieces, b"")
+        except OSError as error:  # of a file, and not of the connection
+            raise ExchangeError("LocalProtocolError", str(error), error) from error
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0 or (self._left > 0 and not piece):
+                raise ExchangeError("LocalProtocolError", "the file has changed while it was sent")
         if self._connection.sock is not None:
             self._connection.sock.settimeout(_seconds(self._timeouts, "Write"))
-        return next(self._pieces, b"")
+        return piece
 
 
 class _TimedReply(http.client.HTTPResponse):

@@ -20,3 +20,10 @@ def raw_async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     if encoded:
         return response.aiter_bytes()
     return aiter(cast("httpx.AsyncByteStream", response.stream))
+
+
+async def no_pieces() -> AsyncIterator[bytes]:
+    """The bytes of no body."""
+    pieces: tuple[bytes, ...] = ()
+    for piece in pieces:
+        yield piece

@@ -73,8 +73,9 @@ def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
     from dify_api._transport.connection_pool import ConnectionPool
     from dify_api._transport.pool_transport import PoolTransport
 
+    url = httpx.URL(connection.base_url)
     pool = ConnectionPool(
-        connection.base_url,
+        f"{url.scheme}://{url.netloc.decode('ascii')}",
         tls=tls,
         proxy_tls=_tls(True),
         proxy=proxy,

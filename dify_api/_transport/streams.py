@@ -22,7 +22,7 @@ from dify_api._runs.steps import Follow, Plan, TakeTurn
 from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
-from dify_api._transport.pieces import raw_async_pieces, raw_pieces
+from dify_api._transport.pieces import no_pieces, raw_async_pieces, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
@@ -225,7 +225,7 @@ class AsyncEventStream(StreamState):
     ) -> None:
         super().__init__(operation, connection, plan, before)
         self._calls = calls
-        self._pieces: AsyncIterator[bytes] = _no_pieces()
+        self._pieces: AsyncIterator[bytes] = no_pieces()
         self._opening: asyncio.Future[httpx.Response] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -247,7 +247,7 @@ class AsyncEventStream(StreamState):
         """Follow the course to the next body; whether there is one."""
         step = self._next_step(self._cause)
         while step is not None:
-            came, failed = None, None
+            came = failed = None
             try:
                 if isinstance(step, Follow):
                     await self._begin(step)
@@ -396,9 +396,3 @@ class AsyncEventStream(StreamState):
             return rest, False
         self._end_turn()
         return rest + self._reader.restored(), True
-
-
-async def _no_pieces() -> AsyncIterator[bytes]:
-    pieces: tuple[bytes, ...] = ()
-    for piece in pieces:
-        yield piece

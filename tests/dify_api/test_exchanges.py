@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import socket
 import ssl
 import threading
@@ -13,7 +14,7 @@ from importlib.util import find_spec
 import pytest
 import trustme
 
-from dify_api import DifyClient, application
+from dify_api import DifyClient, application, documents
 from dify_api._transport.connection_pool import ConnectionPool
 from dify_api._transport.exchange import Exchange
 from dify_api.errors import ConnectionFailedError, RequestTimeoutError
@@ -110,13 +111,39 @@ def test_large_bodies_arrive_whole() -> None:
     assert server.requests[0].json == {"text": text}
 
 
+class Shrinking(io.BytesIO):
+    """A file that ends before its length, or fails."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__(b"x" * 300_000)
+        self._fails = fails
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() < 100_000:
+            return super().read(size)
+        if self._fails:
+            raise OSError("the disk is gone")
+        return b""
+
+
+@pytest.mark.parametrize(("fails", "told"), [(True, "disk is gone"), (False, "has changed")])
+def test_a_file_that_fails_while_it_is_sent(fails: bool, told: str) -> None:
+    call = documents.create_by_file(
+        "f0f0f0f0-0000-4000-8000-000000000000", Shrinking(fails), name="a.txt"
+    )
+    with RawServer(holds=True) as server, pytest.raises(ConnectionFailedError, match=told):
+        DifyClient("app-key", base_url=server.base_url, max_retries=0).send(call)
+
+
 def pool(
     base_url: str, proxy: str | None = None, authority: trustme.CA | None = None
 ) -> ConnectionPool:
     tls = ssl.create_default_context()
     if authority is not None:
         authority.configure_trust(tls)
-    return ConnectionPool(base_url, tls, tls, proxy, keepalive_expiry=1.0, max_keepalive=2)
+    return ConnectionPool(
+        base_url.removesuffix("/v1"), tls, tls, proxy, keepalive_expiry=1.0, max_keepalive=2
+    )
 
 
 def get(connections: ConnectionPool) -> Exchange:
