@@ -69,7 +69,7 @@ class _WholeBody(AiohttpResponseStream):
         content = self._aiohttp_response.content
         try:
             with map_aiohttp_exceptions():
-                while piece := await content.readany():
+                while piece := await content.read(self.CHUNK_SIZE):
                     yield piece
         except httpx.HTTPError:
             # aiohttp would keep back what it has: the failure comes first there.
