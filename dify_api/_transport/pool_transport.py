@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import cast
+from types import ModuleType
+from typing import ClassVar, cast
 
 import httpx
 
@@ -12,8 +13,37 @@ from dify_api._transport.deadlines import IS_LIMITED
 from dify_api._transport.exchange import PIECE, Exchange, ExchangeError
 
 
+class Body:
+    """A body, to be made one of `library`'s."""
+
+    library: ClassVar[ModuleType]
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._exchange.pieces()
+        except ExchangeError as error:
+            failure = error
+        else:
+            return
+        raise _error_of(self.library, failure) from failure.cause
+
+    def close(self) -> None:
+        """Close the connection, unless the body has come to its end."""
+        self._exchange.close()
+
+
+class _BodyOfHttpx(Body, httpx.SyncByteStream):
+    library = httpx
+
+
 class PoolTransport(httpx.BaseTransport):
     """A transport for one server, whose responses obey `limit`."""
+
+    library: ClassVar[ModuleType] = httpx
+    body: ClassVar[type[Body]] = _BodyOfHttpx
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
@@ -32,51 +62,35 @@ class PoolTransport(httpx.BaseTransport):
                 request.method,
                 request.url.raw_path.decode("ascii"),
                 headers,
-                _content(request),
+                _content(request, self.library),
                 request.extensions.get("timeout", {}),
             )
         except ExchangeError as error:
             failure = error
         else:
             reason = (exchange.reply.reason or "").encode("latin-1")
-            return httpx.Response(
+            response: httpx.Response = self.library.Response(
                 exchange.reply.status,
                 headers=exchange.headers,
-                stream=_Body(exchange),
+                stream=self.body(exchange),
                 extensions={IS_LIMITED: True, "reason_phrase": reason},
             )
-        raise _as_of_httpx(failure) from failure.cause
+            return response
+        raise _error_of(self.library, failure) from failure.cause
 
     def close(self) -> None:
         """Close the connections that wait for requests."""
         self._pool.close()
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._exchange.pieces()
-        except ExchangeError as error:
-            failure = error
-        else:
-            return
-        raise _as_of_httpx(failure) from failure.cause
-
-    def close(self) -> None:
-        self._exchange.close()
-
-
-def _content(request: httpx.Request) -> bytes | Iterable[bytes]:
+def _content(request: httpx.Request, library: ModuleType) -> bytes | Iterable[bytes]:
     """The body; whole if it is small, which takes one write, and which recorders understand."""
     length = int(request.headers.get("content-length", PIECE + 1))
-    if isinstance(request.stream, httpx.ByteStream) or length <= PIECE:
+    if isinstance(request.stream, library.ByteStream) or length <= PIECE:
         return request.read()
     return cast("httpx.SyncByteStream", request.stream)
 
 
-def _as_of_httpx(error: ExchangeError) -> httpx.TransportError:
-    kind: type[httpx.TransportError] = getattr(httpx, error.kind)
+def _error_of(library: ModuleType, error: ExchangeError) -> Exception:
+    kind: type[Exception] = getattr(library, error.kind)
     return kind(str(error))

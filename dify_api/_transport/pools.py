@@ -15,10 +15,13 @@ import sys
 import threading
 import urllib.request
 from functools import lru_cache
+from types import ModuleType
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
 
+from dify_api._httpx import shared_library
 from dify_api._transport import open_streams
 from dify_api.connection import DifyConnection, Verify
 
@@ -30,7 +33,7 @@ _LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies
 
 logger = logging.getLogger("dify_api")
 
-_Key = tuple[str, str | None, Verify, int]
+_Key = tuple[str, str | None, Verify, int, ModuleType]
 
 _lock = threading.Lock()
 _transports: dict[_Key, httpx.BaseTransport] = {}
@@ -46,7 +49,8 @@ def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
         httpx.TransportError: If it fails.
     """
     if connection.http_client is not None:
-        return connection.http_client.send(request, stream=True, follow_redirects=False)
+        client = cast("httpx.Client", connection.http_client)
+        return client.send(request, stream=True, follow_redirects=False)
     response = shared_transport(connection).handle_request(request)
     response.request = request
     _log(request, response)
@@ -82,7 +86,11 @@ def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
         keepalive_expiry=_KEEPALIVE_EXPIRY,
         max_keepalive=_MAX_KEEPALIVE,
     )
-    return PoolTransport(pool)
+    if shared_library().__name__ == "httpx":
+        return PoolTransport(pool)
+    from dify_api._transport.pool_transport_of_httpx2 import PoolTransportOfHttpx2
+
+    return PoolTransportOfHttpx2(pool)
 
 
 async def notice_closed_connections() -> None:
@@ -113,7 +121,7 @@ def require_asyncio() -> None:
 async def asend(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
     """`send` for asyncio."""
     if connection.http_async_client is not None:
-        client = connection.http_async_client
+        client = cast("httpx.AsyncClient", connection.http_async_client)
         return await client.send(request, stream=True, follow_redirects=False)
     response = await shared_async_transport(connection).handle_async_request(request)
     _log(request, response)
@@ -156,9 +164,12 @@ def _new_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport
         )
 
     proxy = _proxy(connection)
-    return WholeBodyTransport(
-        verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None
-    )
+    kind = WholeBodyTransport
+    if shared_library().__name__ != "httpx":
+        from dify_api._transport.aiohttp_body_of_httpx2 import WholeBodyTransportOfHttpx2
+
+        kind = WholeBodyTransportOfHttpx2
+    return kind(verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
@@ -204,7 +215,8 @@ async def _aclose_transports_of(loop: asyncio.AbstractEventLoop) -> None:
 
 def _key(connection: DifyConnection) -> _Key:
     # A forked process must not share the sockets of its parent.
-    return (connection.base_url, connection.proxy, connection.verify, os.getpid())
+    server = (connection.base_url, connection.proxy, connection.verify)
+    return (*server, os.getpid(), shared_library())
 
 
 @lru_cache(maxsize=8)

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from types import ModuleType
+from typing import IO, Any, cast
 
 import httpx
 from typing_extensions import TypedDict
 
+from dify_api._httpx import AsyncHTTPClient, HTTPClient, shared_library
 from dify_api._transport.stops import note_stop
 from dify_api._version import __version__
 from dify_api.connection import DifyConnection
@@ -21,7 +23,7 @@ def build_request(
     connection: DifyConnection,
     operation: Operation[object],
     timeout: httpx.Timeout,
-    client: httpx.Client | httpx.AsyncClient | None,
+    own: HTTPClient | AsyncHTTPClient | None,
 ) -> httpx.Request:
     """The request for an operation whose file is open.
 
@@ -31,7 +33,7 @@ def build_request(
         connection: How the server is reached.
         operation: The call.
         timeout: Limits of its steps.
-        client: The caller's client, which adds what it was made with; None for the shared ones.
+        own: The caller's client, which adds what it was made with; None for the shared ones.
     """
     if operation.stops is not None:
         note_stop(operation.stops)
@@ -40,27 +42,37 @@ def build_request(
         _check_text(name, text)
     body = _body(operation)
     headers = _headers(connection, operation)
-    url = _url(connection.base_url + operation.path)
+    address = connection.base_url + operation.path
     params = _params(operation) if operation.query else None
     method, extensions = operation.method, {"timeout": timeout.as_dict()}
-    if client is not None:
+    library = shared_library()
+    request: httpx.Request
+    if own is not None:
+        client = cast("httpx.Client | httpx.AsyncClient", own)
         request = client.build_request(
-            method, url, headers=headers, params=params, extensions=extensions, **body
+            method, address, headers=headers, params=params, extensions=extensions, **body
         )
     elif content := body.get("content"):  # with all that httpx would work out
+        url = _url(library, address)
         headers = {"host": url.netloc.decode(), "content-length": str(len(content)), **headers}
-        stream = httpx.ByteStream(content)
-        request = httpx.Request(method, url, headers=headers, stream=stream, extensions=extensions)
+        stream = library.ByteStream(content)
+        request = library.Request(
+            method, url, headers=headers, stream=stream, extensions=extensions
+        )
     else:
-        request = httpx.Request(
+        url = _url(library, address)
+        request = library.Request(
             method, url, headers=headers, params=params, extensions=extensions, **body
         )
     request.headers["authorization"] = f"Bearer {connection.key.get_secret_value()}"
     return request
 
 
-_url = lru_cache(maxsize=256)(httpx.URL)
-"""An address, read once: that takes a tenth of the time of a short call."""
+@lru_cache(maxsize=256)
+def _url(library: ModuleType, address: str) -> httpx.URL:
+    """An address, read once: that takes a tenth of the time of a short call."""
+    url: httpx.URL = library.URL(address)
+    return url
 
 
 def _headers(connection: DifyConnection, operation: Operation[object]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from dify_api._runs.steps import Follow, Plan, TakeTurn
 from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
+from dify_api._transport.failures import ignored_failures
 from dify_api._transport.pieces import no_pieces, raw_async_pieces, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
@@ -114,7 +115,7 @@ class EventStream(StreamState):
 
     def _close_response(self) -> None:
         if self._response is not None and not self._is_handed_over:
-            with contextlib.suppress(httpx.HTTPError, OSError):
+            with ignored_failures():
                 self._response.close()
 
     def __exit__(
@@ -153,7 +154,7 @@ class EventStream(StreamState):
         """Read until the task is known, which cannot be stopped before."""
         until = time.monotonic() + READ_ON
         limit(response.request, lambda: until)
-        with contextlib.suppress(httpx.HTTPError, OSError, DifyError):
+        with ignored_failures(DifyError):
             for piece in self._pieces:
                 self._reader.feed(piece)
                 if self.task_id or time.monotonic() > until:
@@ -274,7 +275,7 @@ class AsyncEventStream(StreamState):
 
     async def _close_response(self) -> None:
         if self._response is not None:
-            with contextlib.suppress(httpx.HTTPError, OSError):
+            with ignored_failures():
                 await self._response.aclose()
 
     async def _keep(self, attempt: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
@@ -319,7 +320,7 @@ class AsyncEventStream(StreamState):
 
     async def _leave(self) -> None:
         try:
-            with contextlib.suppress(DifyError, httpx.HTTPError, OSError, asyncio.CancelledError):
+            with ignored_failures(DifyError, asyncio.CancelledError):
                 await self._read_on()
             await self._close_response()
             await self._stop_run()
