@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from dify_api import AsyncDifyClient, DifyClient, _httpx, application, errors
-from dify_api._transport import pools
 from tests.dify_api.test_streams import ASK, END, SSE, serve, token
 from tests.support.replay import ReplayServer, Reply
 from tests.support.scripts import run_script
@@ -91,11 +90,12 @@ async def test_the_variable_chooses(library: ModuleType, choose: Callable[[str],
     with serve(token("a"), END) as server:
         client = DifyClient("app-x", base_url=server.base_url)
         assert client.send(ASK).text == "a"
-        assert isinstance(pools.shared_client(client.connection), library.Client)
+        with client.stream(ASK) as stream:
+            assert isinstance(stream._response, library.Response)
         async_client = AsyncDifyClient("app-x", base_url=server.base_url)
         assert (await async_client.send(ASK)).text == "a"
-        shared = pools.shared_async_client(async_client.connection)
-        assert isinstance(shared, library.AsyncClient)
+        async with async_client.stream(ASK) as async_stream:
+            assert isinstance(async_stream._response, library.Response)
 
 
 @either
