@@ -139,6 +139,7 @@ def test_httpx2_is_taken_where_it_is_installed(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(httpx2, "alias_httpx"), reason="older httpx2 has no alias")
 def test_httpx2_in_place_of_httpx() -> None:
     """As programs have it that call its `alias_httpx`."""
     head = """
