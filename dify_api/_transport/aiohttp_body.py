@@ -5,10 +5,11 @@ Apart from `pools`, for aiohttp takes 0.2 s to import.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from abc import abstractmethod
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import aiohttp
 import httpx
@@ -23,11 +24,13 @@ _LONGEST_PIECE = 16_384  # bytes
 class WholeBody:
     """A body, to be made one of httpx's or httpx2's; it ends with what was received, then fails."""
 
-    mapped: Callable[[], AbstractContextManager[None]]
-    """Turns aiohttp's errors into that library's."""
-
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+
+    @staticmethod
+    @abstractmethod
+    def mapped() -> AbstractContextManager[None]:
+        """Turns aiohttp's errors inside the block into that library's."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._response.content
@@ -54,8 +57,8 @@ class _BodyOfHttpx(WholeBody, httpx.AsyncByteStream):
 class WholeBodyTransport(AiohttpTransport):
     """httpx-aiohttp's transport, whose bodies end with what was received, then fail."""
 
-    library: ClassVar[ModuleType] = httpx
-    body: ClassVar[type[WholeBody]] = _BodyOfHttpx
+    library: ModuleType = httpx
+    body: type[WholeBody] = _BodyOfHttpx
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make a request: as the class above does, with fewer copies of URL and headers.

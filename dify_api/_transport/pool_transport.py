@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import ModuleType
-from typing import ClassVar, cast
+from typing import cast
 
 import httpx
 
@@ -16,7 +16,7 @@ from dify_api._transport.exchange import PIECE, Exchange, ExchangeError
 class Body:
     """A body, to be made one of `library`'s."""
 
-    library: ClassVar[ModuleType]
+    library: ModuleType
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -42,8 +42,8 @@ class _BodyOfHttpx(Body, httpx.SyncByteStream):
 class PoolTransport(httpx.BaseTransport):
     """A transport for one server, whose responses obey `limit`."""
 
-    library: ClassVar[ModuleType] = httpx
-    body: ClassVar[type[Body]] = _BodyOfHttpx
+    library: ModuleType = httpx
+    body: type[Body] = _BodyOfHttpx
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
