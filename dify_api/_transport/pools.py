@@ -67,11 +67,14 @@ def shared_transport(connection: DifyConnection) -> httpx.BaseTransport:
 
 
 def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
-    tls, proxy = _tls(connection.verify), _proxy(connection)
+    library, tls, proxy = shared_library(), _tls(connection.verify), _proxy(connection)
     if proxy and proxy.startswith("socks"):
         # httpx speaks SOCKS with its extra of this name, and asks for it.
-        limits = httpx.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_EXPIRY)
-        return httpx.HTTPTransport(verify=tls, proxy=proxy, limits=limits)
+        limits = library.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_EXPIRY)
+        transport: httpx.BaseTransport = library.HTTPTransport(
+            verify=tls, proxy=proxy, limits=limits
+        )
+        return transport
 
     # Imported where it is used: who makes async calls alone needs no urllib3.
     from dify_api._transport.connection_pool import ConnectionPool
@@ -86,7 +89,7 @@ def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
         keepalive_expiry=_KEEPALIVE_EXPIRY,
         max_keepalive=_MAX_KEEPALIVE,
     )
-    if shared_library().__name__ == "httpx":
+    if library.__name__ == "httpx":
         return PoolTransport(pool)
     from dify_api._transport.pool_transport_of_httpx2 import PoolTransportOfHttpx2
 
