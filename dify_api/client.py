@@ -14,13 +14,13 @@ from dify_api._transport.calls import AsyncCalls, Calls, Keep
 from dify_api._transport.deadlines import Due, due_in, limit, read_whole, within
 from dify_api._transport.failures import connection_errors
 from dify_api._transport.pools import (
+    asend,
     notice_closed_connections,
     require_asyncio,
-    shared_async_client,
-    shared_client,
+    send,
 )
 from dify_api._transport.requests import build_request
-from dify_api._transport.retry import async_retrying, retrying
+from dify_api._transport.retry import aretried, retried
 from dify_api._transport.run_calls import AsyncRunCalls, RunCalls
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.pages import Page, in_order, next_page
@@ -66,7 +66,7 @@ class DifyClient(RunCalls):
                 for _ in stream.steps():
                     pass
             return cast("T", stream.answer)
-        return retrying(operation, self.connection)(lambda: self._fetch(operation))
+        return retried(operation, self.connection, lambda: self._fetch(operation))
 
     @property
     def _calls(self) -> Calls:
@@ -119,21 +119,21 @@ class DifyClient(RunCalls):
             response.close()
 
     def _open(self, operation: Operation[Any]) -> httpx.Response:
-        return retrying(operation, self.connection)(
-            lambda: self._attempt(
-                operation, self.connection.limits, due_in(self._time_for(operation))
-            )
+        limits, time = self.connection.limits, self._time_for(operation)
+        return retried(
+            operation,
+            self.connection,
+            lambda: self._attempt(operation, limits, due_in(time)),
         )
 
     def _attempt(
         self, operation: Operation[Any], timeout: httpx.Timeout, due: Due
     ) -> httpx.Response:
         connection = self.connection
-        client = connection.http_client or shared_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
-            request = build_request(client, connection, opened, timeout)
+            request = build_request(connection, opened, timeout, connection.http_client)
             limit(request, due)
-            response = client.send(request, stream=True, follow_redirects=False)
+            response = send(connection, request)
             if response.status_code < 300 and is_readable(response.headers):
                 return response
             try:
@@ -198,8 +198,7 @@ class AsyncDifyClient(AsyncRunCalls):
                 async for _ in steps:
                     pass
             return cast("T", stream.answer)
-        attempts = async_retrying(operation, self.connection)
-        return await attempts(self._fetch, operation)
+        return await aretried(operation, self.connection, lambda: self._fetch(operation))
 
     @property
     def _calls(self) -> AsyncCalls:
@@ -256,20 +255,17 @@ class AsyncDifyClient(AsyncRunCalls):
             attempted = self._attempt(operation, limits, time)
             return await (keep(attempted) if keep else attempted)
 
-        if not self.connection.max_retries:
-            return await attempt()  # tenacity costs a tenth of a millisecond
-        return await async_retrying(operation, self.connection)(attempt)
+        return await aretried(operation, self.connection, attempt)
 
     async def _attempt(
         self, operation: Operation[Any], timeout: httpx.Timeout, time: float | None
     ) -> httpx.Response:
         connection = self.connection
         await notice_closed_connections()
-        client = connection.http_async_client or shared_async_client(connection)
         with operation.opened() as opened, connection_errors(operation, connection):
-            request = build_request(client, connection, opened, timeout)
+            request = build_request(connection, opened, timeout, connection.http_async_client)
             async with within(time):
-                response = await client.send(request, stream=True, follow_redirects=False)
+                response = await asend(connection, request)
                 if response.status_code < 300 and is_readable(response.headers):
                     return response
                 try:

@@ -12,7 +12,7 @@ import re
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -28,6 +28,7 @@ from pydantic import (
 from typing_extensions import Self, TypedDict, Unpack
 
 from dify_api._advice import Advice
+from dify_api._httpx import AsyncHTTPClient, HTTPClient, Timeout
 
 DEFAULT_BASE_URL = "https://api.dify.ai/v1"
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=None)
@@ -52,7 +53,7 @@ class ConnectionOptions(TypedDict, total=False):
 
     base_url: str | None
     app_id: str | None
-    timeout: httpx.Timeout | float | None
+    timeout: Timeout | float | None
     progress_timeout: float | None
     turn_timeout: float | None
     max_retries: int
@@ -60,8 +61,8 @@ class ConnectionOptions(TypedDict, total=False):
     default_headers: Mapping[str, str] | None
     proxy: str | None
     verify: Verify
-    http_client: httpx.Client | None
-    http_async_client: httpx.AsyncClient | None
+    http_client: HTTPClient | None
+    http_async_client: AsyncHTTPClient | None
 
 
 class DifyConnection(BaseModel):
@@ -100,7 +101,7 @@ class DifyConnection(BaseModel):
     are then known by it, and stay so when the key is rotated or the server moves; by default they
     are known by a hash of base URL and key. Set it before the key changes: what was stored until
     then is recognised as long as the key is the same."""
-    timeout: httpx.Timeout | float | None = None
+    timeout: Timeout | float | None = None
     """Seconds for one network operation. Default: connect 10, read 60."""
     progress_timeout: float | None = 600.0
     """Seconds that an answer may bring nothing but pings; None for no limit."""
@@ -118,10 +119,12 @@ class DifyConnection(BaseModel):
     verify: Verify = True
     """How the server's certificate is checked: True, False, the path of a bundle of CA
     certificates, or an `ssl.SSLContext`, which may hold a client certificate."""
-    http_client: httpx.Client | None = Field(default=None, repr=False, exclude=True)
-    """Your own client for sync calls, which you close. Default: a shared one."""
-    http_async_client: httpx.AsyncClient | None = Field(default=None, repr=False, exclude=True)
-    """Your own client for async calls, which you close. Default: a shared one per event loop."""
+    http_client: HTTPClient | None = Field(default=None, repr=False, exclude=True)
+    """Your own client for sync calls, of httpx or httpx2, which you close. Default: a shared
+    one."""
+    http_async_client: AsyncHTTPClient | None = Field(default=None, repr=False, exclude=True)
+    """Your own client for async calls, of httpx or httpx2, which you close. Default: a shared one
+    per event loop."""
 
     @field_validator("api_key", mode="before")
     @classmethod
@@ -174,9 +177,12 @@ class DifyConnection(BaseModel):
     @property
     def limits(self) -> httpx.Timeout:
         """`timeout` in full."""
-        if isinstance(self.timeout, httpx.Timeout):
-            return self.timeout
-        return DEFAULT_TIMEOUT if self.timeout is None else httpx.Timeout(self.timeout, pool=None)
+        timeout = self.timeout
+        if timeout is None:
+            return DEFAULT_TIMEOUT
+        if isinstance(timeout, float | int):
+            return httpx.Timeout(timeout, pool=None)
+        return cast("httpx.Timeout", timeout)
 
     @property
     def app(self) -> str:

@@ -15,6 +15,9 @@ from dify_api._transport.turns import TURNS
 # the hundred of the system saves each of them, also in processes that tests start, some 20 ms.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.pem")
 
+# Not whatever else happens to be installed says so; `.ci/versions` has httpx2's turn.
+os.environ.setdefault("DIFY_HTTP_LIBRARY", "httpx")
+
 
 @pytest.fixture(autouse=True)
 def turns(monkeypatch: pytest.MonkeyPatch) -> None:

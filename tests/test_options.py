@@ -123,6 +123,20 @@ def test_every_option_reaches_every_class(kind: type, option: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "kind", CLASSES, ids=lambda k: f"{k.__module__.split('.')[0]}.{k.__name__}"
+)
+def test_every_class_takes_clients_of_httpx2_and_nothing_else(kind: type) -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    own = {"http_client": httpx2.Client(), "http_async_client": httpx2.AsyncClient()}
+    connection = _connection(CLASSES[kind](api_key="app-key", **own))
+    assert connection.http_client is own["http_client"]
+    assert connection.http_async_client is own["http_async_client"]
+    assert "httpx2" not in repr(connection)
+    with pytest.raises(ValueError, match="http_client is for sync calls"):
+        CLASSES[kind](api_key="app-key", http_client=own["http_async_client"])
+
+
+@pytest.mark.parametrize(
     "kind",
     [kind for kind in CLASSES if kind not in (DifyClient, AsyncDifyClient)],
     ids=lambda k: f"{k.__module__.split('.')[0]}.{k.__name__}",

@@ -79,7 +79,7 @@ def test_a_client_loads_neither_aiohttp_nor_tenacity_before_its_first_call() -> 
         "import sys; from dify_api import AsyncDifyClient, DifyClient;"
         "DifyClient('app-x'); AsyncDifyClient('app-x'); print(*sys.modules)"
     ).split()
-    assert {"aiohttp", "tenacity"}.isdisjoint(loaded)
+    assert {"aiohttp", "tenacity", "httpx2"}.isdisjoint(loaded)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ pytestmark = pytest.mark.types
 _ROOT = Path(__file__).parents[1]
 _PAGES = ("start-langchain", "start-llama-index", "files")
 _MORE = """
+import httpx
+import httpx2
+from dify_api import AsyncDifyClient, DifyClient
 from llama_index_dify import Dify, DifyChatEngine, DifyCompletion, DifyTool
 from langchain_dify import ChatDify, DifyLLM
 
@@ -27,6 +30,19 @@ def more() -> None:
     DifyTool.from_app(api_key="app-...")
     DifyLLM(api_key="app-...", prompt_input="text")
     ChatDify(base_url="https://dify.example.com/v1", workflow_id="...", timeout=5.0)
+
+
+def either_httpx() -> None:
+    DifyClient("app-...", http_client=httpx.Client(), timeout=httpx.Timeout(5.0))
+    DifyClient("app-...", http_client=httpx2.Client(), timeout=httpx2.Timeout(5.0))
+    AsyncDifyClient("app-...", http_async_client=httpx2.AsyncClient())
+    ChatDify(http_client=httpx2.Client(), http_async_client=httpx.AsyncClient())
+    Dify(http_client=httpx.Client(), http_async_client=httpx2.AsyncClient())
+    DifyChatEngine.from_defaults(http_client=httpx2.Client(), timeout=httpx2.Timeout(5.0))
+    DifyClient(
+        "app-...",
+        http_client=httpx2.AsyncClient(),  # type: ignore[arg-type]
+    )
 """
 
 

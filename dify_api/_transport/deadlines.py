@@ -1,24 +1,26 @@
 """Limits over a whole exchange: an HTTP library limits each read alone, and a byte begins it anew.
 
 Sync code has no way to end a read that is under way. So the time that is left is asked for at
-each read, by the connections of `backend`; nothing is shut from outside, where it might by then
-serve somebody else. Async code cancels the task that waits.
+each read, by `exchange`; nothing is shut from outside, where it might by then serve somebody
+else. Async code cancels the task that waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import queue
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 
 import httpx
 from typing_extensions import Self
+
+from dify_api._transport.pieces import raw_pieces
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -44,8 +46,8 @@ _NO_TIMEOUT = 1e7  # seconds
 class Limit(float):
     """A timeout in seconds that ends at a moment besides.
 
-    httpcore hands the timeout of a request on to each read of the connection as it was given.
-    The connections of `backend` look at the moment then; others see the number alone.
+    It takes the place of a request's timeout. `exchange` looks at the moment at each read and
+    write; others see the number alone.
     """
 
     due: Due
@@ -65,13 +67,15 @@ def limit(request: httpx.Request, due: Due) -> None:
     """Let the steps of a sync exchange that are still to come end at `due`."""
     timeouts: dict[str, float | None] = request.extensions["timeout"]
     limited = {name: Limit(timeouts.get(name), due) for name in ("connect", "write", "read")}
-    request.extensions["timeout"] = {**timeouts, **limited}
+    timeouts.update(limited)  # of the same dict, which `exchange` has
+
+
+IS_LIMITED = "dify_is_limited"
 
 
 def is_limited(response: httpx.Response) -> bool:
     """Whether a response comes over a connection that obeys `limit`: not from others' clients."""
-    stream = response.extensions.get("network_stream")
-    return stream is not None and bool(stream.get_extra_info("is_limited"))
+    return IS_LIMITED in response.extensions
 
 
 def read_whole(response: httpx.Response, due: Due) -> bytes:
@@ -81,7 +85,7 @@ def read_whole(response: httpx.Response, due: Due) -> bytes:
         httpx.ReadTimeout: If it is not whole at `due`.
     """
     pieces: list[bytes] = []
-    for piece in response.iter_bytes():
+    for piece in raw_pieces(response):
         pieces.append(piece)
         if (until := due()) is not None and time.monotonic() > until:
             raise httpx.ReadTimeout(TIME_IS_UP)
@@ -121,18 +125,31 @@ def read_in_thread(response: httpx.Response, pieces: Iterator[bytes], due: Due) 
         yield piece
 
 
-@contextlib.asynccontextmanager
-async def within(seconds: float | None) -> AsyncIterator[None]:
+class within:  # noqa: N801 - as `asyncio.timeout`, which is a class too
     """Limit what is awaited inside the block.
 
     Raises:
         httpx.ReadTimeout: When the time is up.
     """
-    try:
-        async with timeout(seconds):
-            yield
-    except asyncio.TimeoutError as error:
-        raise httpx.ReadTimeout(TIME_IS_UP) from error
+
+    def __init__(self, seconds: float | None) -> None:
+        self._timeout = timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except asyncio.TimeoutError as up:
+            raise httpx.ReadTimeout(TIME_IS_UP) from up
+        if isinstance(error, asyncio.TimeoutError):
+            raise httpx.ReadTimeout(TIME_IS_UP) from error
 
 
 class Alarm:

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
 from typing import Any
 
-import httpx
-
+from dify_api._httpx import http_errors
 from dify_api._transport.deadlines import TIME_IS_UP
 from dify_api.connection import DifyConnection
 from dify_api.errors import (
@@ -29,7 +28,7 @@ def broken_connection(error: Exception) -> Exception:
     Raises:
         Exception: `error` itself, if it is anything else.
     """
-    known = (httpx.HTTPError, httpx.InvalidURL, OSError, *_foreign_errors())
+    known = (*http_errors("HTTPError", "InvalidURL"), OSError, *_foreign_errors())
     if not isinstance(error, known):
         raise error
     hide_key(error)
@@ -45,6 +44,13 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
     return tuple(
         getattr(sys.modules[module], name) for module, name in known if module in sys.modules
     )
+
+
+def ignored_failures(
+    *others: type[BaseException],
+) -> contextlib.AbstractContextManager[None]:
+    """Ignore failures of the connection, and `others`, inside the block."""
+    return contextlib.suppress(*http_errors("HTTPError"), OSError, *others)
 
 
 def connection_errors(
@@ -137,7 +143,7 @@ def _is_of_tls(error: BaseException) -> bool:
 
 def timed_out(error: Exception) -> bool:
     """Whether the server took the request and did not answer in time."""
-    if not isinstance(error, httpx.TimeoutException) or _never_sent(error):
+    if not isinstance(error, http_errors("TimeoutException")) or _never_sent(error):
         return False
     aiohttp = sys.modules.get("aiohttp")
     cause = error.__cause__
@@ -154,7 +160,7 @@ def _never_sent(error: Exception) -> bool:
         # httpx-aiohttp reports a lost connection as ConnectTimeout: only the cause tells.
         return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     return isinstance(
-        error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError
+        error, http_errors("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
     )
 
 
@@ -164,9 +170,9 @@ def hide_key(error: BaseException) -> None:
     It is in the request that an httpx error carries, in the request's headers that an aiohttp
     error does, and in the local variables of the frames that either came through.
     """
-    request = getattr(error, "_request", None)
-    if isinstance(request, httpx.Request):
-        request.headers.pop("Authorization", None)
+    headers = getattr(getattr(error, "_request", None), "headers", None)
+    if isinstance(headers, MutableMapping):
+        headers.pop("Authorization", None)
     aiohttp = sys.modules.get("aiohttp")
     link: BaseException | None = error
     while link is not None:

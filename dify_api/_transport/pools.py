@@ -1,4 +1,4 @@
-"""HTTP clients shared by all models that talk to one server. Nothing is built before its use.
+"""What makes requests, shared by all models that talk to one server; built at its first use.
 
 A pool belongs to a server, not to an app or a key: a thousand model objects share one. Async
 pools belong to the running event loop besides, and are closed with it.
@@ -8,53 +8,92 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import ssl
 import sys
 import threading
 import urllib.request
 from functools import lru_cache
-from http.cookiejar import CookieJar
+from types import ModuleType
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
 
+from dify_api._httpx import shared_library
 from dify_api._transport import open_streams
 from dify_api.connection import DifyConnection, Verify
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
 _KEEPALIVE_EXPIRY = 1.5
-_LIMITS = httpx.Limits(
-    max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_EXPIRY
-)
+_MAX_KEEPALIVE = 100
 
 _LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies send
 
-_Key = tuple[str, str | None, Verify, int]
+logger = logging.getLogger("dify_api")
+
+_Key = tuple[str, str | None, Verify, int, ModuleType]
 
 _lock = threading.Lock()
-_clients: dict[_Key, httpx.Client] = {}
-_async_clients: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncClient]] = {}
+_transports: dict[_Key, httpx.BaseTransport] = {}
+_async_transports: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncBaseTransport]] = {}
 
 
-def shared_client(connection: DifyConnection) -> httpx.Client:
-    """The process's client for the server of `connection`."""
+def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
+    """Send a request by the caller's client, else over the connections that all share.
+
+    What httpx's client would add is not wanted of those: redirects, cookies, authentication.
+
+    Raises:
+        httpx.TransportError: If it fails.
+    """
+    if connection.http_client is not None:
+        client = cast("httpx.Client", connection.http_client)
+        return client.send(request, stream=True, follow_redirects=False)
+    response = shared_transport(connection).handle_request(request)
+    response.request = request
+    _log(request, response)
+    return response
+
+
+def shared_transport(connection: DifyConnection) -> httpx.BaseTransport:
+    """The process's connections to the server of `connection`."""
     key = _key(connection)
     with _lock:
-        if key not in _clients:
-            _clients[key] = _new_client(connection)
-        return _clients[key]
+        if key not in _transports:
+            _transports[key] = _new_transport(connection)
+        return _transports[key]
 
 
-def _new_client(connection: DifyConnection) -> httpx.Client:
-    from dify_api._transport.backend import LimitedBackend
+def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
+    library, tls, proxy = shared_library(), _tls(connection.verify), _proxy(connection)
+    if proxy and proxy.startswith("socks"):
+        # httpx speaks SOCKS with its extra of this name, and asks for it.
+        limits = library.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_EXPIRY)
+        transport: httpx.BaseTransport = library.HTTPTransport(
+            verify=tls, proxy=proxy, limits=limits
+        )
+        return transport
 
-    transport = httpx.HTTPTransport(
-        verify=_tls(connection.verify), limits=_LIMITS, proxy=_proxy(connection)
+    # Imported where it is used: who makes async calls alone needs no urllib3.
+    from dify_api._transport.connection_pool import ConnectionPool
+    from dify_api._transport.pool_transport import PoolTransport
+
+    url = httpx.URL(connection.base_url)
+    pool = ConnectionPool(
+        f"{url.scheme}://{url.netloc.decode('ascii')}",
+        tls=tls,
+        proxy_tls=_tls(True),
+        proxy=proxy,
+        keepalive_expiry=_KEEPALIVE_EXPIRY,
+        max_keepalive=_MAX_KEEPALIVE,
     )
-    # httpcore takes a backend as an argument, httpx hands none on.
-    transport._pool._network_backend = LimitedBackend()
-    return httpx.Client(transport=transport, follow_redirects=False, cookies=_NoCookies())
+    if library.__name__ == "httpx":
+        return PoolTransport(pool)
+    from dify_api._transport.pool_transport_of_httpx2 import PoolTransportOfHttpx2
+
+    return PoolTransportOfHttpx2(pool)
 
 
 async def notice_closed_connections() -> None:
@@ -82,19 +121,34 @@ def require_asyncio() -> None:
         ) from None
 
 
-def shared_async_client(connection: DifyConnection) -> httpx.AsyncClient:
-    """The running event loop's client for the server of `connection`."""
+async def asend(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
+    """`send` for asyncio."""
+    if connection.http_async_client is not None:
+        client = cast("httpx.AsyncClient", connection.http_async_client)
+        return await client.send(request, stream=True, follow_redirects=False)
+    response = await shared_async_transport(connection).handle_async_request(request)
+    _log(request, response)
+    return response
+
+
+def _log(request: httpx.Request, response: httpx.Response) -> None:
+    # Without the query, which may name an end user.
+    logger.debug("%s %s: %d", request.method, request.url.path, response.status_code)
+
+
+def shared_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport:
+    """The running event loop's connections to the server of `connection`."""
     loop = asyncio.get_running_loop()
     key = _key(connection)
     watch(loop)
     with _lock:
-        clients = _async_clients[loop]
-        if key not in clients:
-            clients[key] = _new_async_client(connection)
-        return clients[key]
+        transports = _async_transports[loop]
+        if key not in transports:
+            transports[key] = _new_async_transport(connection)
+        return transports[key]
 
 
-def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
+def _new_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport:
     # aiohttp's pool costs a fraction of httpx's own at hundreds of concurrent streams. It takes
     # 0.2 s to import, which sync users need not pay.
     import aiohttp
@@ -113,66 +167,59 @@ def _new_async_client(connection: DifyConnection) -> httpx.AsyncClient:
         )
 
     proxy = _proxy(connection)
-    transport = WholeBodyTransport(
-        verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None
-    )
-    return httpx.AsyncClient(transport=transport, follow_redirects=False, cookies=_NoCookies())
+    kind = WholeBodyTransport
+    if shared_library().__name__ != "httpx":
+        from dify_api._transport.aiohttp_body_of_httpx2 import WholeBodyTransportOfHttpx2
+
+        kind = WholeBodyTransportOfHttpx2
+    return kind(verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop's streams left and its clients closed before the loop is.
+    """Have a loop's streams left and its connections closed before the loop is.
 
     That can be done only while the loop runs, and the last moment that every loop comes by is
     its own `close`: LlamaIndex makes loops to call async code from sync code, and closes them
     without shutting anything down.
     """
     with _lock:
-        if loop in _async_clients:
+        if loop in _async_transports:
             return
-        _async_clients[loop] = {}
+        _async_transports[loop] = {}
     close = loop.close
 
-    def close_clients_first() -> None:
-        _close_clients_of(loop)
+    def close_transports_first() -> None:
+        _close_transports_of(loop)
         close()
 
-    loop.close = close_clients_first  # type: ignore[method-assign]  # of this object alone
+    loop.close = close_transports_first  # type: ignore[method-assign]  # of this object alone
 
 
-def _close_clients_of(loop: asyncio.AbstractEventLoop) -> None:
+def _close_transports_of(loop: asyncio.AbstractEventLoop) -> None:
     if loop.is_running():
         return
-    if loop in _async_clients and not loop.is_closed():
-        closing = _aclose_clients_of(loop)
+    if loop in _async_transports and not loop.is_closed():
+        closing = _aclose_transports_of(loop)
         try:
             loop.run_until_complete(closing)
         except RuntimeError:  # another loop is running in this thread
             closing.close()
     with _lock:
-        _async_clients.pop(loop, None)
+        _async_transports.pop(loop, None)
 
 
-async def _aclose_clients_of(loop: asyncio.AbstractEventLoop) -> None:
+async def _aclose_transports_of(loop: asyncio.AbstractEventLoop) -> None:
     # A loop warns of generators that begin once it has shut down its own, even if they end.
     sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
     await open_streams.leave_with(loop)
-    for client in _async_clients.get(loop, {}).values():
-        await client.aclose()
+    for transport in _async_transports.get(loop, {}).values():
+        await transport.aclose()
 
 
 def _key(connection: DifyConnection) -> _Key:
     # A forked process must not share the sockets of its parent.
-    return (connection.base_url, connection.proxy, connection.verify, os.getpid())
-
-
-class _NoCookies(CookieJar):
-    """A jar that stays empty: what one app's proxy sets must not reach another app's requests."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Keep nothing, without the cost of looking."""
-
-    def add_cookie_header(self, request: object) -> None:
-        """Add nothing."""
+    server = (connection.base_url, connection.proxy, connection.verify)
+    return (*server, os.getpid(), shared_library())
 
 
 @lru_cache(maxsize=8)
@@ -202,18 +249,18 @@ def _proxy_of_environment(base_url: str) -> str | None:
 
 
 @atexit.register
-def close_shared_clients() -> None:
-    """Close the shared clients, except those of running loops.
+def close_shared_transports() -> None:
+    """Close the shared connections, except those of running loops.
 
     Runs at exit, after the streams that are still open were left; a later call opens new ones.
     """
     if open_streams.leave_at_exit():
         with _lock:
-            for client in _clients.values():
-                client.close()
-            _clients.clear()
-    for loop in list(_async_clients):
-        _close_clients_of(loop)
+            for transport in _transports.values():
+                transport.close()
+            _transports.clear()
+    for loop in list(_async_transports):
+        _close_transports_of(loop)
 
 
 def _forget() -> None:
@@ -223,9 +270,9 @@ def _forget() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    _inherited.extend((_clients.copy(), _async_clients.copy()))
-    _clients.clear()
-    _async_clients.clear()
+    _inherited.extend((_transports.copy(), _async_transports.copy()))
+    _transports.clear()
+    _async_transports.clear()
 
 
 _inherited: list[object] = []

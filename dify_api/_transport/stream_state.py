@@ -197,6 +197,11 @@ class StreamState:
         """Whether what runs on could be stopped if more of the stream were read."""
         return self._runs_on and self.task_id is None and not self._ended
 
+    @property
+    def _leaves_nothing(self) -> bool:
+        """Whether the body was read to its end, and nobody is to be told that it is left."""
+        return self._is_whole and not self._runs_on and self._operation.delete_path is None
+
     def _conversation_to_delete(self) -> str | None:
         """The conversation that is not to outlive its answer, once."""
         if self._operation.delete_path is None or self._is_deleted:

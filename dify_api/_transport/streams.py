@@ -22,7 +22,8 @@ from dify_api._runs.steps import Follow, Plan, TakeTurn
 from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
-from dify_api._transport.pieces import raw_async_pieces, raw_pieces
+from dify_api._transport.failures import ignored_failures
+from dify_api._transport.pieces import no_pieces, raw_async_pieces, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
@@ -114,7 +115,7 @@ class EventStream(StreamState):
 
     def _close_response(self) -> None:
         if self._response is not None and not self._is_handed_over:
-            with contextlib.suppress(httpx.HTTPError, OSError):
+            with ignored_failures():
                 self._response.close()
 
     def __exit__(
@@ -153,7 +154,7 @@ class EventStream(StreamState):
         """Read until the task is known, which cannot be stopped before."""
         until = time.monotonic() + READ_ON
         limit(response.request, lambda: until)
-        with contextlib.suppress(httpx.HTTPError, OSError, DifyError):
+        with ignored_failures(DifyError):
             for piece in self._pieces:
                 self._reader.feed(piece)
                 if self.task_id or time.monotonic() > until:
@@ -225,7 +226,7 @@ class AsyncEventStream(StreamState):
     ) -> None:
         super().__init__(operation, connection, plan, before)
         self._calls = calls
-        self._pieces: AsyncIterator[bytes] = _no_pieces()
+        self._pieces: AsyncIterator[bytes] = no_pieces()
         self._opening: asyncio.Future[httpx.Response] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -247,7 +248,7 @@ class AsyncEventStream(StreamState):
         """Follow the course to the next body; whether there is one."""
         step = self._next_step(self._cause)
         while step is not None:
-            came, failed = None, None
+            came = failed = None
             try:
                 if isinstance(step, Follow):
                     await self._begin(step)
@@ -274,7 +275,7 @@ class AsyncEventStream(StreamState):
 
     async def _close_response(self) -> None:
         if self._response is not None:
-            with contextlib.suppress(httpx.HTTPError, OSError):
+            with ignored_failures():
                 await self._response.aclose()
 
     async def _keep(self, attempt: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
@@ -288,6 +289,7 @@ class AsyncEventStream(StreamState):
 
     def _take_response(self, response: httpx.Response, follow: Follow) -> None:
         super()._take_response(response, follow)
+        self._opening = None
         self._pieces = raw_async_pieces(response)
         self.loop = asyncio.get_running_loop()
         watch(self.loop)
@@ -306,6 +308,9 @@ class AsyncEventStream(StreamState):
         if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
             return
         self._is_leaving()
+        if self._leaves_nothing:
+            await self._leave()  # which waits for nobody
+            return
         # In a task of its own, so that a second cancellation does not cut it short.
         leaving = asyncio.ensure_future(self._leave())
         open_streams.LEAVING.add(leaving)
@@ -315,7 +320,7 @@ class AsyncEventStream(StreamState):
 
     async def _leave(self) -> None:
         try:
-            with contextlib.suppress(DifyError, httpx.HTTPError, OSError, asyncio.CancelledError):
+            with ignored_failures(DifyError, asyncio.CancelledError):
                 await self._read_on()
             await self._close_response()
             await self._stop_run()
@@ -392,9 +397,3 @@ class AsyncEventStream(StreamState):
             return rest, False
         self._end_turn()
         return rest + self._reader.restored(), True
-
-
-async def _no_pieces() -> AsyncIterator[bytes]:
-    pieces: tuple[bytes, ...] = ()
-    for piece in pieces:
-        yield piece

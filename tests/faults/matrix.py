@@ -8,7 +8,7 @@ import itertools
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import trustme
 
 from dify_api._transport import retry
 from dify_api.errors import DifyError
-from tests.faults.callers import CALLERS, Caller, error_of, joined
+from tests.faults.callers import CALLERS, Caller, Options, error_of, joined
 from tests.faults.faults import FAULTS, Fails, Fault
 from tests.faults.server import Case, FaultServer
 
@@ -115,20 +115,29 @@ def places() -> Iterator[Places]:
         )
 
 
-def run(chosen: Sequence[tuple[Fault, Caller]], slack: float = 1.0) -> list[Result]:
+Own = Callable[[Caller], Options]
+"""The HTTP clients that a caller brings along."""
+
+
+def run(
+    chosen: Sequence[tuple[Fault, Caller]], slack: float = 1.0, own: Own = lambda _: {}
+) -> list[Result]:
     """Run cases, sync callers in threads and async ones in one event loop.
 
     Args:
         chosen: The cases.
         slack: By how much time limits are stretched, for machines that do other things besides.
+        own: The HTTP clients that callers bring along. Default: none.
     """
     with places() as found:
         # First without faults: what is imported at the first call is not the fault's time.
-        asyncio.run(_run([(FAULTS[0], caller) for caller in CALLERS], found, 100.0))
-        return asyncio.run(_run(chosen, found, slack))
+        asyncio.run(_run([(FAULTS[0], caller) for caller in CALLERS], found, 100.0, own))
+        return asyncio.run(_run(chosen, found, slack, own))
 
 
-async def _run(chosen: Sequence[tuple[Fault, Caller]], found: Places, slack: float) -> list[Result]:
+async def _run(
+    chosen: Sequence[tuple[Fault, Caller]], found: Places, slack: float, own: Own
+) -> list[Result]:
     loop, limit = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
     with ThreadPoolExecutor(AT_ONCE) as pool:
 
@@ -142,6 +151,7 @@ async def _run(chosen: Sequence[tuple[Fault, Caller]], found: Places, slack: flo
                 "base_url": found.url(fault, name),
                 "max_retries": RETRIES,
                 **fault.options,
+                **own(caller),
             }
             began = time.monotonic()
             if caller.is_async:

@@ -1,0 +1,150 @@
+"""The connections to one server that wait for their next request, over urllib3's.
+
+Its connections bring TLS, tunnels through proxies and the syntax of HTTP. Its pool would repeat
+requests, knows no expiry, and keeps errors with what was sent.
+
+No type of httpx's is known here: `pool_transport` translates.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import urllib3.connection
+from urllib3.connection import HTTPConnection, ProxyConfig
+from urllib3.util import Url, parse_url
+
+from dify_api._transport.exchange import Exchange, Timeouts
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class ConnectionPool:
+    """Connections to one server, for any number of threads.
+
+    Args:
+        origin: Where the server is: scheme, host and port, in ASCII.
+        tls: How its certificate is checked.
+        proxy_tls: How that of an https proxy is.
+        proxy: URL of a proxy, which may hold credentials; None for none.
+        keepalive_expiry: Seconds after which a connection is not used again.
+        max_keepalive: Connections that wait at most.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        tls: ssl.SSLContext,
+        proxy_tls: ssl.SSLContext,
+        proxy: str | None,
+        keepalive_expiry: float,
+        max_keepalive: int,
+    ) -> None:
+        server = urlsplit(origin)
+        self._scheme, self._host = server.scheme, server.hostname or ""
+        self._port = server.port or _PORTS[server.scheme]
+        self._origin = origin
+        self._tls = tls
+        self._proxy: Url | None = parse_url(proxy) if proxy else None
+        self._proxy_config = ProxyConfig(proxy_tls, False, None, None)
+        self._proxy_headers = _credentials(proxy) if proxy else {}
+        self._keepalive_expiry = keepalive_expiry
+        self._max_keepalive = max_keepalive
+        self._idle: deque[tuple[float, HTTPConnection]] = deque()  # the latest last
+        self._lock = threading.Lock()
+
+    def exchange(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+        timeouts: Timeouts,
+    ) -> Exchange:
+        """Send a request, and wait for the head of the reply.
+
+        Args:
+            method: HTTP method.
+            target: Path and query.
+            headers: All of them, also "Host" and the length of the body.
+            body: Whole, or in pieces.
+            timeouts: Limits of the steps, read anew for each.
+
+        Raises:
+            ExchangeError: If that fails.
+        """
+        if self._proxy is not None and self._scheme == "http":
+            target, headers = self._origin + target, {**headers, **self._proxy_headers}
+        exchange = Exchange(self._connection(), self._release, timeouts)
+        exchange.begin(method, target, headers, body)
+        return exchange
+
+    def close(self) -> None:
+        """Close the connections that wait."""
+        with self._lock:
+            idle = [connection for _, connection in self._idle]
+            self._idle.clear()
+        for connection in idle:
+            connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        kind = self._kind()
+        while True:
+            with self._lock:
+                since, connection = self._idle.pop() if self._idle else (0.0, None)
+            if connection is None:
+                return self._new_connection(kind)
+            is_fresh = time.monotonic() - since < self._keepalive_expiry
+            if is_fresh and type(connection) is kind and connection.is_connected:
+                return connection
+            connection.close()
+
+    def _kind(self) -> type[HTTPConnection]:
+        """Looked up each time: recorders such as vcrpy put a class of theirs in the place."""
+        scheme = self._proxy.scheme if self._proxy and self._scheme == "http" else self._scheme
+        module = urllib3.connection
+        return module.HTTPSConnection if scheme == "https" else module.HTTPConnection
+
+    def _new_connection(self, kind: type[HTTPConnection]) -> HTTPConnection:
+        tls: dict[str, Any] = {"ssl_context": self._tls} if self._scheme == "https" else {}
+        if self._proxy is None:
+            return kind(self._host, self._port, **tls)
+        connection = kind(
+            self._proxy.host or "",
+            self._proxy.port or _PORTS[self._proxy.scheme or "http"],
+            proxy=self._proxy,
+            proxy_config=self._proxy_config,
+            **tls,
+        )
+        if self._scheme == "https":
+            scheme = self._proxy.scheme or "http"
+            connection.set_tunnel(self._host, self._port, self._proxy_headers, scheme)
+        return connection
+
+    def _release(self, connection: HTTPConnection) -> None:
+        now = time.monotonic()
+        expired = []
+        with self._lock:
+            self._idle.append((now, connection))
+            while (
+                len(self._idle) > self._max_keepalive
+                or now - self._idle[0][0] > self._keepalive_expiry
+            ):
+                expired.append(self._idle.popleft()[1])
+        for old in expired:
+            old.close()
+
+
+def _credentials(proxy: str) -> dict[str, str]:
+    parts = urlsplit(proxy)
+    if not (parts.username or parts.password):
+        return {}
+    both = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}

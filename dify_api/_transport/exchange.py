@@ -1,0 +1,327 @@
+"""One exchange over a connection of urllib3's; each of its steps knows how much time is left.
+
+Sync code has no way to end a read that is under way. So the time that is left is asked for at
+each read and write of the socket, and nothing is shut from outside.
+
+No type of httpx's is known here: `pool_transport` translates.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Literal, TypeVar, cast
+
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util.response import assert_header_parsing
+
+from dify_api._transport.deadlines import TIME_IS_UP, Limit
+
+T = TypeVar("T")
+Step = Literal["Connect", "Write", "Read"]
+Timeouts = Mapping[str, float | None]
+"""Seconds for "connect", "write" and "read", or a `Limit`; looked at anew for each of them."""
+
+PIECE = 65_536
+"""Bytes that are read or written at once."""
+
+
+class ExchangeError(Exception):
+    """A failed exchange.
+
+    Attributes:
+        kind: The name that httpx has for it, such as "ReadTimeout".
+        cause: What the socket said, if it was the socket.
+    """
+
+    def __init__(self, kind: str, reason: str, cause: Exception | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.cause = cause
+
+
+class Exchange:
+    """A request and its reply.
+
+    Args:
+        connection: A connection that serves nobody else.
+        release: Takes the connection back once it can serve again.
+        timeouts: Limits of the steps.
+    """
+
+    def __init__(
+        self,
+        connection: HTTPConnection,
+        release: Callable[[HTTPConnection], None],
+        timeouts: Timeouts,
+    ) -> None:
+        self._connection = connection
+        self._release = release
+        self._timeouts = timeouts
+        self._reply: http.client.HTTPResponse | None = None
+        self._is_over = False
+
+    @property
+    def reply(self) -> http.client.HTTPResponse:
+        """The reply, once its head was waited for."""
+        return cast("http.client.HTTPResponse", self._reply)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of the reply."""
+        items = self.reply.headers.items()
+        return [(name.encode("latin-1"), text.encode("latin-1")) for name, text in items]
+
+    def begin(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+    ) -> None:
+        """Send the request, and wait for the head of the reply.
+
+        Raises:
+            ExchangeError: If that fails; the connection is closed then.
+        """
+        connection = self._connection
+        try:
+            if connection.is_closed:
+                self._await_replies("Connect")  # of a proxy
+                connection.timeout = _seconds(self._timeouts, "Connect")
+                _made("Connect", connection.connect)
+            self._await_replies("Read")
+            self._send(method, target, headers, body)
+            self._reply = _made("Read", partial(_response_of, connection))
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_replies(self, step: Step) -> None:
+        replies = partial(_TimedReply, timeouts=self._timeouts, step=step)
+        self._connection.response_class = replies  # type: ignore[assignment]  # a factory will do
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+    ) -> None:
+        connection = self._connection
+        if connection.sock is not None:
+            connection.sock.settimeout(_seconds(self._timeouts, "Write"))
+        content: Any = body  # a file of http.client's is whatever can be read from
+        framing = {name.lower(): text for name, text in headers.items()}
+        if body is not None and (not isinstance(body, bytes) or len(body) > PIECE):
+            pieces = _cut(body) if isinstance(body, bytes) else body
+            length = framing.get("content-length")
+            content = _TimedBody(
+                pieces, int(length) if length else None, connection, self._timeouts
+            )
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for name, text in headers.items():
+            connection.putheader(name, text)
+        how = {"encode_chunked": True} if "transfer-encoding" in framing else {}
+        try:
+            _made("Write", partial(connection.endheaders, content, **how))
+        except ExchangeError as error:
+            # A server may refuse a request before it has read it all, and say why.
+            if error.kind != "WriteError" or connection.is_closed:
+                raise
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the body as they come, not decoded.
+
+        Raises:
+            ExchangeError: If it breaks off.
+        """
+        read = self.reply.read1
+        try:
+            while piece := read(PIECE):
+                yield piece
+        except _BROKEN as error:
+            failure = _failure("Read", error)
+        else:
+            self._finish()
+            return
+        raise failure
+
+    def _finish(self) -> None:
+        """Let the connection serve others, once the body has ended."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.reply.close()
+        self._connection.response_class = http.client.HTTPResponse
+        if not self._connection.is_closed:  # as the server may have wanted it
+            self._release(self._connection)
+
+    def close(self) -> None:
+        """End the exchange; a connection whose body is not at its end is closed."""
+        if not self._is_over:
+            self._is_over = True
+            self._connection.close()
+            self._connection.response_class = http.client.HTTPResponse
+            if self._reply is not None:
+                self._reply.close()
+
+
+def _response_of(connection: HTTPConnection) -> http.client.HTTPResponse:
+    """The reply as http.client reads it, without what urllib3's own adds to it.
+
+    Recorders such as vcrpy have connections that make the reply themselves.
+    """
+    if type(connection).__module__ == "urllib3.connection":
+        return http.client.HTTPConnection.getresponse(connection)
+    return cast("http.client.HTTPResponse", connection.getresponse())
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    for at in range(0, len(body), PIECE):
+        yield body[at : at + PIECE]
+
+
+class _TimedBody:
+    """A body in pieces, each of which is sent as long as there is time: a file to read from."""
+
+    def __init__(
+        self,
+        pieces: Iterable[bytes],
+        length: int | None,
+        connection: HTTPConnection,
+        timeouts: Timeouts,
+    ) -> None:
+        self._pieces = filter(None, pieces)
+        self._left = length
+        self._connection = connection
+        self._timeouts = timeouts
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, of any size; all of them where no size is asked for.
+
+        Raises:
+            ExchangeError: If it cannot be read, or is not as long as the request says.
+        """
+        if size < 0:
+            return b"".join(self._pieces)
+        try:
+            piece = next(self._pieces, b"")
+        except OSError as error:  # of a file, and not of the connection
+            raise ExchangeError("LocalProtocolError", str(error), error) from error
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0 or (self._left > 0 and not piece):
+                raise ExchangeError("LocalProtocolError", "the file has changed while it was sent")
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(_seconds(self._timeouts, "Write"))
+        return piece
+
+
+class _TimedReply(http.client.HTTPResponse):
+    """A reply whose every read knows how much time is left."""
+
+    def __init__(
+        self, sock: Any, *args: Any, timeouts: Timeouts, step: Step, **kwargs: Any
+    ) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._reads = _TimedReads(sock, self.fp.detach(), timeouts, step)
+        self.fp = io.BufferedReader(self._reads)
+
+    def begin(self) -> None:
+        """Read the head, after those that only say that it takes time (103).
+
+        Raises:
+            http.client.HTTPException: If it is only a part of one.
+            urllib3.exceptions.HeaderParsingError: If a line of it is no header.
+        """
+        super().begin()
+        while 100 < self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
+            super().begin()
+        assert_header_parsing(self.headers)
+        if self._reads.have_ended:  # http.client takes that for the end of the headers
+            raise http.client.HTTPException("the server closed the connection within the headers")
+
+    def read1(self, n: int = -1) -> bytes:
+        """The bytes that come next; b"" at the end.
+
+        Raises:
+            http.client.IncompleteRead: If the body ends before its length.
+        """
+        piece = super().read1(n)
+        if not piece and self.length:
+            raise http.client.IncompleteRead(b"", self.length)
+        return piece
+
+
+class _TimedReads(io.RawIOBase):
+    def __init__(self, sock: Any, raw: io.RawIOBase, timeouts: Timeouts, step: Step) -> None:
+        self._sock = sock
+        self._raw = raw
+        self._timeouts = timeouts
+        self._step: Step = step
+        self._set: float | None = -1.0  # the timeout that the socket has
+        self.have_ended = False
+        """Whether the server has closed the connection, and all that it sent was read."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        seconds = _seconds(self._timeouts, self._step)
+        if seconds != self._set:
+            self._sock.settimeout(seconds)
+            self._set = seconds
+        count = self._raw.readinto(buffer)
+        self.have_ended = count == 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+_NAMES = {"Connect": "connect", "Write": "write", "Read": "read"}
+
+
+def _seconds(timeouts: Timeouts, step: Step) -> float | None:
+    timeout = timeouts.get(_NAMES[step])
+    if not isinstance(timeout, Limit):
+        return timeout
+    seconds = timeout.left()
+    if seconds <= 0:
+        raise ExchangeError(f"{step}Timeout", TIME_IS_UP)
+    return seconds
+
+
+_BROKEN = (OSError, http.client.HTTPException, HTTPError)
+
+
+def _made(step: Step, call: Callable[[], T]) -> T:
+    """What a step returns.
+
+    Raises:
+        ExchangeError: For what the libraries below raise, whose errors hold the connection, and
+            with it what was sent.
+    """
+    try:
+        return call()
+    except _BROKEN as error:
+        failure = _failure(step, error)
+    raise failure
+
+
+def _failure(step: Step, error: Exception) -> ExchangeError:
+    cause = error.__cause__ if isinstance(error, HTTPError) else error
+    reason = str(cause or error)
+    if isinstance(cause, TimeoutError):
+        return ExchangeError(f"{step}Timeout", reason, cause)
+    if isinstance(cause, OSError) and not isinstance(cause, http.client.HTTPException):
+        return ExchangeError(f"{step}Error", reason, cause)
+    if step == "Connect":
+        return ExchangeError("ConnectError", reason)
+    return ExchangeError("RemoteProtocolError", reason or type(error).__name__)

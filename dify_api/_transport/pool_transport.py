@@ -1,0 +1,96 @@
+"""httpx's requests and responses over `ConnectionPool`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import cast
+
+import httpx
+
+from dify_api._transport.connection_pool import ConnectionPool
+from dify_api._transport.deadlines import IS_LIMITED
+from dify_api._transport.exchange import PIECE, Exchange, ExchangeError
+
+
+class Body:
+    """A body, to be made one of `library`'s."""
+
+    library: ModuleType
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._exchange.pieces()
+        except ExchangeError as error:
+            failure = error
+        else:
+            return
+        raise _error_of(self.library, failure) from failure.cause
+
+    def close(self) -> None:
+        """Close the connection, unless the body has come to its end."""
+        self._exchange.close()
+
+
+class _BodyOfHttpx(Body, httpx.SyncByteStream):
+    library = httpx
+
+
+class PoolTransport(httpx.BaseTransport):
+    """A transport for one server, whose responses obey `limit`."""
+
+    library: ModuleType = httpx
+    body: type[Body] = _BodyOfHttpx
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Make a request.
+
+        Raises:
+            httpx.TransportError: If it fails.
+        """
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in request.headers.raw
+        }
+        try:
+            exchange = self._pool.exchange(
+                request.method,
+                request.url.raw_path.decode("ascii"),
+                headers,
+                _content(request, self.library),
+                request.extensions.get("timeout", {}),
+            )
+        except ExchangeError as error:
+            failure = error
+        else:
+            reason = (exchange.reply.reason or "").encode("latin-1")
+            response: httpx.Response = self.library.Response(
+                exchange.reply.status,
+                headers=exchange.headers,
+                stream=self.body(exchange),
+                extensions={IS_LIMITED: True, "reason_phrase": reason},
+            )
+            return response
+        raise _error_of(self.library, failure) from failure.cause
+
+    def close(self) -> None:
+        """Close the connections that wait for requests."""
+        self._pool.close()
+
+
+def _content(request: httpx.Request, library: ModuleType) -> bytes | Iterable[bytes]:
+    """The body; whole if it is small, which takes one write, and which recorders understand."""
+    length = int(request.headers.get("content-length", PIECE + 1))
+    if isinstance(request.stream, library.ByteStream) or length <= PIECE:
+        return request.read()
+    return cast("httpx.SyncByteStream", request.stream)
+
+
+def _error_of(library: ModuleType, error: ExchangeError) -> Exception:
+    kind: type[Exception] = getattr(library, error.kind)
+    return kind(str(error))
