@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests start many processes: none is to compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-# On all cores; the tests of a file stay together, as they share servers.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
+# On all cores, each a run of files, as the tests of a file share servers; who is ready takes some.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --benchmark-disable
 
 .PHONY: demo test check format docs dist bench record faults fidelity soak batches ray fuzz clean
 

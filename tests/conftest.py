@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import hypothesis
-import pytest
 
 from dify_api._transport.turns import TURNS
 
@@ -16,17 +15,23 @@ from dify_api._transport.turns import TURNS
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.pem")
 
 
-@pytest.fixture(autouse=True)
-def turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns wait for each other, but no second apart: that rule has tests of its own."""
-    TURNS.forget()  # what an earlier test left open
-    monkeypatch.setattr(TURNS, "interval", 0.0)
+# Turns wait for each other, but no second apart: that rule has tests of its own.
+TURNS.interval = 0.0
+
+# Of what is imported and collected, nothing is garbage.
+gc.disable()
+
+
+def pytest_runtest_setup() -> None:
+    """Forget the turns that an earlier test left open."""
+    TURNS.forget()
 
 
 def pytest_collection_finish() -> None:
     """Tests that collect garbage need not look through the frameworks and ten thousand tests."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 hypothesis.settings.register_profile("default", deadline=None)
