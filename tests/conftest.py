@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import hypothesis
+import pytest
+from _pytest.runner import runtestprotocol
 
 from dify_api._transport.turns import TURNS
 
@@ -32,6 +34,21 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test in a worker of pytest-xdist, which reports the call, and what has not passed.
+
+    That all was well before and after the call is two thirds of what workers have to tell.
+    """
+    if not hasattr(item.config, "workerinput"):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 hypothesis.settings.register_profile("default", deadline=None)
