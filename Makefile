@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests start many processes: none is to compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-# On all cores; the tests of a file stay together, as they share servers.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
+# On all cores, each a run of files, as the tests of a file share servers; who is ready takes some.
+# Slow tests share what takes long to make: their files stay whole.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --benchmark-disable
 
 .PHONY: demo test check format docs dist bench record faults fidelity soak batches ray fuzz clean
 
@@ -25,7 +26,7 @@ check: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(MAKE) test
-	$(PYTEST) -m "slow or types"
+	$(PYTEST) --dist=loadfile -m "slow or types"
 
 ## Every fault through every class (a quarter of an hour), and the tables of docs/reliability.md.
 faults: $(VENV)/.dev

@@ -19,9 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from dify_api._transport.takers import Taker
 from dify_api.errors import ConversationBusyError
@@ -94,26 +92,6 @@ class Turns:
         self._lock = threading.Lock()
         self._queues: dict[Key, deque[Turn]] = {}
         self._began: dict[Key, float] = {}
-
-    @contextmanager
-    def turn(self, key: Key | None, limit: float | None = None) -> Iterator[None]:
-        """Hold the conversation's turn for a block; None, for a new conversation, is no wait.
-
-        Raises:
-            ConversationBusyError: See `take`.
-        """
-        turn = self.take(key, limit) if key is not None else None
-        if turn is not None:
-            turn.begin()
-        try:
-            yield
-        finally:
-            if turn is not None:
-                turn.leave()
-
-    def aturn(self, key: Key | None, limit: float | None = None) -> AsyncTurn:
-        """`turn` for asyncio."""
-        return AsyncTurn(self, key, limit)
 
     def take(self, key: Key, limit: float | None = None, *, begins: bool = True) -> Turn:
         """Wait for the conversation's turn and take it.
@@ -240,30 +218,6 @@ class Turns:
 
     def _name(self, key: Key) -> str:
         return self._what or f"conversation {key[1]}"
-
-
-class AsyncTurn:
-    """A turn for asyncio: a class, for a generator may be closed before it at its loop's end."""
-
-    def __init__(self, turns: Turns, key: Key | None, limit: float | None) -> None:
-        self._turns = turns
-        self._key = key
-        self._limit = limit
-        self._turn: Turn | None = None
-
-    async def __aenter__(self) -> None:
-        if self._key is not None:
-            self._turn = await self._turns.atake(self._key, self._limit)
-            self._turn.begin()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._turn is not None:
-            self._turn.leave()
 
 
 def _grant_next(queue: deque[Turn]) -> None:

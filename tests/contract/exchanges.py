@@ -10,7 +10,7 @@ from functools import cache
 from itertools import count
 
 from tests.support.cassettes import Exchange, all_exchanges
-from tests.support.replay import Received, ReplayServer, Reply
+from tests.support.replay import Piece, Received, ReplayServer, Reply, in_pieces
 
 
 def generations(path: str) -> list[Exchange]:
@@ -30,19 +30,27 @@ def replayed(exchange: Exchange) -> Iterator[str]:
         if request.method != exchange.method:
             return Reply(404, {"content-type": "application/json"}, [b'{"code": "not_found"}'])
         seed = next(seeds)
-        return exchange.reply(seed, _longest_piece(seed))
+        return Reply(exchange.status, exchange.headers, _pieces(exchange.body, seed))
 
     server = _server()
     server.reply = reply
     yield server.base_url
 
 
-def _longest_piece(seed: int) -> int:
-    """Byte by byte, in parts of an event, or in several events at once.
+def _pieces(body: bytes, seed: int) -> list[Piece]:
+    """A body in parts of an event, or in several events at once; in some, a stretch byte by byte.
 
     Small pieces are slow, hence rare; the decoder has its own property tests.
     """
-    return random.Random(seed).choices([1, 40, 400, 4000], [1, 8, 60, 60])[0]
+    chance = random.Random(seed)
+    longest = chance.choices([40, 400, 4000], [8, 60, 60])[0]
+    begin = chance.randrange(len(body) + 1)
+    end = begin + chance.choices([0, 200], [24, 1])[0]
+    return [
+        *in_pieces(body[:begin], seed, longest),
+        *in_pieces(body[begin:end], seed, longest=1),
+        *in_pieces(body[end:], seed, longest),
+    ]
 
 
 @cache

@@ -1,7 +1,12 @@
-"""Every recorded generation through Dify and DifyCompletion, in each of their ways to call."""
+"""Every recorded generation through Dify and DifyCompletion, in each of their eight ways to call.
+
+Of one recording, half of the ways are quick tests: sync, async, whole and streamed, as a chat or as
+a completion. The other half is slow ones.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,7 +25,10 @@ Response = ChatResponse | CompletionResponse
 HELLO = [ChatMessage(role="user", content="Hello")]
 
 
-def ways(model: Dify | DifyCompletion) -> list[Callable[[], Awaitable[Response]]]:
+CHAT, COMPLETE = "as a chat", "as a completion"
+
+
+def ways(model: Dify | DifyCompletion, kind: str) -> list[Callable[[], Awaitable[Response]]]:
     async def chat() -> Response:
         return model.chat(HELLO)
 
@@ -45,16 +53,9 @@ def ways(model: Dify | DifyCompletion) -> list[Callable[[], Awaitable[Response]]
     async def astream_complete() -> Response:
         return [response async for response in await model.astream_complete("Hello")][-1]
 
-    return [
-        chat,
-        complete,
-        achat,
-        acomplete,
-        stream_chat,
-        stream_complete,
-        astream_chat,
-        astream_complete,
-    ]
+    if kind == CHAT:
+        return [chat, achat, stream_chat, astream_chat]
+    return [complete, acomplete, stream_complete, astream_complete]
 
 
 def check_response(response: Response, wanted: Expected) -> None:
@@ -79,8 +80,8 @@ def check_failure(error: DifyError, wanted: Expected) -> None:
     assert (error.answer.text if error.answer else "") == wanted.text
 
 
-async def check_all_ways(model: Dify | DifyCompletion, wanted: Expected) -> None:
-    for way in ways(model):
+async def check_ways(model: Dify | DifyCompletion, kind: str, wanted: Expected) -> None:
+    for way in ways(model, kind):
         try:
             response = await way()
         except DifyError as error:
@@ -89,15 +90,32 @@ async def check_all_ways(model: Dify | DifyCompletion, wanted: Expected) -> None
             check_response(response, wanted)
 
 
-@pytest.mark.parametrize("exchange", generations("/chat-messages"), ids=lambda e: e.name)
-async def test_dify(exchange: Exchange) -> None:
+def cases(path: str) -> pytest.MarkDecorator:
+    """Each recording as a chat and as a completion; by its name, one of both is slow."""
+    return pytest.mark.parametrize(
+        ("exchange", "kind"),
+        [
+            pytest.param(
+                exchange,
+                kind,
+                id=f"{exchange.name}, {kind}",
+                marks=[pytest.mark.slow] if zlib.crc32(exchange.name.encode()) % 2 == slow else [],
+            )
+            for exchange in generations(path)
+            for slow, kind in enumerate((CHAT, COMPLETE))
+        ],
+    )
+
+
+@cases("/chat-messages")
+async def test_dify(exchange: Exchange, kind: str) -> None:
     with replayed(exchange) as base_url:
         model = Dify(api_key="app-test", base_url=base_url, user="ann", max_retries=0)
-        await check_all_ways(model, expected(exchange))
+        await check_ways(model, kind, expected(exchange))
 
 
-@pytest.mark.parametrize("exchange", generations("/completion-messages"), ids=lambda e: e.name)
-async def test_dify_completion(exchange: Exchange) -> None:
+@cases("/completion-messages")
+async def test_dify_completion(exchange: Exchange, kind: str) -> None:
     with replayed(exchange) as base_url:
         model = DifyCompletion(api_key="app-test", base_url=base_url, user="ann", max_retries=0)
-        await check_all_ways(model, expected(exchange))
+        await check_ways(model, kind, expected(exchange))

@@ -181,7 +181,9 @@ def ingest_killed(
     return False
 
 
-@pytest.mark.parametrize(("max_concurrency", "step"), [(1, 1), (4, 3)])
+@pytest.mark.parametrize(
+    ("max_concurrency", "step"), [(1, 4), (4, 3), pytest.param(1, 1, marks=pytest.mark.slow)]
+)
 def test_a_run_killed_anywhere_is_completed_by_the_next(
     server: LocalDify, client: DifyClient, max_concurrency: int, step: int
 ) -> None:

@@ -18,6 +18,7 @@ from dify_api._transport.turns import TURNS
 from tests.dify_api.test_streams import ASK, END, SSE, async_client_of, client_of, serve, token
 from tests.support.replay import ReplayServer, Reply
 from tests.support.scripts import run_script
+from tests.support.turns import turn_of
 
 HEAD = """
     import asyncio, os, sys, threading, time
@@ -213,8 +214,8 @@ def test_a_child_waits_for_no_lock_and_no_turn_of_its_parent() -> None:
         client.send(ASK)
 
         def ask() -> None:
-            with TURNS.turn(("app", "held"), 5):
+            with turn_of(TURNS, ("app", "held"), 5):
                 assert client.send(ASK).text == "a"
 
-        with TURNS.turn(("app", "held")), pools._lock:
+        with turn_of(TURNS, ("app", "held")), pools._lock:
             in_child(ask)

@@ -109,12 +109,12 @@ async def test_silence_ends_at_the_progress_timeout(call: Call) -> None:
 async def test_the_consumers_time_is_not_the_servers() -> None:
     pieces: list[Piece] = [token("a"), token("b"), b"event: ping\n\n", END]
     with ReplayServer(lambda _: Reply(200, SSE, pieces)) as server:
-        with client_of(server, progress_timeout=0.8).stream(ASK) as stream:
+        with client_of(server, progress_timeout=0.5).stream(ASK) as stream:
             for event in stream:
-                await asyncio.sleep(1 if event.event == "message" else 0)
-        async with async_client_of(server, progress_timeout=0.8).stream(ASK) as async_stream:
+                await asyncio.sleep(0.6 if event.event == "message" else 0)
+        async with async_client_of(server, progress_timeout=0.5).stream(ASK) as async_stream:
             async for event in async_stream:
-                await asyncio.sleep(1 if event.event == "message" else 0)
+                await asyncio.sleep(0.6 if event.event == "message" else 0)
     assert stream.answer.text == async_stream.answer.text == "ab"
 
 

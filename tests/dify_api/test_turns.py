@@ -11,6 +11,7 @@ import pytest
 
 from dify_api._transport.turns import Turns
 from dify_api.errors import ConversationBusyError
+from tests.support.turns import async_turn_of, turn_of
 
 KEY = ("app", "c1")
 
@@ -20,7 +21,7 @@ async def test_two_turns_never_overlap() -> None:
 
     async def one() -> None:
         nonlocal active, most
-        async with turns.aturn(KEY):
+        async with async_turn_of(turns, KEY):
             active += 1
             most = max(most, active)
             await asyncio.sleep(0)
@@ -30,12 +31,11 @@ async def test_two_turns_never_overlap() -> None:
     assert most == 1
 
 
-async def test_other_conversations_and_new_ones_do_not_wait() -> None:
-    turns = Turns(interval=0)
-    async with turns.aturn(KEY), turns.aturn(("app", "c2")), turns.aturn(None), turns.aturn(None):
-        pass
-    with turns.turn(None), turns.turn(None):
-        pass
+async def test_other_conversations_do_not_wait() -> None:
+    turns, other = Turns(interval=0), ("app", "c2")
+    async with async_turn_of(turns, KEY, 5), async_turn_of(turns, other, 5):
+        with turn_of(turns, ("app", "c3"), 5):
+            assert [*turns._queues] == [KEY, other, ("app", "c3")]
 
 
 async def test_a_thread_and_a_loop_wait_for_each_other() -> None:
@@ -45,10 +45,10 @@ async def test_a_thread_and_a_loop_wait_for_each_other() -> None:
 
     def in_thread() -> None:
         entered.set()
-        with turns.turn(KEY):
+        with turn_of(turns, KEY):
             order.append("thread")
 
-    async with turns.aturn(KEY):
+    async with async_turn_of(turns, KEY):
         thread = threading.Thread(target=in_thread)
         thread.start()
         await asyncio.to_thread(entered.wait)
@@ -61,10 +61,10 @@ async def test_a_cancelled_waiter_leaves_the_queue() -> None:
     turns = Turns(interval=0)
 
     async def take() -> str:
-        async with turns.aturn(KEY):
+        async with async_turn_of(turns, KEY):
             return "done"
 
-    async with turns.aturn(KEY):
+    async with async_turn_of(turns, KEY):
         cancelled, waiting = asyncio.create_task(take()), asyncio.create_task(take())
         await asyncio.sleep(0)
         cancelled.cancel()
@@ -91,16 +91,16 @@ async def test_requests_leave_an_interval_after_the_response_before_began() -> N
 def test_the_interval_is_a_second_unless_told_otherwise() -> None:
     turns, began = Turns(), []
     for _ in range(2):
-        with turns.turn(KEY):
+        with turn_of(turns, KEY):
             began.append(time.monotonic())
     assert began[1] - began[0] >= 0.99
 
 
 def test_an_error_in_a_turn_frees_it() -> None:
     turns = Turns(interval=0)
-    with pytest.raises(KeyError), turns.turn(KEY):
+    with pytest.raises(KeyError), turn_of(turns, KEY):
         raise KeyError
-    with turns.turn(KEY):
+    with turn_of(turns, KEY):
         pass
 
 
@@ -108,10 +108,10 @@ def test_a_turn_that_never_ends_is_told() -> None:
     turns = Turns(interval=0)
     with ThreadPoolExecutor(1) as pool:
         kept = pool.submit(turns.take, KEY).result()
-        with pytest.raises(ConversationBusyError, match="c1"), turns.turn(KEY, 0.01):
+        with pytest.raises(ConversationBusyError, match="c1"), turn_of(turns, KEY, 0.01):
             pass
         kept.leave()
-    with turns.turn(KEY):  # the queue is in order again
+    with turn_of(turns, KEY):  # the queue is in order again
         pass
 
 
@@ -119,18 +119,18 @@ async def test_a_turn_that_never_ends_is_told_async() -> None:
     turns = Turns(interval=0)
 
     async def keep(until: asyncio.Event) -> None:
-        async with turns.aturn(KEY):
+        async with async_turn_of(turns, KEY):
             await until.wait()
 
     until = asyncio.Event()
     keeping = asyncio.create_task(keep(until))
     await asyncio.sleep(0)
     with pytest.raises(ConversationBusyError, match="c1"):
-        async with turns.aturn(KEY, 0.01):
+        async with async_turn_of(turns, KEY, 0.01):
             pass
     until.set()
     await keeping
-    async with turns.aturn(KEY):
+    async with async_turn_of(turns, KEY):
         pass
 
 

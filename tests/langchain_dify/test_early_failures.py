@@ -26,6 +26,7 @@ def early_failures(path: str) -> list[Exchange]:
     return [e for e in failed if not expected(e).streamed and not expected(e).text]
 
 
+@pytest.mark.asyncio(loop_scope="module")  # whose connections are used again
 @pytest.mark.parametrize("recorded", early_failures("/chat-messages"), ids=lambda e: e.name)
 async def test_fallbacks_of_chats(recorded: Exchange) -> None:
     with replayed(recorded) as base_url:
@@ -36,6 +37,7 @@ async def test_fallbacks_of_chats(recorded: Exchange) -> None:
         assert reduce(add, [c async for c in safe.astream("Hello")]).content == "Saturn"
 
 
+@pytest.mark.asyncio(loop_scope="module")  # whose connections are used again
 @pytest.mark.parametrize("recorded", early_failures("/completion-messages"), ids=lambda e: e.name)
 async def test_fallbacks_of_completions(recorded: Exchange) -> None:
     with replayed(recorded) as base_url:

@@ -96,7 +96,7 @@ async def test_recorded_run(recorded: Exchange) -> None:
         parameters = exchange("dify-1.16.0/parameters_agent")  # no variables: nothing to check
         if request.path.endswith("/parameters"):
             return parameters.reply()
-        return recorded.reply() if request.method == "POST" else NOT_FOUND
+        return recorded.reply(longest=400) if request.method == "POST" else NOT_FOUND
 
     with ReplayServer(reply) as server:
         workflow = DifyWorkflow(api_key="app-test", base_url=server.base_url, max_retries=0)

@@ -1,7 +1,7 @@
 """Runs scripts as `python SCRIPT` does, each in a process of its own.
 
-Frameworks take seconds to import. So one process for each has imported it, and a fork of that runs
-a script; what the project itself is made of is imported anew each time.
+Frameworks take seconds to import, and the project a second. So one process for each framework has
+imported both, and a fork of that runs a script.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from typing import Literal
 
 ROOT = Path(__file__).parents[2]
 
-Framework = Literal["langchain", "llama_index"]
+Framework = Literal["none", "langchain", "llama_index"]
 
+_SERVER = ["starlette.applications", "uvicorn"]
 _IMPORTED: dict[Framework, list[str]] = {
-    "langchain": ["langchain.agents", "langgraph.checkpoint.sqlite"],
-    "llama_index": ["llama_index.core"],
+    "none": ["dify_api"],
+    "langchain": ["langchain.agents", "langgraph.checkpoint.sqlite", "langchain_dify", *_SERVER],
+    "llama_index": ["llama_index.core", "llama_index_dify", *_SERVER],
 }
 _LIMIT = 120  # seconds that a script may take
 
@@ -79,9 +81,8 @@ def run_forked(
 @cache
 def _process(framework: Framework) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if "DIFY" not in name}
-    modules = [*_IMPORTED[framework], "starlette.applications", "uvicorn"]
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__, *modules],
+        [sys.executable, "-m", __name__, *_IMPORTED[framework]],
         cwd=ROOT,
         env={**environment, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
@@ -95,7 +96,9 @@ def _process(framework: Framework) -> subprocess.Popen[str]:
 def main() -> None:
     """Import the modules named, then run a script for each line of input; answer its exit code."""
     for name in sys.argv[1:]:
-        importlib.import_module(name)
+        module = importlib.import_module(name)
+        for public in getattr(module, "__all__", []) if name.endswith("_dify") else []:
+            getattr(module, public)  # is imported when it is asked for
     assert threading.active_count() == 1, "a process with threads cannot be forked safely"
     for line in sys.stdin:
         child = os.fork()

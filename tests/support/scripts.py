@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import textwrap
 
 from tests.support.forking import Framework, run_forked
@@ -16,7 +14,7 @@ def run_script(
     base_url: str,
     *,
     warnings: str = "default",
-    framework: Framework | None = None,
+    framework: Framework = "none",
 ) -> subprocess.CompletedProcess[str]:
     """Run a script that finds the server's address in `sys.argv[1]`.
 
@@ -29,13 +27,4 @@ def run_script(
     """
     script = textwrap.dedent(head) + textwrap.dedent(code)
     variables = {"DIFY_API_KEY": "app-x"}
-    if framework:
-        return run_forked(framework, script, base_url, warning=warnings, variables=variables)
-    return subprocess.run(
-        [sys.executable, "-W", warnings, "-c", script, base_url],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **variables},
-    )
+    return run_forked(framework, script, base_url, warning=warnings, variables=variables)

@@ -72,6 +72,7 @@ def server() -> Iterator[ReplayServer]:
         yield replaying
 
 
+@pytest.mark.asyncio(loop_scope="module")  # whose connections are used again
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.name)
 async def test_recorded_exchange(exchange: Exchange, server: ReplayServer) -> None:
     operation = operation_for(exchange)
