@@ -20,11 +20,6 @@ def shared_server() -> Iterator[LocalDify]:
 
 
 @pytest.fixture
-def vcr() -> None:
-    """What a test of langchain-tests asks for before it is skipped: we replay without it."""
-
-
-@pytest.fixture
 def server(shared_server: LocalDify) -> LocalDify:
     """A server whose records are this test's alone."""
     shared_server.clear()

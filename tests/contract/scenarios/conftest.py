@@ -171,10 +171,6 @@ def _numbers(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in release.split("-")[0].split("."))
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record-mode", choices=["none", "rewrite"], help="rewrite: see this file")
-
-
 def _is_recording(config: pytest.Config) -> bool:
     return config.getoption("--record-mode", default=None) == "rewrite"
 
