@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
 
-.PHONY: demo test check format docs dist bench record faults fidelity soak batches ray fuzz clean
+.PHONY: demo test check format docs dist bench record faults fidelity soak batches ray chainlit fuzz clean
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
@@ -49,6 +49,10 @@ ray: $(VENV)/.dev
 	$(BIN)/python -m pytest -m ray
 	$(BIN)/python -m benchmarks.batch_ray
 
+## The example of Chainlit in an environment of its own, used in Chromium.
+chainlit: $(VENV)/.dev $(VENV)-chainlit/.made
+	$(BIN)/python -m pytest -m chainlit tests/test_example_chainlit.py
+
 ## The properties of decoder, events, answers and error bodies, with many more examples.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m pytest --hypothesis-profile=long -m hypothesis
@@ -76,7 +80,7 @@ record: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/contract/scenarios --record-mode=rewrite -rs
 
 clean:
-	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-chainlit dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 10), 'Python 3.10 or newer is needed'"
@@ -89,6 +93,11 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml dify_api/_version.py
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml dify_api/_version.py
 	$(BIN)/python -m pip install --quiet --editable ".[examples]" --group dev
+	touch $@
+
+$(VENV)-chainlit/.made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-chainlit
+	$(VENV)-chainlit/bin/python -m pip install --quiet --editable ".[chainlit]"
 	touch $@
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml dify_api/_version.py
