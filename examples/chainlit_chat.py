@@ -136,6 +136,7 @@ class Trace:
         self._steps: dict[str | None, cl.Step] = {}
 
     async def show(self, event: Event) -> None:
+        """Begin or end the step that an event is about."""
         match event:
             case NodeStartedEvent(data=node):
                 await self._begin(node.id, node.title, KINDS.get(node.node_type or "", "tool"))
@@ -150,16 +151,17 @@ class Trace:
 
     async def end(self) -> None:
         """End what has not ended: the answer was stopped or broke off."""
-        for id in list(self._steps):
-            await self._end(id, None, "not finished")
+        for key in self._steps:
+            await self._end(key, None, "not finished")
 
-    async def _begin(self, id: str | None, title: str | None, kind: Any) -> None:
-        step = self._steps[id] = cl.Step(title or kind, kind, parent_id=self._parent_id)
+    async def _begin(self, key: str | None, title: str | None, kind: Any) -> None:
+        step = self._steps[key] = cl.Step(title or kind, kind, parent_id=self._parent_id)
         step.start = utc_now()
         await step.send()
 
-    async def _end(self, id: str | None, given: Any, output: Any, failed: bool = False) -> None:
-        if step := self._steps.pop(id, None):
+    async def _end(self, key: str | None, given: Any, output: Any, failed: bool = False) -> None:
+        step = self._steps.get(key)
+        if step and not step.end:
             step.input, step.output, step.is_error = given or "", output or "", failed
             step.end = utc_now()
             await step.update()
@@ -223,7 +225,7 @@ async def value_of(item: FormInput, form: Form) -> Any:
 
 async def chosen(question: str, choices: Mapping[str, str]) -> str:
     """The id of the button that is clicked."""
-    buttons = [cl.Action(id, {"id": id}, label=label) for id, label in choices.items()]
+    buttons = [cl.Action(key, {"id": key}, label=label) for key, label in choices.items()]
     asked = cl.AskActionMessage(question, buttons, timeout=A_DAY)
     return answered(await asked.send())["payload"]["id"]
 
