@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # On all cores; the tests of a file stay together, as they share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --benchmark-disable
 
-.PHONY: demo test check format docs dist bench record faults fidelity soak batches ray chainlit fuzz clean
+.PHONY: demo test check format docs dist bench record faults fidelity soak batches ray chainlit extras fuzz clean
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
@@ -52,6 +52,10 @@ ray: $(VENV)/.dev
 ## The example of Chainlit in an environment of its own, used in Chromium.
 chainlit: $(VENV)/.dev $(VENV)-chainlit/.made
 	$(BIN)/python -m pytest -m chainlit tests/test_example_chainlit.py
+
+## Each extra alone in a new environment, and each example copied out (a quarter of an hour).
+extras: $(VENV)/.dev
+	$(BIN)/python -m tests.extras
 
 ## The properties of decoder, events, answers and error bodies, with many more examples.
 fuzz: $(VENV)/.dev

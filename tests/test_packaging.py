@@ -155,6 +155,19 @@ def test_an_example_needs_no_more_than_its_extra(example: Path) -> None:
         assert providers & declared(extra), f"{package} of {example.name}"
 
 
+def test_on_pypi_the_readme_leads_into_the_repository() -> None:
+    """With the substitutions that the build makes; its links are relative where it lies."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    text = (ROOT / "README.md").read_text()
+    for substitution in tool["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(substitution["pattern"], substitution["replacement"], text)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 20
+    assert all(link.startswith("https://") for link in links)
+    assert "/dify-adapters/main/docs/images/answer.svg" in text
+    assert "/dify-adapters/blob/main/docs/streaming.md" in text
+
+
 def test_an_overwritten_package_says_so(tmp_path: Path) -> None:
     """As the unrelated distribution `langchain-dify` does: it has one file, and that is empty."""
     shutil.copytree(ROOT / "langchain_dify", tmp_path / "langchain_dify")
