@@ -16,13 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.request import urlopen
 
 from dify_local import LocalDify
 
 ROOT = Path(__file__).parents[1]
+
+Outcome = tuple[str, str | None]  # what was tried, and what went wrong, if something did
 
 WIRE = """
 from dify_api import DifyClient, chat
@@ -99,7 +101,7 @@ FORM = "Fine.\n\n"  # what an example that asks a person reads
 
 def clean_environment(**more: str) -> dict[str, str]:
     """Nothing of this environment: no path to the sources, and no app."""
-    left_out = ("DIFY_", "PYTHONPATH", "VIRTUAL_ENV")
+    left_out = ("DIFY_", "PYTHON", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, **more}
 
@@ -161,18 +163,16 @@ def serve(python: Path, script: Path, path: str, folder: Path) -> str | None:
         return log.read() or "it does not answer"
 
 
-def try_examples(python: Path, names: list[str], folder: Path) -> dict[str, str | None]:
+def try_examples(python: Path, names: list[str], folder: Path) -> Iterator[Outcome]:
     """Run examples as whoever copies one file does: alone, elsewhere, offline."""
-    outcomes = {}
     for name in names:
         alone = folder / name
         alone.mkdir()
         script = Path(shutil.copy(ROOT / "examples" / f"{name}.py", alone))
         if name in SERVERS:
-            outcomes[name] = serve(python, script, SERVERS[name], alone / "cwd")
+            yield name, serve(python, script, SERVERS[name], alone / "cwd")
         else:
-            outcomes[name] = run(python, str(script), folder=alone / "cwd", variables={})
-    return outcomes
+            yield name, run(python, str(script), folder=alone / "cwd", variables={})
 
 
 def examples_of(extra: str) -> list[str]:
@@ -181,33 +181,33 @@ def examples_of(extra: str) -> list[str]:
     return [name for name in names if (name == "chainlit_chat") == (extra == "chainlit")]
 
 
+def try_extra(extra: str, wheel: Path, folder: Path, server: LocalDify) -> Iterator[Outcome]:
+    """Install an extra and use it, and the examples that it is for."""
+    python = install(wheel, extra, folder / "environment")
+    if extra in EXTRAS:
+        code = ("-W", "error::RuntimeWarning", "-c", EXTRAS[extra])
+        app = {"DIFY_BASE_URL": server.base_url, "DIFY_API_KEY": server.keys["advanced-chat"]}
+        yield extra, run(python, *code, folder=folder / "cwd", variables=app)
+    if extra in ("examples", "chainlit"):
+        yield from try_examples(python, examples_of(extra), folder)
+
+
 def main(extras: list[str]) -> int:
-    failed = 0
+    failed = False
     with tempfile.TemporaryDirectory() as temporary, LocalDify() as server:
         folder = Path(temporary)
         build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
         subprocess.run(build, check=True)
         [wheel] = folder.glob("*.whl")
-        variables = {"DIFY_BASE_URL": server.base_url, "DIFY_API_KEY": server.keys["advanced-chat"]}
         for extra in extras:
             began = time.monotonic()
-            python = install(wheel, extra, folder / extra)
-            outcomes = {extra: None}
-            if extra in EXTRAS:
-                code = ("-W", "error::RuntimeWarning", "-c", EXTRAS[extra])
-                cwd = folder / f"cwd-{extra}"
-                outcomes[extra] = run(python, *code, folder=cwd, variables=variables)
-            if extra in ("examples", "chainlit"):
-                (folder / "copied" / extra).mkdir(parents=True)
-                copied = folder / "copied" / extra
-                outcomes |= try_examples(python, examples_of(extra), copied)
-            for name, problem in outcomes.items():
+            for name, problem in try_extra(extra, wheel, folder / extra, server):
                 print(f"{'FAILED' if problem else 'ok':7}{name}", flush=True)
-                print(problem or "", end="")
-                failed += bool(problem)
+                print(problem or "", end="", flush=True)
+                failed = failed or bool(problem)
             print(f"       {extra}: {time.monotonic() - began:.0f} s", flush=True)
             shutil.rmtree(folder / extra)
-    return min(failed, 1)
+    return int(failed)
 
 
 if __name__ == "__main__":
