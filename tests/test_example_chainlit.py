@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,6 +167,17 @@ def test_the_stop_button_and_leaving_stop_the_run(page: Page, dify: LocalDify) -
     page.browser.close()  # the page is left
     page.browser.switch_to.window(other)
     page.until(lambda: len(dify.stopped) == 2)
+
+
+def test_a_file_goes_along(page: Page, dify: LocalDify, tmp_path: Path) -> None:
+    note = tmp_path / "note.md"
+    note.write_text("Titan")
+    page.find("#upload-button")
+    page.browser.find_element("id", "upload-button-input").send_keys(str(note))
+    page.until(lambda: "note.md" in page.text)
+    page.say("What is this?")
+    [asked] = dify.wait_for_requests(1, path="/chat-messages")
+    assert [file["type"] for file in asked.json["files"]] == ["document"]
 
 
 def test_a_failure_is_told(page: Page) -> None:
