@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Slow tests share what takes long to make: their files stay whole.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --benchmark-disable
 
-.PHONY: demo test check format docs dist bench record faults fidelity soak batches ray fuzz clean
+.PHONY: demo test check format docs dist bench record faults fidelity soak batches ray chainlit extras fuzz clean
 
 ## Ask a Dify app through LangChain and LlamaIndex: DIFY_BASE_URL and DIFY_API_KEY, or a local app.
 demo: $(VENV)/.demo
@@ -50,6 +50,14 @@ ray: $(VENV)/.dev
 	$(BIN)/python -m pytest -m ray
 	$(BIN)/python -m benchmarks.batch_ray
 
+## The example of Chainlit in an environment of its own, used in Chromium.
+chainlit: $(VENV)/.dev $(VENV)-chainlit/.made
+	$(BIN)/python -m pytest -m chainlit tests/test_example_chainlit.py
+
+## Each extra alone in a new environment, and each example copied out (a quarter of an hour).
+extras: $(VENV)/.dev
+	$(BIN)/python -m tests.extras
+
 ## The properties of decoder, events, answers and error bodies, with many more examples.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m pytest --hypothesis-profile=long -m hypothesis
@@ -77,7 +85,7 @@ record: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/contract/scenarios --record-mode=rewrite -rs
 
 clean:
-	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-chainlit dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 10), 'Python 3.10 or newer is needed'"
@@ -90,6 +98,11 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml dify_api/_version.py
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml dify_api/_version.py
 	$(BIN)/python -m pip install --quiet --editable ".[examples]" --group dev
+	touch $@
+
+$(VENV)-chainlit/.made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-chainlit
+	$(VENV)-chainlit/bin/python -m pip install --quiet --editable ".[chainlit]"
 	touch $@
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml dify_api/_version.py

@@ -38,7 +38,8 @@ def graph_of(saver: SqliteSaver) -> Any:
     app = DifyWorkflow(user="ann", human_input="interrupt")
 
     def publish(state: Report) -> dict[str, str]:
-        return {"published": app.invoke({"text": state["draft"]})["text"]}
+        outputs = app.invoke({"text": state["draft"]})
+        return {"published": outputs.get("text") or str(outputs)}
 
     return StateGraph(Report).add_node(publish).add_edge(START, "publish").compile(saver)
 

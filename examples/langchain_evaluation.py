@@ -10,6 +10,7 @@ evaluators count words. Against LangSmith give the name of a dataset as `data`, 
 from __future__ import annotations
 
 import re
+import sys
 import uuid
 from typing import Any
 
@@ -43,12 +44,13 @@ class Offline(Client):
 
 def correct(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> bool:
     """Whether the answer has what was expected."""
-    return reference_outputs["answer"].lower() in outputs["answer"].lower()
+    return reference_outputs["answer"].lower() in outputs.get("answer", "").lower()
 
 
 def grounded(outputs: dict[str, Any]) -> float:
     """The share of the answer's words that are in what it cites."""
-    words, cited = _words(outputs["answer"]), _words(" ".join(outputs["documents"]))
+    words = _words(outputs.get("answer", ""))
+    cited = _words(" ".join(outputs.get("documents", [])))
     return round(len(words & cited) / max(1, len(words)), 2)
 
 
@@ -76,6 +78,8 @@ def main() -> None:
         client=Offline(),
     )
     for row in results:
+        if failure := row["run"].error:  # LangSmith goes on with the others
+            sys.exit(failure.splitlines()[0])
         scores = {score.key: score.score for score in row["evaluation_results"]["results"]}
         outputs: dict[str, Any] = row["run"].outputs or {}
         print(f"{(row['example'].inputs or {})['question']}\n  {outputs['answer']:.70}\n  {scores}")

@@ -21,7 +21,10 @@ from langchain_dify import ChatDify, DifyWorkflow
 
 async def main() -> None:
     topic = " ".join(sys.argv[1:]) or "the rings of Saturn"
-    chatflow, workflow = os.environ["DIFY_TOOL_API_KEYS"].split(",")
+    keys = os.environ["DIFY_TOOL_API_KEYS"].split(",")
+    if len(keys) != 2:
+        sys.exit("DIFY_TOOL_API_KEYS: give two keys, of a chatflow and of a workflow app")
+    chatflow, workflow = keys
     as_question = RunnableLambda(lambda topic: f"What is known about {topic}?")
     as_inputs = RunnableLambda(lambda topic: {"text": topic})
     views = RunnableParallel(
@@ -37,7 +40,7 @@ async def main() -> None:
     result = await views.ainvoke(topic)
     print(f"chat:     {result['chat']}")
     print(f"chatflow: {result['chatflow']}")
-    print(f"report:   {result['report']['text']}")
+    print(f"report:   {result['report'].get('text', result['report'])}")
     rows = ["the moons of Mars", "the day of Venus"]
     for row, answer in zip(rows, await views.abatch(rows), strict=True):
         print(f"{row}: {answer['chat']}")

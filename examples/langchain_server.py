@@ -1,8 +1,8 @@
 """A chat in the browser: FastAPI streams a Dify app's answer as server-sent events.
 
-Each browser session is a thread of LangGraph, which remembers its conversation. Sources come after
-the text; what a moderator puts in the place of an answer replaces it on the page; whoever closes
-the page stops the run on the server.
+Each browser session is a thread of LangGraph, which remembers its conversation. The nodes of a
+chatflow are shown as they run, sources after the text; what a moderator puts in the place of an
+answer replaces it on the page; whoever closes the page stops the run on the server.
 
 Runs offline against a local app, or with DIFY_BASE_URL and DIFY_API_KEY against yours:
 
@@ -22,6 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, StreamingResponse
 from langchain.agents import create_agent
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
@@ -37,6 +38,9 @@ PAGE = """<!doctype html>
   form { display: flex; gap: .5rem } input { flex: 1; font: inherit; padding: .4rem }
   .question { font-weight: 600; margin-top: 1rem } .answer { white-space: pre-wrap }
   details { color: #555; margin-left: 1rem } .error { color: #b00 }
+  .nodes { color: #777; font-size: .85rem } .nodes span { margin-right: 1rem }
+  .nodes span::after { content: " …" } .nodes .failed::after { content: " ✗" }
+  .nodes .succeeded::after { content: " ✓" }
 </style>
 <h1>Ask the app</h1>
 <div id="chat"></div>
@@ -52,7 +56,7 @@ document.querySelector("form").onsubmit = async (submitted) => {
   const input = submitted.target.question, question = input.value;
   input.value = "";
   add("question", question);
-  const answer = add("answer", ""), leaving = new AbortController();
+  const nodes = add("nodes", ""), answer = add("answer", ""), leaving = new AbortController();
   stop.disabled = false; stop.onclick = () => leaving.abort();
   try {
     const response = await fetch("/chat", { method: "POST", signal: leaving.signal,
@@ -67,6 +71,13 @@ document.querySelector("form").onsubmit = async (submitted) => {
         if (event.replace !== undefined) answer.textContent = event.replace;
         if (event.text) answer.textContent += event.text;
         if (event.error) add("error", event.error);
+        if (event.node) {
+          let node = [...nodes.children].find((child) => child.dataset.id === event.node.id);
+          if (!node) nodes.append(node = document.createElement("span"));
+          node.dataset.id = event.node.id;
+          node.textContent = event.node.title;
+          node.className = event.node.status;
+        }
         for (const source of event.sources ?? []) {
           const card = add("details", "");
           card.innerHTML = "<summary></summary><p></p>";
@@ -91,7 +102,7 @@ class Question(BaseModel):
 
 @asynccontextmanager
 async def lifespan(server: FastAPI) -> AsyncIterator[None]:
-    with app_from_environment():
+    with app_from_environment("advanced-chat"):
         server.state.agent = create_agent(ChatDify(), [], checkpointer=InMemorySaver())
         yield
 
@@ -124,9 +135,23 @@ async def events(asked: Question) -> AsyncIterator[str]:
         task.cancel()
 
 
+class Nodes(AsyncCallbackHandler):
+    """Puts the nodes of a chatflow into the queue, as they begin and end."""
+
+    def __init__(self, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
+        self._queue = queue
+
+    async def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+        """Named as in Dify: node_started, node_finished, and others."""
+        if name in ("node_started", "node_finished"):
+            status = data.get("status", "running")
+            node = {"id": data["id"], "title": data.get("title", ""), "status": status}
+            self._queue.put_nowait({"node": node})
+
+
 async def answer(asked: Question, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
     """Ask the app, and put what the page shows into the queue; None is the end."""
-    config = {"configurable": {"thread_id": asked.session}}
+    config = {"configurable": {"thread_id": asked.session}, "callbacks": [Nodes(queue)]}
     question = {"messages": [("human", asked.question)]}
     try:
         async for chunk, _ in app.state.agent.astream(question, config, stream_mode="messages"):

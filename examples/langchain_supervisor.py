@@ -13,6 +13,7 @@ commas between):
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,8 @@ def graph_of(saver: SqliteSaver) -> Any:
     # Side jobs: the supervisor's answers belong to no conversation.
     supervisor = ChatDify().detached().with_structured_output(Route)
     keys = os.environ["DIFY_TOOL_API_KEYS"].split(",")
+    if len(keys) != 3:
+        sys.exit("DIFY_TOOL_API_KEYS: give three keys, of the librarian, the guide and the analyst")
     apps = dict(zip(("librarian", "guide", "analyst"), keys, strict=True))
 
     def supervise(state: MessagesState) -> Command[App]:

@@ -46,6 +46,8 @@ async def begin() -> str:
         if isinstance(event, DifyInputRequiredEvent):
             print(f"waiting for a person: {event.text}")
             break
+    else:
+        sys.exit(f"published without asking: {await run}")
     saved = json.dumps(run.ctx.to_dict())
     await run.cancel_run()
     return saved

@@ -149,9 +149,23 @@ def imports_of(example: Path) -> set[str]:
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda path: path.stem)
 def test_an_example_needs_no_more_than_its_extra(example: Path) -> None:
     """Each runs alone, wherever it is copied to, after `pip install "dify-adapters[examples]"`."""
+    extra = "chainlit" if example.stem == "chainlit_chat" else "examples"
     for package in imports_of(example) - OURS:
-        providers = {name.lower() for name in installed().get(package, [])}
-        assert providers & declared("examples"), f"{package} of {example.name}"
+        providers = {name.lower() for name in installed().get(package, [package])}
+        assert providers & declared(extra), f"{package} of {example.name}"
+
+
+def test_on_pypi_the_readme_leads_into_the_repository() -> None:
+    """With the substitutions that the build makes; its links are relative where it lies."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    text = (ROOT / "README.md").read_text()
+    for substitution in tool["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(substitution["pattern"], substitution["replacement"], text)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 20
+    assert all(link.startswith("https://") for link in links)
+    assert "/dify-adapters/main/docs/images/answer.svg" in text
+    assert "/dify-adapters/blob/main/docs/streaming.md" in text
 
 
 def test_an_overwritten_package_says_so(tmp_path: Path) -> None:
