@@ -13,6 +13,7 @@ import os
 import ssl
 import sys
 import threading
+import time
 import urllib.request
 from functools import lru_cache
 from types import ModuleType
@@ -100,10 +101,19 @@ async def notice_closed_connections() -> None:
     """Let the loop hear of connections that servers closed while it was kept from running.
 
     Such a one would be taken for the next request, and fail. The loop takes one turn to read the
-    end of a connection and one to drop it.
+    end of a connection and one to drop it. Where it has just done so nothing was kept from it.
     """
+    global _noticed
+    loop = id(asyncio.get_running_loop())
+    if _noticed[0] == loop and time.monotonic() - _noticed[1] < _JUST:
+        return
     for _ in range(3):
         await asyncio.sleep(0)
+    _noticed = (loop, time.monotonic())
+
+
+_JUST = 0.01  # seconds
+_noticed = (0, 0.0)  # by which loop, and when
 
 
 def require_asyncio() -> None:
