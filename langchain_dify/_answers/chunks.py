@@ -139,7 +139,7 @@ class AnswerChunks(AnswerProgress):
         model: str = MODEL_NAME,
     ) -> None:
         super().__init__(source, marks, text_filter, model)
-        self._tokens = TokenChunks(DifyMessageChunk(content=""))
+        self._tokens = _UNNAMED
         self._server_tools = ServerTools()
         self._speech: list[str] = []
 
@@ -328,6 +328,10 @@ class GenerationChunks(AnswerProgress):
         """What the first chunk says; nothing for those after it."""
         opening = self._open()
         return self._info(opening) if opening else {}
+
+
+_UNNAMED = TokenChunks(DifyMessageChunk(content=""))
+"""Makes the chunks of an answer that has no id."""
 
 
 def _call_chunks(calls: Sequence[Call]) -> list[Any]:
