@@ -12,8 +12,6 @@ a client sends them::
 Names are imported when they are first used, so that a chat does not wait for the knowledge base's.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING
 
