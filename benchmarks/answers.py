@@ -9,6 +9,7 @@ from itertools import cycle, islice
 from typing import Any
 
 QUESTION = "Which planet has most moons, and why?"
+DATASET = "d5fe9998-36a0-4e85-874b-33c7a2f62711"
 _WORDS = (
     "Saturn has more moons than any other planet : 146 of them are known , most no larger than a "
     "few kilometres \u2014 captured , broken , or left from the rings . J\u00fapiter follows ."
@@ -31,8 +32,8 @@ def text(count: int) -> str:
     return "".join(tokens(count))
 
 
-def dify_events(count: int) -> list[bytes]:
-    """The answer as a chat app of Dify 1.16 streams it, an event each."""
+def dify_events(count: int, by_letter: bool = False) -> list[bytes]:
+    """The answer as a chat app of Dify 1.16 streams it, an event for each token (or character)."""
     ids = {
         "conversation_id": _CONVERSATION,
         "message_id": _MESSAGE,
@@ -42,7 +43,7 @@ def dify_events(count: int) -> list[bytes]:
     }
     messages: Iterator[dict[str, Any]] = (
         {"event": "message", **ids, "answer": token, "from_variable_selector": []}
-        for token in tokens(count)
+        for token in (text(count) if by_letter else tokens(count))
     )
     end = {"event": "message_end", **ids, "metadata": _metadata(count), "files": []}
     return [_event(frame) for frame in (*messages, end)]
@@ -63,6 +64,45 @@ def dify_reply(count: int) -> bytes:
             "created_at": _CREATED_AT,
         }
     )
+
+
+@lru_cache(maxsize=8)
+def retrieved(count: int) -> bytes:
+    """The answer as ten passages that a search in a knowledge base finds."""
+    every = tokens(count)
+    size = -(-count // 10)
+    return _json(
+        {
+            "query": {"content": QUESTION},
+            "records": [
+                _record(position, "".join(every[at : at + size]))
+                for position, at in enumerate(range(0, count, size), start=1)
+            ],
+        }
+    )
+
+
+def _record(position: int, content: str) -> dict[str, Any]:
+    segment = {
+        "id": f"771cfd3b-c0d2-403e-90c6-{position:012}",
+        "position": position,
+        "document_id": "a038bd44-ce4a-438c-9524-f70e65ea4934",
+        "content": content,
+        "answer": None,
+        "word_count": len(content),
+        "tokens": 0,
+        "keywords": ["moons"],
+        "hit_count": 3,
+        "enabled": True,
+        "status": "completed",
+        "created_at": _CREATED_AT,
+        "document": {
+            "id": "a038bd44-ce4a-438c-9524-f70e65ea4934",
+            "data_source_type": "upload_file",
+            "name": "saturn.md",
+        },
+    }
+    return {"segment": segment, "child_chunks": [], "score": 1 - position / 100}
 
 
 def openai_events(count: int) -> list[bytes]:
@@ -127,7 +167,7 @@ def _metadata(count: int) -> dict[str, Any]:
     }
     resource = {
         "position": 1,
-        "dataset_id": "d5fe9998-36a0-4e85-874b-33c7a2f62711",
+        "dataset_id": DATASET,
         "dataset_name": "Planets",
         "document_id": "a038bd44-ce4a-438c-9524-f70e65ea4934",
         "document_name": "saturn.md",

@@ -75,10 +75,15 @@ def _streams() -> list[Bar]:
         bars += [
             Bar(
                 f"`{ours}` {case} / (httpx loop + {framework} floor)",
-                1.10,
+                limit,
                 ratio((case, ours), (case, "httpx"), (case, floor)),
             )
-            for case in ("stream", "astream", "stream-coalesced", "astream-coalesced")
+            for case, limit in (
+                ("stream", 0.75),
+                ("astream", 1.10),
+                ("stream-coalesced", 1.10),
+                ("astream-coalesced", 1.10),
+            )
         ]
     for case in ("stream", "stream-coalesced"):
         bars += [
@@ -99,14 +104,68 @@ def _streams() -> list[Bar]:
     return bars
 
 
+def _calls() -> list[Bar]:
+    bars = []
+    for ours, floor in (("ChatDify", "langchain-floor"), ("Dify", "llama-index-floor")):
+        bars += [
+            Bar(
+                f"`{ours}` {title} / ({loop} loop + floor)",
+                limit,
+                ratio((case, ours), (case, loop), (case, floor)),
+            )
+            for case, title, loop, limit in (
+                ("calls", "short calls, sequential", "httpx", 1.4),
+                ("calls-50", "short calls, 50 at a time", "aiohttp", 2.0),
+            )
+        ]
+    bars += [
+        Bar(
+            f"`{ours}` short calls, sequential / the cheapest partner",
+            1.0,
+            ratio(("calls", ours), *(("calls", name) for name in partners), combine=min),
+        )
+        for ours, partners in (
+            ("ChatDify", ("ChatMistralAI", "ChatOpenAI")),
+            ("Dify", ("OpenAILike",)),
+        )
+    ]
+    bars.append(
+        Bar(
+            "an agent with one tool / (httpx loop + the agent's floor)",
+            1.4,
+            ratio(("agent", "agent"), ("agent", "httpx"), ("agent", "agent-floor")),
+        )
+    )
+    return bars
+
+
 def _growth() -> list[Bar]:
     return [
+        *(
+            Bar(
+                f"`{name}` per token, 80,000 tokens / 2,000",
+                1.3,
+                ratio(("answer-80k", name), ("answer-2k", name)),
+            )
+            for name in ("dify_api", "ChatDify", "Dify")
+        ),
         Bar(
-            f"`{name}` per token, 80,000 tokens / 2,000",
-            1.3,
-            ratio(("answer-80k", name), ("answer-2k", name)),
-        )
-        for name in ("dify_api", "ChatDify", "Dify")
+            "`ChatDify`, a character an event / `dify_api`",
+            3.0,
+            ratio(("letters", "ChatDify"), ("letters", "dify_api")),
+        ),
+        *(
+            Bar(
+                f"`{name}` after 1,000 turns / after 100",
+                10.0,
+                ratio(("histories", f"{name}-1000"), ("histories", f"{name}-100")),
+            )
+            for name in ("ChatDify", "Dify")
+        ),
+        *(
+            Bar(f"`{name}` per open stream", 40.0, lambda r, n=name: r.median("memory", n), "KiB")
+            for name in ("ChatDify", "Dify")
+        ),
     ]
 
 
@@ -118,7 +177,7 @@ def _concurrent() -> list[Bar]:
             bars.append(
                 Bar(
                     f"`{ours}` {count} streams / (aiohttp loop + floor)",
-                    1.5,
+                    1.25,
                     ratio((case, ours), (case, "aiohttp"), (case, floor)),
                 )
             )
@@ -162,14 +221,14 @@ def _starts() -> list[Bar]:
             ratio(("import", "langchain_dify"), ("import", core)),
         )
     )
+    bars += [
+        Bar(f"importing `{ours}` / `{base}`", 1.1, ratio(("import", ours), ("import", base)))
+        for ours, base in (("ChatDify", "BaseChatModel"), ("Dify", "LLM"))
+    ]
     bars.append(
-        Bar(
-            "importing `ChatDify` / `BaseChatModel`",
-            1.1,
-            ratio(("import", "ChatDify"), ("import", "BaseChatModel")),
-        )
+        Bar("importing `LocalDify`", 400.0, lambda r: r.median("import", "LocalDify"), "ms")
     )
     return bars
 
 
-BARS = (*_streams(), *_growth(), *_concurrent(), *_starts())
+BARS = (*_streams(), *_calls(), *_growth(), *_concurrent(), *_starts())

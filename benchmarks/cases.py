@@ -126,6 +126,48 @@ CASES = (
             (80, [name for name in _GROWING if name != "llama-index-floor"]),
         )
     ),
+    Case(
+        "letters",
+        "stream, a character an event, 64 KiB chunks; a token is a word",
+        "stream",
+        _OURS,
+        tokens=20_000,
+        delivery="letters",
+    ),
+    Case(
+        "engines",
+        "engines of LlamaIndex, an event per HTTP chunk",
+        "stream",
+        ("httpx", "llama-index-floor", "Dify", "DifyQueryEngine", "DifyChatEngine"),
+        tokens=2500,
+    ),
+    Case(
+        "search",
+        "200 searches in a knowledge base, ten passages each",
+        "invoke",
+        ("httpx-search", "retriever-langchain", "retriever-llama-index"),
+        "us/call",
+        tokens=500,
+        times=200,
+    ),
+    Case(
+        "agent",
+        "100 runs of an agent with one tool",
+        "invoke",
+        ("httpx", "agent-floor", "agent"),
+        "us/call",
+        tokens=5,
+        times=100,
+    ),
+    Case(
+        "histories",
+        "a call after 10, 100 and 1,000 turns",
+        "invoke",
+        [f"{name}-{turns}" for name in ("ChatDify", "Dify") for turns in (10, 100, 1000)],
+        "us/call",
+        tokens=5,
+        times=30,
+    ),
     Case("construct", "constructing a model object", "construct", _CALLS, "us", times=1000),
     Case(
         "memory",
@@ -166,11 +208,13 @@ IMPORTS = {
     "ChatOpenAI": "from langchain_openai import ChatOpenAI",
     "ChatMistralAI": "from langchain_mistralai import ChatMistralAI",
     "llama_index.core.llms": "import llama_index.core.llms",
+    "LLM": "from llama_index.core.llms import LLM",
     "llama_index_dify": "import llama_index_dify",
     "Dify": "from llama_index_dify import Dify",
     "OpenAILike": "from llama_index.llms.openai_like import OpenAILike",
     "httpx": "import httpx",
     "dify_api": "import dify_api",
+    "LocalDify": "from dify_local import LocalDify",
 }
 """Import statements by name; each is timed in fresh processes."""
 

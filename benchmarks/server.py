@@ -5,9 +5,11 @@ every client can be given it as its base URL::
 
     http://127.0.0.1:PORT/{tokens}/{delivery}/v1/chat-messages
     http://127.0.0.1:PORT/{tokens}/{delivery}/v1/chat/completions
+    http://127.0.0.1:PORT/{tokens}/{delivery}/v1/datasets/{id}/retrieve
 
 Deliveries: `event` writes each event as an HTTP chunk of its own and waits until the socket has
 taken it; `coalesced` sends HTTP chunks of 4 KiB that end anywhere, as a buffering proxy does;
+`letters` sends an event for each character of the text, in HTTP chunks of 64 KiB;
 `every-N` writes an event every N milliseconds; `hold` sends three events and then nothing.
 
 `GET /requests` tells how many requests there were, that one not counted.
@@ -22,7 +24,7 @@ from functools import lru_cache
 
 from benchmarks import answers
 
-_PIECE = 4096
+_PIECES = {"coalesced": 4096, "letters": 65536}
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n"
 _STREAM_HEAD = _HEAD % b"text/event-stream; charset=utf-8" + b"transfer-encoding: chunked\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -71,7 +73,9 @@ class Server(asyncio.Protocol):
         Server.requests += 1
         _, count, delivery, _, *endpoint = path.split("/")
         kind = "openai" if endpoint == ["chat", "completions"] else "dify"
-        if endpoint[-1] == "stop":
+        if endpoint[-1] == "retrieve":
+            self._transport.write(_reply(answers.retrieved(int(count))))
+        elif endpoint[-1] == "stop":
             self._transport.write(_reply(b'{"result":"success"}'))
         elif not _wants_stream(body):
             self._transport.write(_whole(kind, int(count)))
@@ -79,7 +83,7 @@ class Server(asyncio.Protocol):
             self._sending = asyncio.ensure_future(self._send(kind, int(count), delivery))
 
     async def _send(self, kind: str, count: int, delivery: str) -> None:
-        chunks = _chunks(kind, count, delivery == "coalesced")
+        chunks = _chunks(kind, count, delivery if delivery in _PIECES else "event")
         interval = int(delivery[6:]) / 1000 if delivery.startswith("every-") else 0.0
         write, writable = self._transport.write, self._writable
         write(_STREAM_HEAD)
@@ -99,11 +103,14 @@ class Server(asyncio.Protocol):
 
 
 @lru_cache(maxsize=32)
-def _chunks(kind: str, count: int, coalesced: bool) -> list[bytes]:
-    events = answers.openai_events(count) if kind == "openai" else answers.dify_events(count)
-    if coalesced:
+def _chunks(kind: str, count: int, delivery: str) -> list[bytes]:
+    if kind == "openai":
+        events = answers.openai_events(count)
+    else:
+        events = answers.dify_events(count, by_letter=delivery == "letters")
+    if size := _PIECES.get(delivery):
         body = b"".join(events)
-        events = [body[at : at + _PIECE] for at in range(0, len(body), _PIECE)]
+        events = [body[at : at + size] for at in range(0, len(body), size)]
     return [b"%x\r\n%s\r\n" % (len(event), event) for event in events]
 
 

@@ -8,38 +8,82 @@ a client sends them::
     client = DifyClient("app-...")
     answer = client.send(chat.send_message("Which planet has most moons?", user="ann"))
     print(answer.text, answer.usage, answer.retriever_resources)
+
+Names are imported when they are first used, so that a chat does not wait for the knowledge base's.
 """
 
-from dify_api import errors as errors
-from dify_api._calls.input_message import InputMessage
-from dify_api._transport.started_runs import AsyncStartedRun, StartedRun
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from dify_api._version import __version__ as __version__
-from dify_api.answers import events as events
-from dify_api.answers._builder import AnswerBuilder
-from dify_api.answers.answer import Answer
-from dify_api.client import AsyncDifyClient, DifyClient
-from dify_api.endpoints import (
-    annotations,
-    application,
-    audio,
-    chat,
-    completion,
-    conversations,
-    documents,
-    end_users,
-    feedback,
-    files,
-    human_input,
-    knowledge,
-    messages,
-    metadata,
-    pipelines,
-    segments,
-    tags,
-    workflows,
-)
-from dify_api.errors import DifyError
-from dify_api.operation import Operation
+
+if TYPE_CHECKING:
+    from dify_api import errors as errors
+    from dify_api._calls.input_message import InputMessage as InputMessage
+    from dify_api._transport.started_runs import AsyncStartedRun as AsyncStartedRun
+    from dify_api._transport.started_runs import StartedRun as StartedRun
+    from dify_api.answers import events as events
+    from dify_api.answers._builder import AnswerBuilder as AnswerBuilder
+    from dify_api.answers.answer import Answer as Answer
+    from dify_api.client import AsyncDifyClient as AsyncDifyClient
+    from dify_api.client import DifyClient as DifyClient
+    from dify_api.endpoints import annotations as annotations
+    from dify_api.endpoints import application as application
+    from dify_api.endpoints import audio as audio
+    from dify_api.endpoints import chat as chat
+    from dify_api.endpoints import completion as completion
+    from dify_api.endpoints import conversations as conversations
+    from dify_api.endpoints import documents as documents
+    from dify_api.endpoints import end_users as end_users
+    from dify_api.endpoints import feedback as feedback
+    from dify_api.endpoints import files as files
+    from dify_api.endpoints import human_input as human_input
+    from dify_api.endpoints import knowledge as knowledge
+    from dify_api.endpoints import messages as messages
+    from dify_api.endpoints import metadata as metadata
+    from dify_api.endpoints import pipelines as pipelines
+    from dify_api.endpoints import segments as segments
+    from dify_api.endpoints import tags as tags
+    from dify_api.endpoints import workflows as workflows
+    from dify_api.errors import DifyError as DifyError
+    from dify_api.operation import Operation as Operation
+
+_PLACES = {
+    "Answer": "answers.answer",
+    "AnswerBuilder": "answers._builder",
+    "AsyncDifyClient": "client",
+    "AsyncStartedRun": "_transport.started_runs",
+    "DifyClient": "client",
+    "DifyError": "errors",
+    "InputMessage": "_calls.input_message",
+    "Operation": "operation",
+    "StartedRun": "_transport.started_runs",
+}
+"""Names, and the modules that they stand in."""
+
+_MODULES = {
+    "events": "answers.events",
+    "errors": "errors",
+    "annotations": "endpoints.annotations",
+    "application": "endpoints.application",
+    "audio": "endpoints.audio",
+    "chat": "endpoints.chat",
+    "completion": "endpoints.completion",
+    "conversations": "endpoints.conversations",
+    "documents": "endpoints.documents",
+    "end_users": "endpoints.end_users",
+    "feedback": "endpoints.feedback",
+    "files": "endpoints.files",
+    "human_input": "endpoints.human_input",
+    "knowledge": "endpoints.knowledge",
+    "messages": "endpoints.messages",
+    "metadata": "endpoints.metadata",
+    "pipelines": "endpoints.pipelines",
+    "segments": "endpoints.segments",
+    "tags": "endpoints.tags",
+    "workflows": "endpoints.workflows",
+}
+"""Modules that are public here."""
 
 __all__ = [
     "Answer",
@@ -73,3 +117,18 @@ __all__ = [
     "tags",
     "workflows",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        value: object = import_module(f"{__name__}.{_MODULES[name]}")
+    elif name in _PLACES:
+        value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

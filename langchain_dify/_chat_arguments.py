@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation
@@ -143,9 +144,9 @@ class ChatArguments(DifyArguments, BaseChatModel):
 
     def _cached_where_new(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Self:
         """This model, without its cache where a conversation goes on: a turn is not repeated."""
-        if self.cache is False or not self._chat_options(kwargs).continues(
-            input_messages(messages)
-        ):
+        if self.cache is False or (self.cache is None and get_llm_cache() is None):
+            return self
+        if not self._chat_options(kwargs).continues(input_messages(messages)):
             return self
         return self.model_copy(update={"cache": False})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -17,7 +17,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
@@ -43,6 +42,9 @@ from langchain_dify._human_input.streams import (
     text_before,
 )
 from langchain_dify.errors import model_errors
+
+if TYPE_CHECKING:  # tools take long to import
+    from langchain_core.tools import BaseTool
 
 
 class ChatDify(ChatArguments):
@@ -103,7 +105,7 @@ class ChatDify(ChatArguments):
                     yield chunk
                 if chunks.is_cut:
                     break
-            tracer.finish(stream.answer)
+            tracer.finish(stream)
             for chunk in chunks.finish():
                 tracer.tell(chunk)
                 yield chunk
@@ -140,7 +142,7 @@ class ChatDify(ChatArguments):
                         yield chunk
                     if chunks.is_cut:
                         break
-                await tracer.afinish(stream.answer)
+                await tracer.afinish(stream)
                 for chunk in chunks.finish():
                     await tracer.atell(chunk)
                     yield chunk
@@ -166,7 +168,7 @@ class ChatDify(ChatArguments):
                 chunks.watch(event, text)
                 if chunks.is_cut:
                     break
-            tracer.finish(stream.answer)
+            tracer.finish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
     async def _agenerate(
@@ -191,7 +193,7 @@ class ChatDify(ChatArguments):
                     chunks.watch(event, text)
                     if chunks.is_cut:
                         break
-                await tracer.afinish(stream.answer)
+                await tracer.afinish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
     # langchain-core does not tell `_stream` the model's run, below which nodes are traced. So

@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from langchain_core import exceptions
-from langchain_core.tools import ToolException
 
 from dify_api import errors
 from dify_api.errors import DifyError
+
+if TYPE_CHECKING:
+    from langchain_core.tools import ToolException
 
 _MEANINGS: dict[type, str] = {
     errors.DifyError: "ModelError",
@@ -70,6 +72,8 @@ def tool_error(error: DifyError) -> ToolException:
         >>> isinstance(error, ToolException), isinstance(error, WorkflowPausedError)
         (True, True)
     """
+    from langchain_core.tools import ToolException  # which a model need not wait for
+
     if not isinstance(error, errors.WorkflowPausedError):
         return ToolException(str(error))
     paused = _restore(type(error), ToolException, error.message, vars(error))

@@ -130,7 +130,7 @@ class DifyLLM(DifyArguments, LLM):
             for chunk in _chunks_of(stream.steps(), make_chunks(stream)):
                 tracer.tell(chunk)
                 if chunk.generation_info and "model_name" in chunk.generation_info:
-                    tracer.finish(stream.answer)
+                    tracer.finish(stream)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -163,7 +163,7 @@ class DifyLLM(DifyArguments, LLM):
                 async for chunk in chunks:
                     await tracer.atell(chunk)
                     if chunk.generation_info and "model_name" in chunk.generation_info:
-                        await tracer.afinish(stream.answer)
+                        await tracer.afinish(stream)
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk

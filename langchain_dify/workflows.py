@@ -224,7 +224,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
                     tracer.take(event)
                 if chunk := progress(event, text):
                     yield chunk
-            tracer.finish(stream.answer)
+            tracer.finish(stream)
         yield outputs(stream.answer)
 
     async def _aprogress(
@@ -245,7 +245,7 @@ class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dic
                     await tracer.atake(event)
                 if chunk := progress(event, text):
                     yield chunk
-            await tracer.afinish(stream.answer)
+            await tracer.afinish(stream)
         yield outputs(stream.answer)
 
     def _traced(

@@ -297,10 +297,11 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     def to_payload(self) -> dict[str, Any]:
         """What callbacks and traces are told about this model: no key, no headers."""
+        metadata = self.metadata
         return {
             "class_name": self.class_name(),
-            **self.metadata.model_dump(),
-            "model": self.metadata.model_name,
+            **metadata.model_dump(),
+            "model": metadata.model_name,
             "base_url": self.base_url,
             "app": self.app,
         }

@@ -84,6 +84,18 @@ ENTRIES = {
         "dify-api-client", "dify:DifyApiClient", "dify_client", "dify-api-client"
     ),
     "dify-oapi2": Entry("dify-oapi2 (bytes, unparsed)", "dify:DifyOapi", "dify_oapi.client"),
+    "httpx-search": Entry("httpx + json, a search (the limit)", "raw:HttpxSearch", "httpx"),
+    "retriever-langchain": Entry("**DifyRetriever** (LangChain)", "langchain:Retriever"),
+    "retriever-llama-index": Entry("**DifyRetriever** (LlamaIndex)", "llama_index:Retriever"),
+    "DifyQueryEngine": Entry("**DifyQueryEngine** (LlamaIndex)", "llama_index:QueryEngine"),
+    "DifyChatEngine": Entry("**DifyChatEngine** (LlamaIndex)", "llama_index:ChatEngine"),
+    "agent-floor": Entry("create_agent, LangChain floor", "langchain:FloorAgent"),
+    "agent": Entry("create_agent, **ChatDify**", "langchain:DifyAgent"),
+    **{
+        f"{name}-{turns}": Entry(f"**{name}**, {turns:,} turns", f"{module}:History{turns}")
+        for name, module in (("ChatDify", "langchain"), ("Dify", "llama_index"))
+        for turns in (10, 100, 1000)
+    },
 }
 
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
-from benchmarks.answers import QUESTION, text, tokens
+from benchmarks.answers import DATASET, QUESTION, text, tokens
 
 _MESSAGE_ID = "20f9145f-05e3-41a3-a2b1-8e2b1d15ca7d"
 
@@ -65,6 +65,9 @@ class _FloorModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "floor"
 
+    def bind_tools(self, *_args: Any, **_kwargs: Any) -> Any:
+        return self
+
     def _generate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
         message = AIMessage(content=text(len(self._tokens)))
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -102,6 +105,72 @@ class Dify(_ChatModel):
         from langchain_dify import ChatDify
 
         return ChatDify(api_key="app-benchmark", base_url=base_url, user="benchmark")
+
+
+class _Agent(_ChatModel):
+    """An agent with one tool, which this answer does not call."""
+
+    def __init__(self, base_url: str) -> None:
+        from langchain.agents import create_agent
+
+        super().__init__(base_url)
+        self._agent = create_agent(self.model, tools=[_moons_of])
+
+    def invoke(self) -> str:
+        state = self._agent.invoke({"messages": [HumanMessage(QUESTION)]})
+        return str(state["messages"][-1].content)
+
+
+def _moons_of(planet: str) -> int:
+    """How many moons a planet has."""
+    return len(planet)
+
+
+class FloorAgent(_Agent, Floor):
+    pass
+
+
+class DifyAgent(_Agent, Dify):
+    pass
+
+
+class _History(Dify):
+    """A question after a history, of which only what is new is sent."""
+
+    turns = 0
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(base_url)
+        question = HumanMessage(QUESTION)
+        answer = self.model.invoke([question])
+        self._messages = [*[question, answer] * self.turns, question]
+
+    def invoke(self) -> str:
+        return str(self.model.invoke(self._messages).content)
+
+
+class History10(_History):
+    turns = 10
+
+
+class History100(_History):
+    turns = 100
+
+
+class History1000(_History):
+    turns = 1000
+
+
+class Retriever:
+    def __init__(self, base_url: str) -> None:
+        from langchain_dify import DifyRetriever
+
+        self._retriever = DifyRetriever(
+            api_key="dataset-benchmark", base_url=base_url, dataset_id=DATASET
+        )
+
+    def invoke(self) -> str:
+        return "".join(found.page_content for found in self._retriever.invoke(QUESTION))
 
 
 class OpenAI(_ChatModel):

@@ -9,7 +9,7 @@ from llama_index.core.llms import LLM, ChatMessage, ChatResponse, CustomLLM, LLM
 from llama_index.core.llms.callbacks import llm_chat_callback
 from pydantic import PrivateAttr
 
-from benchmarks.answers import QUESTION, text, tokens
+from benchmarks.answers import DATASET, QUESTION, text, tokens
 
 
 class _Model:
@@ -119,6 +119,61 @@ class DifyModel(_Model):
         from llama_index_dify import Dify
 
         return Dify(api_key="app-benchmark", base_url=base_url, user="benchmark")
+
+
+class QueryEngine(DifyModel):
+    def __init__(self, base_url: str) -> None:
+        from llama_index_dify import DifyQueryEngine
+
+        super().__init__(base_url)
+        self._engine = DifyQueryEngine(self.model, streaming=True)
+
+    def stream(self) -> Iterator[str]:
+        yield from self._engine.query(QUESTION).response_gen
+
+
+class ChatEngine(DifyModel):
+    def stream(self) -> Iterator[str]:
+        from llama_index_dify import DifyChatEngine
+
+        yield from DifyChatEngine(self.model).stream_chat(QUESTION).response_gen
+
+
+class Retriever:
+    def __init__(self, base_url: str) -> None:
+        from llama_index_dify import DifyRetriever
+
+        self._retriever = DifyRetriever(DATASET, api_key="dataset-benchmark", base_url=base_url)
+
+    def invoke(self) -> str:
+        return "".join(found.text for found in self._retriever.retrieve(QUESTION))
+
+
+class _History(DifyModel):
+    """A question after a history, of which only what is new is sent."""
+
+    turns = 0
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(base_url)
+        [question] = _messages()
+        answer = self.model.chat([question]).message
+        self._history = [*[question, answer] * self.turns, question]
+
+    def invoke(self) -> str:
+        return self.model.chat(self._history).message.content or ""
+
+
+class History10(_History):
+    turns = 10
+
+
+class History100(_History):
+    turns = 100
+
+
+class History1000(_History):
+    turns = 1000
 
 
 class OpenAILikeModel(_Model):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 
-from benchmarks.answers import QUESTION
+from benchmarks.answers import DATASET, QUESTION
 
 _HEADERS = {"Authorization": "Bearer app-benchmark", "Accept-Encoding": "identity"}
 
@@ -55,6 +55,19 @@ class Httpx:
 
     def construct(self) -> httpx.Client:
         return httpx.Client(headers=_HEADERS, timeout=60)
+
+
+class HttpxSearch:
+    """A search in a knowledge base."""
+
+    def __init__(self, base_url: str) -> None:
+        self._url = f"{base_url}/datasets/{DATASET}/retrieve"
+        self._client = httpx.Client(headers=_HEADERS, timeout=60)
+
+    def invoke(self) -> str:
+        reply = self._client.post(self._url, json={"query": QUESTION})
+        records = json.loads(reply.content)["records"]
+        return "".join(record["segment"]["content"] for record in records)
 
 
 class Aiohttp:

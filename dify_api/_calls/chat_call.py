@@ -28,6 +28,8 @@ from dify_api.endpoints.messages import list_messages
 from dify_api.errors import ConversationNotFoundError
 from dify_api.operation import Operation
 
+_VALUES = {"memory": get_args(Memory), "on_fork": get_args(OnFork)}
+
 
 @dataclass(frozen=True)
 class ChatOptions:
@@ -73,8 +75,8 @@ class ChatOptions:
     trace_session_id: str | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("memory", Memory), ("on_fork", OnFork)):
-            value, known = getattr(self, name), get_args(kind)
+        for name, known in _VALUES.items():
+            value = getattr(self, name)
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
         if self.delete_conversation and self.memory != "none":

@@ -165,7 +165,7 @@ def app_run(
             told = AppRun(source, run, tracer, write, labels)
             told.begin(text_before(source))
             yield told
-            tracer.finish(source.answer)
+            tracer.finish(source)
             told.finish()
         if run is not None:
             run.on_llm_end(told.result())
@@ -195,7 +195,7 @@ async def aapp_run(
             told = AppRun(source, run, tracer, write, labels)
             await told.abegin(text_before(source))
             yield told
-            await tracer.afinish(source.answer)
+            await tracer.afinish(source)
             await told.afinish()
         if run is not None:
             await run.on_llm_end(told.result())

@@ -39,6 +39,7 @@ from langchain_dify._answers.replacement import (
     replacement,
 )
 from langchain_dify._answers.text import TextFilter, is_scrambled, unseen
+from langchain_dify._answers.token_chunks import TokenChunks
 from langchain_dify._answers.tool_calls import invalid_calls, unreadable_arguments, valid_calls
 
 
@@ -138,30 +139,14 @@ class AnswerChunks(AnswerProgress):
         model: str = MODEL_NAME,
     ) -> None:
         super().__init__(source, marks, text_filter, model)
-        self._template = ChatGenerationChunk(message=DifyMessageChunk(content=""))
+        self._tokens = _UNNAMED
         self._server_tools = ServerTools()
         self._speech: list[str] = []
 
     def token(self, text: str) -> ChatGenerationChunk:
-        """The chunk of a piece of text.
-
-        Copying a template costs a third of building and validating two models, and this is what
-        every token pays. What a consumer may change is fresh in each copy.
-        """
+        """The chunk of a piece of text."""
         self._said.append(text)
-        chunk = self._template.__copy__()
-        message = chunk.__dict__["message"].__copy__()
-        fields = message.__dict__
-        fields["content"] = text
-        fields["additional_kwargs"] = {}
-        fields["response_metadata"] = {"model_provider": MODEL_PROVIDER}
-        fields["tool_calls"] = []
-        fields["invalid_tool_calls"] = []
-        fields["tool_call_chunks"] = []
-        fields = vars(chunk)
-        fields["message"] = message
-        fields["text"] = text
-        return chunk
+        return self._tokens.make(text)
 
     def take(self, event: Event, text: str) -> list[ChatGenerationChunk]:
         """The chunks of any event."""
@@ -264,7 +249,7 @@ class AnswerChunks(AnswerProgress):
     def _begun(self, chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
         """The chunks, the first of an answer with what it says."""
         if chunks and (opening := self._open()):
-            self._template = self._chunk()
+            self._tokens = TokenChunks(self._message())
             chunks[0].message.response_metadata |= opening
             for chunk in chunks:
                 chunk.message.id = self._message_id
@@ -273,17 +258,19 @@ class AnswerChunks(AnswerProgress):
     def _closing(self, answer: Answer, calls: Sequence[Call]) -> dict[str, Any]:
         return {**closing_metadata(answer, self._model), **self._finish_reason(calls)}
 
-    def _chunk(
+    def _chunk(self, **fields: Any) -> ChatGenerationChunk:
+        return ChatGenerationChunk(message=self._message(**fields))
+
+    def _message(
         self,
         response_metadata: Mapping[str, Any] | None = None,
         content: str = "",
         **fields: Any,
-    ) -> ChatGenerationChunk:
+    ) -> DifyMessageChunk:
         # Each with the provider, by which its content blocks are found; it merges with itself.
         metadata = {"model_provider": MODEL_PROVIDER, **(response_metadata or {})}
         fields.setdefault("id", self._message_id)
-        message = DifyMessageChunk(content=content, response_metadata=metadata, **fields)
-        return ChatGenerationChunk(message=message)
+        return DifyMessageChunk(content=content, response_metadata=metadata, **fields)
 
 
 class GenerationChunks(AnswerProgress):
@@ -341,6 +328,10 @@ class GenerationChunks(AnswerProgress):
         """What the first chunk says; nothing for those after it."""
         opening = self._open()
         return self._info(opening) if opening else {}
+
+
+_UNNAMED = TokenChunks(DifyMessageChunk(content=""))
+"""Makes the chunks of an answer that has no id."""
 
 
 def _call_chunks(calls: Sequence[Call]) -> list[Any]:

@@ -23,9 +23,9 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from dify_api.answers.answer import Answer
 from dify_api.answers.events import Event
 from dify_api.errors import DifyError
+from langchain_dify._answers.chunks import AnswerSource
 from langchain_dify._answers.node_runs import Calls, NodeRuns
 from langchain_dify._answers.replacement import MESSAGE_REPLACE, replacement_of
 from langchain_dify._answers.run_facts import add_run_facts
@@ -65,19 +65,19 @@ class NodeTracer:
         if (mark := _announced(chunk)) and self._runs is not None:
             await _amake(self._runs.replace(mark))
 
-    def finish(self, answer: Answer) -> None:
+    def finish(self, source: AnswerSource) -> None:
         """Trace the answer as far as it has come: its ids, usage and price."""
-        if self._above is not None:
-            add_run_facts(self._above, answer)
+        if self._above is not None and self._above.handlers:
+            add_run_facts(self._above, source.answer)
         if self._runs is not None:
-            _make(self._runs.finish(answer))
+            _make(self._runs.finish(source.answer))
 
-    async def afinish(self, answer: Answer) -> None:
+    async def afinish(self, source: AnswerSource) -> None:
         """`finish` for asyncio."""
-        if self._above is not None:
-            add_run_facts(self._above, answer)
+        if self._above is not None and self._above.handlers:
+            add_run_facts(self._above, source.answer)
         if self._runs is not None:
-            await _amake(self._runs.finish(answer))
+            await _amake(self._runs.finish(source.answer))
 
     def close(self, error: BaseException | None = None) -> None:
         """End the runs that are open."""
