@@ -109,7 +109,7 @@ class AppToolCall:
         operation = yield from tool.prepare(
             given, user=self.app.user, conversation_id=conversation_id
         )
-        return AppCall(operation)
+        return AppCall(operation.traced(self.app.trace_id, self.app.trace_session_id))
 
     @property
     def _question(self) -> str | None:

@@ -68,6 +68,8 @@ class DifyTool(FunctionTool):
         conversation: "call" (default): each call of an app that chats is a conversation of its own.
             "context": the calls within one `Context` go on with one, each end user's with their
             own; it is kept in the store of the `Context`.
+        trace_id: Your trace id, for Dify's own tracing (servers since 1.7.0).
+        trace_session_id: The session of your trace, 1 to 200 characters (servers since 1.16.0).
         callback_manager: Receives the LLM events. Default: that of `Settings`.
         **options: Address, limits, headers and so on, as in `Dify`.
 
@@ -91,6 +93,8 @@ class DifyTool(FunctionTool):
         user: str | None = None,
         return_direct: bool = False,
         conversation: ConversationOf = "call",
+        trace_id: str | None = None,
+        trace_session_id: str | None = None,
         callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> None:
@@ -105,6 +109,8 @@ class DifyTool(FunctionTool):
         self.app_tool = _remembering(app_tool) if conversation == "context" else app_tool
         self.user = user or default_user()
         self.return_direct = return_direct
+        self.trace_id = trace_id
+        self.trace_session_id = trace_session_id
         self._connection = LlamaIndexConnected.of(api_key, **options)
 
     @classmethod
@@ -120,6 +126,8 @@ class DifyTool(FunctionTool):
         user: str | None = None,
         return_direct: bool = False,
         conversation: ConversationOf = "call",
+        trace_id: str | None = None,
+        trace_session_id: str | None = None,
         callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> Self:
@@ -136,6 +144,8 @@ class DifyTool(FunctionTool):
             user: As in the constructor.
             return_direct: As in the constructor.
             conversation: As in the constructor.
+            trace_id: As in the constructor.
+            trace_session_id: As in the constructor.
             callback_manager: As in the constructor.
             **options: Address, limits, headers and so on, as in `Dify`.
 
@@ -158,6 +168,8 @@ class DifyTool(FunctionTool):
             user=user,
             return_direct=return_direct,
             conversation=conversation,
+            trace_id=trace_id,
+            trace_session_id=trace_session_id,
             callback_manager=callback_manager,
             **options,
         )
@@ -175,6 +187,8 @@ class DifyTool(FunctionTool):
         user: str | None = None,
         return_direct: bool = False,
         conversation: ConversationOf = "call",
+        trace_id: str | None = None,
+        trace_session_id: str | None = None,
         callback_manager: CallbackManager | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> Self:
@@ -194,6 +208,8 @@ class DifyTool(FunctionTool):
             user=user,
             return_direct=return_direct,
             conversation=conversation,
+            trace_id=trace_id,
+            trace_session_id=trace_session_id,
             callback_manager=callback_manager,
             **options,
         )
@@ -302,7 +318,9 @@ class DifyTool(FunctionTool):
 
     def _app(self, user: str) -> DifyApp:
         """The app on behalf of a user; raises where there is no key."""
-        return DifyApp.over(self._connection, user, self.app_tool.name, self._callback_manager)
+        app = DifyApp.over(self._connection, user, self.app_tool.name, self._callback_manager)
+        app.trace_id, app.trace_session_id = self.trace_id, self.trace_session_id
+        return app
 
     def _output(self, arguments: dict[str, Any], answer: Answer) -> ToolOutput:
         response = _response(answer)

@@ -39,6 +39,16 @@ def _tool(local: LocalDify, app: str = "chat", **options: Any) -> DifyTool:
     return tool
 
 
+@pytest.mark.parametrize("app", ["chat", "completion", "workflow"])
+async def test_a_call_is_a_part_of_the_callers_trace(local: LocalDify, app: str) -> None:
+    tool = _tool(local, app, trace_id="t1", trace_session_id="s1")
+    argument = {"workflow": "text"}.get(app, "query")
+    tool.call(**{argument: _QUESTION})
+    await tool.acall(**{argument: _QUESTION})
+    traced = [(r.json["trace_id"], r.headers["x-trace-session-id"]) for r in local.requests]
+    assert traced == [("t1", "s1")] * 2
+
+
 async def test_a_tool_is_described_by_its_app(local: LocalDify) -> None:
     made = [
         DifyTool.from_app(api_key=local.keys["workflow"], base_url=local.base_url),
