@@ -21,10 +21,11 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, StreamingResponse
-from langchain.agents import create_agent
 from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import AIMessageChunk
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 from dify_api import DifyError
@@ -103,8 +104,19 @@ class Question(BaseModel):
 @asynccontextmanager
 async def lifespan(server: FastAPI) -> AsyncIterator[None]:
     with app_from_environment("advanced-chat"):
-        server.state.agent = create_agent(ChatDify(), [], checkpointer=InMemorySaver())
+        server.state.graph = graph_of(ChatDify())
         yield
+
+
+def graph_of(model: ChatDify) -> Any:
+    """A graph that asks, and remembers each thread's conversation."""
+
+    async def ask(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
+        # Until Python 3.10 an async node must hand its callbacks on itself.
+        return {"messages": [await model.ainvoke(state["messages"], config)]}
+
+    graph = StateGraph(MessagesState).add_node(ask).add_edge(START, "ask")
+    return graph.compile(InMemorySaver())
 
 
 app = FastAPI(lifespan=lifespan)
@@ -123,7 +135,7 @@ async def chat(asked: Question) -> StreamingResponse:
 async def events(asked: Question) -> AsyncIterator[str]:
     """The answer as frames. The web server cancels this when the browser leaves.
 
-    That cancellation goes on until nothing awaits any more, which is no state to stop an agent in:
+    That cancellation goes on until nothing awaits any more, which is no state to stop a graph in:
     so it runs in a task of its own, which is cancelled once.
     """
     queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -154,7 +166,7 @@ async def answer(asked: Question, queue: asyncio.Queue[dict[str, Any] | None]) -
     config = {"configurable": {"thread_id": asked.session}, "callbacks": [Nodes(queue)]}
     question = {"messages": [("human", asked.question)]}
     try:
-        async for chunk, _ in app.state.agent.astream(question, config, stream_mode="messages"):
+        async for chunk, _ in app.state.graph.astream(question, config, stream_mode="messages"):
             if not isinstance(chunk, AIMessageChunk):
                 continue
             if replaced := chunk.response_metadata.get("message_replace"):
