@@ -164,20 +164,16 @@ def test_segments_stay_as_they_were_split(client: DifyClient, name: str) -> None
     assert stored(client, name)["saturn"] == (whole.text, {})
 
 
-def killed_client(server: LocalDify, requests: int) -> DifyClient:
-    transport = httpx.Client(transport=KilledAfter(requests))
-    return DifyClient(server.dataset_key, base_url=server.base_url, http_client=transport)
-
-
 def ingest_killed(
     server: LocalDify, requests: int, name: str, sources: list[SourceDocument], **options: Any
 ) -> bool:
     """Ingest with a client that dies after so many requests; whether it did."""
-    with_killed = killed_client(server, requests)
-    try:
-        ingest(with_killed, KnowledgeBase(name=name), sources, **options)
-    except Killed:
-        return True
+    with httpx.Client(transport=KilledAfter(requests)) as transport:
+        client = DifyClient(server.dataset_key, base_url=server.base_url, http_client=transport)
+        try:
+            ingest(client, KnowledgeBase(name=name), sources, **options)
+        except Killed:
+            return True
     return False
 
 
