@@ -22,7 +22,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from pydantic import ConfigDict, Field
 
 from dify_api._runs.flows import Flow, arun, run
-from dify_api.endpoints.chat import ResponseMode
+from dify_api.endpoints.response_mode import ResponseMode
 from llama_index_dify._answers.responses import (
     ChatResponses,
     CompletionResponses,

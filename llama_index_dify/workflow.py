@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 
 from dify_api._calls.app_tool import AppTool
 from dify_api._calls.chat_call import AppCall
-from dify_api._calls.input_message import user_fingerprint
+from dify_api._calls.fingerprints import user_fingerprint
 from dify_api._calls.workflow_call import WorkflowCall
 from dify_api._runs.flows import Flow, arun, run
 from dify_api.answers.answer import Answer

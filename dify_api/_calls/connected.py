@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import field_serializer, field_validator
 
 from dify_api._calls.end_user import is_shown_user, shown_user
-from dify_api.client import AsyncDifyClient, DifyClient
 from dify_api.connection import Connection, DifyConnection
+
+if TYPE_CHECKING:
+    from dify_api.client import AsyncDifyClient, DifyClient
 
 KNOWLEDGE_KEY_VARIABLES = ("DIFY_DATASET_API_KEY", "DIFY_API_KEY")
 
@@ -42,6 +44,8 @@ class ConnectedModel(DifyConnection):
         Raises:
             ValueError: If there is no key.
         """
+        from dify_api.client import DifyClient  # which a class need not wait for
+
         return DifyClient.over(self)
 
     @property
@@ -51,6 +55,8 @@ class ConnectedModel(DifyConnection):
         Raises:
             ValueError: If there is no key.
         """
+        from dify_api.client import AsyncDifyClient
+
         return AsyncDifyClient.over(self)
 
 
