@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # What calls run with is imported at the first one: see `langchain_dify._calls.chat_running`.
 
 
-class ChatDify(ChatArguments):
+class ChatDify(ChatArguments, defer_build=False):
     """A Dify chat, agent, chatflow or New Agent app as a chat model.
 
     The object holds no conversation: where one goes on is read from the messages given. An

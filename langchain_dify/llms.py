@@ -37,7 +37,7 @@ from langchain_dify._names import MODEL_PROVIDER
 from langchain_dify.errors import model_errors
 
 
-class DifyLLM(DifyArguments, LLM):
+class DifyLLM(DifyArguments, LLM, defer_build=False):
     """A Dify completion app as an LLM: a prompt in, a text out.
 
     The prompt becomes the input `prompt_input` of the app; citations, usage and price are in

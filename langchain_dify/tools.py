@@ -62,7 +62,7 @@ class _Call:
 _NO_CONFIG: RunnableConfig = {}
 
 
-class DifyTool(LangChainConnection, BaseTool):
+class DifyTool(LangChainConnection, BaseTool, defer_build=False):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,

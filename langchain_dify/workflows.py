@@ -32,7 +32,11 @@ from langchain_dify.workflow_runs import AsyncWorkflowRun, WorkflowRun
 _OF_A_CALL = {"trace_id", "trace_session_id", "user", "files", "workflow_id"}
 
 
-class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
+class DifyWorkflow(
+    LangChainConnection,
+    RunnableSerializable[dict[str, Any], dict[str, Any]],
+    defer_build=False,
+):
     """A Dify workflow app as a runnable: a dict of inputs to a dict of outputs.
 
     Inputs are checked against the app's form before the request; a file input is a public URL,

@@ -32,7 +32,7 @@ CHAT_ARGUMENTS = CALL_ARGUMENTS | {
 }
 
 
-class Dify(DifyModel):
+class Dify(DifyModel, defer_build=False):
     """A chat, agent or chatflow app as a LlamaIndex LLM.
 
     The model holds no conversation. Which one a call belongs to is read from its messages: an

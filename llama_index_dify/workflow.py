@@ -23,7 +23,7 @@ from dify_api.connection import ConnectionOptions
 from dify_api.operation import require_uuid
 from llama_index_dify._base import default_user
 from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
-from llama_index_dify._connection import LlamaIndexConnected
+from llama_index_dify._connected import LlamaIndexConnected
 from llama_index_dify._human_input.waiting import answered
 from llama_index_dify._tool_app import DifyApp
 from llama_index_dify._traced import traced, user_of
