@@ -20,6 +20,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
+import langchain_dify._answers.block_translator  # noqa: F401  # registers it
 from langchain_dify._arguments import check_call_arguments, with_user_hidden
 from langchain_dify._calls.ownership import owned, owning
 from langchain_dify._chat_arguments import ChatArguments
