@@ -11,11 +11,11 @@ import os
 import re
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -30,9 +30,10 @@ from typing_extensions import Self, TypedDict, Unpack
 from dify_api._advice import Advice
 from dify_api._httpx import AsyncHTTPClient, HTTPClient, Timeout
 
+if TYPE_CHECKING:
+    import httpx
+
 DEFAULT_BASE_URL = "https://api.dify.ai/v1"
-DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=None)
-"""Seconds. Reading: six of the pings that a living server sends every ten seconds."""
 
 _MORE_THAN_AN_ADDRESS = re.compile(r"[\s\x00-\x20\x7f\\?#]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -178,10 +179,8 @@ class DifyConnection(BaseModel):
     def limits(self) -> httpx.Timeout:
         """`timeout` in full."""
         timeout = self.timeout
-        if timeout is None:
-            return DEFAULT_TIMEOUT
-        if isinstance(timeout, float | int):
-            return httpx.Timeout(timeout, pool=None)
+        if timeout is None or isinstance(timeout, float | int):
+            return _limits(timeout)
         return cast("httpx.Timeout", timeout)
 
     @property
@@ -260,6 +259,16 @@ class Connection(DifyConnection):
             reason = first.get("ctx", {}).get("error")
             name = ".".join(str(part) for part in first["loc"])
             raise ValueError(str(reason) if reason else f"{name}: {first['msg']}") from None
+
+
+@lru_cache(maxsize=64)
+def _limits(timeout: float | None) -> httpx.Timeout:
+    import httpx  # which the classes of an adapter need not wait for
+
+    if timeout is not None:
+        return httpx.Timeout(timeout, pool=None)
+    # Reading: six of the pings that a living server sends every ten seconds.
+    return httpx.Timeout(60.0, connect=10.0, pool=None)
 
 
 def check_base_url(base_url: str | None) -> str:

@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from dify_api._calls.end_user import shown_user
-from dify_api._calls.input_message import user_fingerprint
+from dify_api._calls.fingerprints import user_fingerprint
 from dify_api._version import __version__
-from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._connection import LangChainConnection
+from langchain_dify._names import MODEL_NAME
 
 _SET_IN_THE_APP = frozenset(
     {

@@ -14,17 +14,15 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from dify_api._calls.chat_call import ChatOptions
-from dify_api._calls.conversation import Memory, OnFork
-from dify_api._calls.transcript import Transcript, name_of
-from dify_api.endpoints.chat import ResponseMode
-from langchain_dify._answers.metadata import without_anchor
+from dify_api._calls.chat_settings import Memory, OnFork, Transcript, name_of
+from dify_api.endpoints.response_mode import ResponseMode
 from langchain_dify._arguments import DifyArguments
-from langchain_dify._calls.input_messages import input_messages
-from langchain_dify._human_input.streams import HumanInput
+from langchain_dify._names import HumanInput
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
+
+    from dify_api._calls.chat_call import ChatOptions
 
 
 _PROFILE: ModelProfile = {"text_inputs": True, "text_outputs": True, "tool_calling": True}
@@ -146,18 +144,24 @@ class ChatArguments(DifyArguments, BaseChatModel):
         """This model, without its cache where a conversation goes on: a turn is not repeated."""
         if self.cache is False or (self.cache is None and get_llm_cache() is None):
             return self
+        from langchain_dify._calls.chat_running import input_messages
+
         if not self._chat_options(kwargs).continues(input_messages(messages)):
             return self
         return self.model_copy(update={"cache": False})
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
         """What the cache holds, without its conversation: that is another caller's."""
+        from langchain_dify._calls.chat_running import without_anchor
+
         return [
             generation.model_copy(update={"message": without_anchor(generation.message)})
             for generation in super()._convert_cached_generations(cache_val)
         ]
 
     def _chat_options(self, kwargs: Mapping[str, Any]) -> ChatOptions:
+        from langchain_dify._calls.chat_running import ChatOptions  # not before the first call
+
         return ChatOptions(
             apps=self.app_names,
             user=kwargs.get("user") or self.user,

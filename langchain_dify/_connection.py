@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from dify_api._advice import Advice
-from dify_api._calls.connected import Connected, ConnectedModel, KnowledgeConnected
+from dify_api._calls.connected_model import ConnectedModel
 from langchain_dify._installation import warn_if_overwritten
 
 warn_if_overwritten()
@@ -25,7 +25,7 @@ ADVICE = Advice(
 )
 
 
-class LangChainConnection(ConnectedModel):
+class LangChainConnection(ConnectedModel, defer_build=True):
     """A base of the pydantic classes: the connection's fields, and its two clients."""
 
     adapter: ClassVar[str] = ADAPTER
@@ -75,17 +75,3 @@ def unknown_argument(
     meant = (other_names or {}).get(name) or next(iter(get_close_matches(name, known, 1)), None)
     rest = f"did you mean {meant}?" if meant else f"it knows {', '.join(known)}"
     return f"{kind} knows no argument {name!r}; {rest}"
-
-
-class LangChainConnected(Connected):
-    """The connection of a class that is no pydantic model."""
-
-    adapter: ClassVar[str] = ADAPTER
-    advice: ClassVar[Advice] = ADVICE
-
-
-class LangChainKnowledge(KnowledgeConnected):
-    """The same to the knowledge bases."""
-
-    adapter: ClassVar[str] = ADAPTER
-    advice: ClassVar[Advice] = ADVICE

@@ -15,7 +15,7 @@ from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.messages import Message, list_messages
 from langchain_dify._arguments import default_user
 from langchain_dify._calls.stored_turns import StoredTurns
-from langchain_dify._connection import LangChainConnected
+from langchain_dify._connected import LangChainConnected
 
 _PAGE = 100  # the most that servers give at once
 

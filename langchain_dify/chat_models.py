@@ -20,34 +20,23 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
-from dify_api._calls.tool_calling import tool_choice_of
-from dify_api._transport.streams import AsyncEventStream, EventStream
-from langchain_dify._answers.metadata import MODEL_PROVIDER
-from langchain_dify._answers.tracing import anode_tracer, current_run, known_run, node_tracer
+import langchain_dify._answers.block_translator  # noqa: F401  # registers it
 from langchain_dify._arguments import check_call_arguments, with_user_hidden
-from langchain_dify._calls.chat_call import CALL_ARGUMENTS, ChatCall, plan_call
 from langchain_dify._calls.ownership import owned, owning
-from langchain_dify._calls.structured_output import (
-    METHODS,
-    output_parser,
-    response_format_of,
-    with_raw,
-)
 from langchain_dify._chat_arguments import ChatArguments
-from langchain_dify._human_input.streams import (
-    AsyncInterruptingStream,
-    InterruptingStream,
-    aanswering,
-    answering,
-    text_before,
-)
-from langchain_dify.errors import model_errors
+from langchain_dify._names import MODEL_PROVIDER
 
-if TYPE_CHECKING:  # tools take long to import
+if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from dify_api._transport.streams import AsyncEventStream, EventStream
+    from langchain_dify._calls.chat_call import ChatCall
+    from langchain_dify._human_input.streams import AsyncInterruptingStream, InterruptingStream
 
-class ChatDify(ChatArguments):
+# What calls run with is imported at the first one: see `langchain_dify._calls.chat_running`.
+
+
+class ChatDify(ChatArguments, defer_build=False):
     """A Dify chat, agent, chatflow or New Agent app as a chat model.
 
     The object holds no conversation: where one goes on is read from the messages given. An
@@ -86,6 +75,8 @@ class ChatDify(ChatArguments):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        from langchain_dify._calls.chat_running import model_errors, node_tracer, text_before
+
         call = self._call_of(messages, stop, kwargs)
         with (
             model_errors(),
@@ -122,6 +113,8 @@ class ChatDify(ChatArguments):
     async def _achunks(
         self, call: ChatCall, run_manager: AsyncCallbackManagerForLLMRun | None
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
+        from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
+
         with model_errors():
             async with (
                 anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
@@ -154,6 +147,8 @@ class ChatDify(ChatArguments):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        from langchain_dify._calls.chat_running import model_errors, node_tracer, text_before
+
         call = self._call_of(messages, stop, kwargs)
         with (
             model_errors(),
@@ -178,6 +173,8 @@ class ChatDify(ChatArguments):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
+
         call = self._call_of(messages, stop, kwargs)
         with model_errors():
             async with (
@@ -208,6 +205,8 @@ class ChatDify(ChatArguments):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Stream an answer. See `BaseChatModel.stream`; `kwargs` are arguments of the call."""
+        from langchain_dify._calls.chat_running import known_run
+
         if self._should_stream(async_api=False, **{**kwargs, "stream": True}):
             config, run = known_run(self, CallbackManager, CallbackManagerForLLMRun, config)
             kwargs |= {"run_manager": run} if run else {}
@@ -222,6 +221,8 @@ class ChatDify(ChatArguments):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream an answer, for asyncio. See `BaseChatModel.astream`."""
+        from langchain_dify._calls.chat_running import known_run
+
         if self._should_stream(async_api=True, **{**kwargs, "stream": True}):
             config, run = known_run(
                 self, AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config
@@ -245,6 +246,8 @@ class ChatDify(ChatArguments):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        from langchain_dify._calls.chat_running import current_run
+
         with current_run(run_manager):
             return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
 
@@ -255,6 +258,8 @@ class ChatDify(ChatArguments):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        from langchain_dify._calls.chat_running import current_run
+
         with current_run(run_manager):
             return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
@@ -286,6 +291,8 @@ class ChatDify(ChatArguments):
         Raises:
             ValueError: If `tool_choice` names no tool.
         """
+        from dify_api._calls.tool_calling import tool_choice_of
+
         formatted = [convert_to_openai_tool(tool) for tool in tools]
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice_of(tool_choice, formatted)
@@ -323,6 +330,13 @@ class ChatDify(ChatArguments):
             >>> model.with_structured_output(Planet).invoke("The planet with most moons")
             Planet(name='Saturn', moons=274)
         """
+        from langchain_dify._calls.structured_output import (
+            METHODS,
+            output_parser,
+            response_format_of,
+            with_raw,
+        )
+
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
         model = self.bind(
@@ -355,9 +369,13 @@ class ChatDify(ChatArguments):
         return count_tokens_approximately([HumanMessage(text)])
 
     def _answering(self, call: ChatCall) -> EventStream | InterruptingStream:
+        from langchain_dify._calls.chat_running import answering
+
         return answering(self.client, call.prepare(), self.human_input, self.app, call.options.user)
 
     async def _aanswering(self, call: ChatCall) -> AsyncEventStream | AsyncInterruptingStream:
+        from langchain_dify._calls.chat_running import aanswering
+
         return await aanswering(
             self.async_client, call.prepare(), self.human_input, self.app, call.options.user
         )
@@ -365,6 +383,8 @@ class ChatDify(ChatArguments):
     def _call_of(
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> ChatCall:
+        from langchain_dify._calls.chat_running import CALL_ARGUMENTS, plan_call
+
         check_call_arguments(kwargs, type(self), CALL_ARGUMENTS)
         options = self._chat_options(kwargs)
         reasoning = kwargs.get("reasoning")

@@ -25,19 +25,19 @@ from dify_api import completion
 from dify_api._calls.input_message import marks
 from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer
-from dify_api.endpoints.chat import ResponseMode
+from dify_api.endpoints.response_mode import ResponseMode
 from dify_api.operation import Operation
 from langchain_dify._answers.chunks import AnswerSource, GenerationChunks
-from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.run_facts import add_run_facts
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._arguments import DifyArguments, check_call_arguments
 from langchain_dify._calls.ownership import owned, owning
+from langchain_dify._names import MODEL_PROVIDER
 from langchain_dify.errors import model_errors
 
 
-class DifyLLM(DifyArguments, LLM):
+class DifyLLM(DifyArguments, LLM, defer_build=False):
     """A Dify completion app as an LLM: a prompt in, a text out.
 
     The prompt becomes the input `prompt_input` of the app; citations, usage and price are in

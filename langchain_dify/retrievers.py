@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from dify_api._calls.connected import KNOWLEDGE_KEY_VARIABLES
+from dify_api._calls.connected_model import KNOWLEDGE_KEY_VARIABLES
 from dify_api._calls.retrieval import KnowledgeSearch, LongQuery
 from dify_api._runs.flows import Flow, arun, run
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
@@ -33,7 +33,7 @@ _OTHER_NAMES = {
 }
 
 
-class DifyRetriever(LangChainConnection, BaseRetriever):
+class DifyRetriever(LangChainConnection, BaseRetriever, defer_build=False):
     """Retrieves passages of a Dify knowledge base (`POST /datasets/{dataset_id}/retrieve`).
 
     Whatever is left out is searched as the knowledge base itself is set up. Documents come best

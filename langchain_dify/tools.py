@@ -32,7 +32,8 @@ from langchain_dify._arguments import default_user
 from langchain_dify._calls.run_settings import RunSettings, run_settings
 from langchain_dify._calls.thread_turns import STATE, ThreadTurns, with_state
 from langchain_dify._connection import LangChainConnection
-from langchain_dify._human_input.streams import HumanInput, aanswering, answering
+from langchain_dify._human_input.streams import aanswering, answering
+from langchain_dify._names import HumanInput
 from langchain_dify.documents import documents_from_resources
 from langchain_dify.errors import tool_error
 
@@ -61,7 +62,7 @@ class _Call:
 _NO_CONFIG: RunnableConfig = {}
 
 
-class DifyTool(LangChainConnection, BaseTool):
+class DifyTool(LangChainConnection, BaseTool, defer_build=False):
     """A Dify app of any mode as a tool: `DifyTool.from_app(api_key="app-...")`.
 
     Name and description are the app's, arguments are its input form and, for apps that chat,

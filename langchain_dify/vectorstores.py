@@ -30,7 +30,8 @@ from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingM
 from dify_api.models import RetrieverResource
 from langchain_dify._calls.metadata_filter import MetadataFilter, filtering_conditions
 from langchain_dify._calls.source_documents import document_sources, file_sources
-from langchain_dify._connection import LangChainKnowledge, unknown_argument
+from langchain_dify._connected import LangChainKnowledge
+from langchain_dify._connection import unknown_argument
 from langchain_dify.documents import documents_from_resources
 
 Found = list[tuple[Document, float | None]]

@@ -20,19 +20,23 @@ from dify_api._calls.workflow_call import WorkflowCall
 from dify_api._runs.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
-from langchain_dify._answers.metadata import MODEL_NAME
 from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._answers.workflow_progress import WorkflowOutputs as WorkflowOutputs
 from langchain_dify._answers.workflow_progress import outputs, progress
 from langchain_dify._arguments import check_call_values, default_user
 from langchain_dify._connection import LangChainConnection
-from langchain_dify._human_input.streams import HumanInput, aanswering, answering
+from langchain_dify._human_input.streams import aanswering, answering
+from langchain_dify._names import MODEL_NAME, HumanInput
 from langchain_dify.workflow_runs import AsyncWorkflowRun, WorkflowRun
 
 _OF_A_CALL = {"trace_id", "trace_session_id", "user", "files", "workflow_id"}
 
 
-class DifyWorkflow(LangChainConnection, RunnableSerializable[dict[str, Any], dict[str, Any]]):
+class DifyWorkflow(
+    LangChainConnection,
+    RunnableSerializable[dict[str, Any], dict[str, Any]],
+    defer_build=False,
+):
     """A Dify workflow app as a runnable: a dict of inputs to a dict of outputs.
 
     Inputs are checked against the app's form before the request; a file input is a public URL,

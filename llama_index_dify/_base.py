@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -21,24 +21,23 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from pydantic import ConfigDict, Field
 
-from dify_api._runs.flows import Flow, arun, run
-from dify_api.endpoints.chat import ResponseMode
-from llama_index_dify._answers.responses import (
-    ChatResponses,
-    CompletionResponses,
-    Responses,
-    ResponseT,
-)
-from llama_index_dify._calls.resumed_call import (
-    ReadyCall,
-    ResumedCall,
-    open_async_stream,
-    open_stream,
-)
+from dify_api.endpoints.response_mode import ResponseMode
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify._structured import StructuredLLM, refuse_function_agent
 from llama_index_dify._traced import traced, user_of
 from llama_index_dify.open_streams import remember
+
+if TYPE_CHECKING:
+    from dify_api._runs.flows import Flow
+    from llama_index_dify._answers.responses import (
+        ChatResponses,
+        CompletionResponses,
+        Responses,
+        ResponseT,
+    )
+    from llama_index_dify._calls.resumed_call import ReadyCall
+
+# What calls run with is imported at the first one: see `llama_index_dify._calls.running`.
 
 CALL_ARGUMENTS = frozenset(
     {"user", "inputs", "files", "reasoning", "stop", "trace_id", "trace_session_id"}
@@ -113,6 +112,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         """What turns the answer's events into chat responses."""
+        from llama_index_dify._calls.running import ChatResponses
+
         return ChatResponses(
             self._reasons(options),
             self.base_url,
@@ -122,6 +123,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     def _completion_responses(self, options: Mapping[str, Any]) -> CompletionResponses:
         """What turns the answer's events into completion responses."""
+        from llama_index_dify._calls.running import CompletionResponses
+
         return CompletionResponses(
             self._reasons(options), self._stops(options), user=self._user(options)
         )
@@ -208,6 +211,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
     def _ask(self, flow: Flow[ReadyCall], responses: Responses[ResponseT]) -> ResponseT:
+        from llama_index_dify._calls.running import open_stream, run
+
         client = self.client
         call = run(client, flow)
         _begin(responses, call)
@@ -219,6 +224,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         return responses.only(stream.answer)
 
     async def _aask(self, flow: Flow[ReadyCall], responses: Responses[ResponseT]) -> ResponseT:
+        from llama_index_dify._calls.running import arun, open_async_stream
+
         client = self.async_client
         call = await arun(client, flow)
         _begin(responses, call)
@@ -236,6 +243,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     def _stream(
         self, flow: Flow[ReadyCall], responses: Responses[ResponseT]
     ) -> Generator[ResponseT, None, None]:
+        from llama_index_dify._calls.running import open_stream, run
+
         client = self.client
         call = run(client, flow)
         _begin(responses, call)
@@ -251,6 +260,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     async def _astream(
         self, flow: Flow[ReadyCall], responses: Responses[ResponseT]
     ) -> AsyncGenerator[ResponseT, None]:
+        from llama_index_dify._calls.running import arun, open_async_stream
+
         client = self.async_client
         call = await arun(client, flow)
         _begin(responses, call)
@@ -309,6 +320,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
 def _begin(responses: Responses[Any], call: ReadyCall) -> None:
     """Tell responses what is known once the call is prepared."""
+    from llama_index_dify._calls.running import ResumedCall
+
     responses.marks = call.marks
     if isinstance(call, ResumedCall):
         responses.go_on_after(call.resumption.streamed_text)

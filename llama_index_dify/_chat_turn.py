@@ -18,8 +18,9 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.memory import BaseMemory
 
 from dify_api import chat
-from dify_api._calls.conversation import Memory
-from dify_api._calls.input_message import marks, user_fingerprint
+from dify_api._calls.chat_settings import Memory
+from dify_api._calls.fingerprints import user_fingerprint
+from dify_api._calls.input_message import marks
 from dify_api._transport.turns import Turn, Turns
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError, WorkflowPausedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dify_api._advice import Advice
-from dify_api._calls.connected import Connected, ConnectedModel, KnowledgeConnected
+from dify_api._calls.connected_model import ConnectedModel
 
 ADAPTER = "llama_index_dify"
 ADVICE = Advice(
@@ -19,22 +19,8 @@ ADVICE = Advice(
 )
 
 
-class LlamaIndexConnection(ConnectedModel):
+class LlamaIndexConnection(ConnectedModel, defer_build=True):
     """A base of the pydantic classes: the connection's fields, and its two clients."""
-
-    adapter: ClassVar[str] = ADAPTER
-    advice: ClassVar[Advice] = ADVICE
-
-
-class LlamaIndexConnected(Connected):
-    """The connection of a class that is no pydantic model."""
-
-    adapter: ClassVar[str] = ADAPTER
-    advice: ClassVar[Advice] = ADVICE
-
-
-class LlamaIndexKnowledge(KnowledgeConnected):
-    """The same to the knowledge bases."""
 
     adapter: ClassVar[str] = ADAPTER
     advice: ClassVar[Advice] = ADVICE

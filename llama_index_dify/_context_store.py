@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.workflow import Context
 
-from dify_api._calls.input_message import text_hash, user_fingerprint
+from dify_api._calls.fingerprints import text_hash, user_fingerprint
 
 if TYPE_CHECKING:  # LlamaIndex's agents take long to import
     from llama_index.core.agent.workflow.agent_context import AgentContext

@@ -18,7 +18,7 @@ OutputT = TypeVar("OutputT", bound=BaseModel)
 _FUNCTION_AGENT = "llama_index.core.agent.workflow.function_agent"
 
 
-class StructuredLLM(CustomLLM):
+class StructuredLLM(CustomLLM, defer_build=True):
     """Predicts structures from the answer alone: thoughts hold braces, too.
 
     The methods are those of LlamaIndex, without their spans, which these have.

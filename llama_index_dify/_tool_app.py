@@ -34,7 +34,7 @@ Response = ChatResponse | CompletionResponse
 Tell = Callable[[DifyEvent], None]
 
 
-class DifyApp(DifyModel):
+class DifyApp(DifyModel, defer_build=False):
     """An app of any mode that is asked one thing, which was prepared before."""
 
     _call: ReadyCall = PrivateAttr()

@@ -18,7 +18,7 @@ from llama_index_dify._calls.input_messages import input_messages
 from llama_index_dify._calls.resumed_call import ReadyCall
 
 
-class DifyCompletion(DifyModel):
+class DifyCompletion(DifyModel, defer_build=False):
     """A completion app as a LlamaIndex LLM.
 
     The prompt becomes one of the app's variables. `chat` writes its messages out as one prompt:

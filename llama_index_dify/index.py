@@ -25,7 +25,7 @@ from dify_api._calls.knowledge.writing_options import KnowledgeOptions, split_op
 from llama_index_dify._calls.index_retriever import RETRIEVER_ARGUMENTS, IndexRetriever
 from llama_index_dify._calls.index_writer import IndexWriter
 from llama_index_dify._calls.source_documents import document_id, file_source, node_sources
-from llama_index_dify._connection import LlamaIndexKnowledge
+from llama_index_dify._connected import LlamaIndexKnowledge
 from llama_index_dify.vector_store import DifyVectorStore, EmbedInDify
 
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
-from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
-from dify_api._calls.conversation import Instructions, Memory, OnFork
-from dify_api._calls.transcript import Transcript
-from dify_api._runs.flows import Flow
-from dify_api.answers._tool_calls import Call
-from dify_api.answers.answer import Answer
-from llama_index_dify._agent_turn import AgentTurn
-from llama_index_dify._answers.responses import ChatResponses
+from dify_api._calls.chat_settings import Memory, OnFork, Transcript
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
-from llama_index_dify._calls.input_messages import input_messages
-from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
+
+if TYPE_CHECKING:
+    from dify_api._calls.chat_call import ChatOptions
+    from dify_api._calls.conversation import Instructions
+    from dify_api._runs.flows import Flow
+    from dify_api.answers._tool_calls import Call
+    from dify_api.answers.answer import Answer
+    from llama_index_dify._agent_turn import AgentTurn
+    from llama_index_dify._answers.responses import ChatResponses
+    from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall
 
 CHAT_ARGUMENTS = CALL_ARGUMENTS | {
     "conversation_id",
@@ -32,7 +33,7 @@ CHAT_ARGUMENTS = CALL_ARGUMENTS | {
 }
 
 
-class Dify(DifyModel):
+class Dify(DifyModel, defer_build=False):
     """A chat, agent or chatflow app as a LlamaIndex LLM.
 
     The model holds no conversation. Which one a call belongs to is read from its messages: an
@@ -134,6 +135,14 @@ class Dify(DifyModel):
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
     ) -> Flow[ReadyCall]:
+        from llama_index_dify._calls.running import (
+            ResumedCall,
+            Resumption,
+            input_messages,
+            planned_marks,
+            prepare_chat,
+        )
+
         check_call_arguments(options, CHAT_ARGUMENTS, type(self))
         chat_options = self._chat_options(options)
         if (paused := options.get("paused")) is None:
@@ -152,6 +161,8 @@ class Dify(DifyModel):
         self, messages: Sequence[ChatMessage], answer: Answer, options: Mapping[str, Any]
     ) -> tuple[ChatResponse, list[Call]]:
         """An answer to messages that came before, as a response, and the tool calls in it."""
+        from llama_index_dify._calls.running import input_messages, planned_marks
+
         responses = self._chat_responses(options)
         responses.marks = planned_marks(
             input_messages(messages), self._chat_options(options), self._instructions()
@@ -159,9 +170,13 @@ class Dify(DifyModel):
         return responses.of_answer(answer), responses.calls
 
     def _instructions(self) -> Instructions:
+        from llama_index_dify._calls.running import Instructions
+
         return Instructions(self._turn.offer) if self._turn else Instructions()
 
     def _chat_options(self, options: Mapping[str, Any]) -> ChatOptions:
+        from llama_index_dify._calls.running import ChatOptions
+
         return ChatOptions(
             apps=self._turn.app_names(self.app_names) if self._turn else self.app_names,
             user=self._user(options),
@@ -184,6 +199,8 @@ class Dify(DifyModel):
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
+        from llama_index_dify._calls.running import ChatResponses
+
         responses = ChatResponses(
             self._reasons(options),
             self.base_url,

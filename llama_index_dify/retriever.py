@@ -19,7 +19,7 @@ from dify_api.connection import ConnectionOptions
 from dify_api.endpoints.knowledge import MetadataFilteringConditions, RerankingModel, SearchMethod
 from dify_api.models import RetrieverResource
 from llama_index_dify._calls.filters import Filters, filtering_conditions
-from llama_index_dify._connection import LlamaIndexKnowledge
+from llama_index_dify._connected import LlamaIndexKnowledge
 from llama_index_dify.nodes import nodes_from_resources
 
 

@@ -23,7 +23,7 @@ from dify_api.connection import ConnectionOptions
 from dify_api.errors import DifyError
 from llama_index_dify._answers.responses import raw
 from llama_index_dify._base import default_user
-from llama_index_dify._connection import LlamaIndexConnected
+from llama_index_dify._connected import LlamaIndexConnected
 from llama_index_dify._tool_app import DifyApp, told_by_run
 from llama_index_dify._tool_call import AppToolCall
 from llama_index_dify._traced import span

@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 
 from dify_api._calls.app_tool import AppTool
 from dify_api._calls.chat_call import AppCall
-from dify_api._calls.input_message import user_fingerprint
+from dify_api._calls.fingerprints import user_fingerprint
 from dify_api._calls.workflow_call import WorkflowCall
 from dify_api._runs.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
@@ -23,7 +23,7 @@ from dify_api.connection import ConnectionOptions
 from dify_api.operation import require_uuid
 from llama_index_dify._base import default_user
 from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall, Resumption
-from llama_index_dify._connection import LlamaIndexConnected
+from llama_index_dify._connected import LlamaIndexConnected
 from llama_index_dify._human_input.waiting import answered
 from llama_index_dify._tool_app import DifyApp
 from llama_index_dify._traced import traced, user_of

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import dify_api
+from dify_local import LocalDify
 from tests.support.examples import EXAMPLES
 from tests.support.forking import ROOT, Framework, run_forked
 
@@ -72,6 +73,83 @@ def test_importing_an_adapter_costs_nothing_until_it_is_used(package: str) -> No
     loaded = run(f"import sys, {package}; print(*sys.modules)").split()
     heavy = {"httpx", "aiohttp", "tenacity", "langchain_core", "llama_index.core", "pydantic"}
     assert heavy.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    ("statement", "needless"),
+    [
+        (
+            "from langchain_dify import ChatDify",
+            {"dify_api.client", "dify_api.answers.events", "dify_api.errors", "dify_api.models"},
+        ),
+        (
+            "from llama_index_dify import Dify",
+            {"httpx", "dify_api.client", "dify_api.answers.events", "dify_api.errors"},
+        ),
+        ("from dify_local import LocalDify", {"uvicorn", "pydantic", "dify_local._serving"}),
+    ],
+    ids=["ChatDify", "Dify", "LocalDify"],
+)
+def test_a_class_loads_nothing_that_it_runs_with_later(statement: str, needless: set[str]) -> None:
+    loaded = run(f"import sys; {statement}; print(*sys.modules)").split()
+    assert needless.isdisjoint(loaded)
+
+
+_FIRST_CALLS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+{imports}
+model = {model}(api_key=sys.argv[1], base_url=sys.argv[2])
+barrier = Barrier(8)
+
+def ask(number):
+    barrier.wait()
+    return {answer}
+
+sys.setswitchinterval(1e-5)
+with ThreadPoolExecutor(8) as pool:
+    print(*pool.map(ask, range(8)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("imports", "model", "answer"),
+    [
+        (
+            "from langchain_dify import ChatDify",
+            "ChatDify",
+            "model.invoke(f'/echo {number}').content",
+        ),
+        (
+            "from llama_index_dify import Dify",
+            "Dify",
+            "model.complete(f'/echo {number}').text",
+        ),
+    ],
+    ids=["ChatDify", "Dify"],
+)
+def test_threads_can_make_the_first_call_at_once(imports: str, model: str, answer: str) -> None:
+    code = _FIRST_CALLS.format(imports=imports, model=model, answer=answer)
+    with LocalDify() as server:
+        arguments = [server.keys["chat"], server.base_url]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(number) for number in range(8)]
+
+
+def test_a_stored_message_shows_its_citations_before_any_call() -> None:
+    resource = {"segment_id": "s-1", "document_name": "saturn.md", "content": "274 moons"}
+    metadata = {"model_provider": "dify", "retriever_resources": [resource]}
+    shown = run(
+        "from langchain_dify import ChatDify\n"
+        "from langchain_core.messages import AIMessage\n"
+        f"message = AIMessage('Saturn.', response_metadata={metadata})\n"
+        "print(message.content_blocks[0]['annotations'][0]['title'])"
+    )
+    assert shown.strip() == "saturn.md"
 
 
 def test_a_client_loads_neither_aiohttp_nor_tenacity_before_its_first_call() -> None:

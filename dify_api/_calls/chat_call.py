@@ -10,17 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from dify_api._calls.attachments import references
+from dify_api._calls.chat_settings import Memory, OnFork, Transcript
 from dify_api._calls.conversation import (
     ConversationForkedError,
     Instructions,
-    Memory,
-    OnFork,
     Request,
     find_anchor,
     plan_request,
 )
 from dify_api._calls.input_message import InputMessage, Marks
-from dify_api._calls.transcript import Transcript
 from dify_api._runs.flows import Flow
 from dify_api.answers.answer import Answer
 from dify_api.endpoints import chat

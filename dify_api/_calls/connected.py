@@ -1,60 +1,14 @@
-"""A connection with its two clients: what every adapter is built on."""
+"""The connection of adapters that are no pydantic classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import field_serializer, field_validator
-
-from dify_api._calls.end_user import is_shown_user, shown_user
-from dify_api.client import AsyncDifyClient, DifyClient
-from dify_api.connection import Connection, DifyConnection
-
-KNOWLEDGE_KEY_VARIABLES = ("DIFY_DATASET_API_KEY", "DIFY_API_KEY")
+from dify_api._calls.connected_model import KNOWLEDGE_KEY_VARIABLES, ConnectedModel
+from dify_api.connection import Connection
 
 
-class ConnectedModel(DifyConnection):
-    """A base of the adapters' pydantic classes: the connection's fields, and its two clients.
-
-    In the repr and in dumps a hash stands in the place of `user`, which is refused as a user.
-    """
-
-    @field_validator("user", check_fields=False)
-    @classmethod
-    def _is_user(cls, user: str) -> str:
-        if is_shown_user(user):
-            raise ValueError("user is the hash that a dump holds in its place: give the user too")
-        return user
-
-    @field_serializer("user", check_fields=False)
-    def _user_as_hash(self, user: str) -> str:
-        return shown_user(user)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, shown_user(value) if name == "user" else value
-
-    @property
-    def client(self) -> DifyClient:
-        """A client of the app. It is cheap: the connections behind it are shared.
-
-        Raises:
-            ValueError: If there is no key.
-        """
-        return DifyClient.over(self)
-
-    @property
-    def async_client(self) -> AsyncDifyClient:
-        """A client of the app for asyncio.
-
-        Raises:
-            ValueError: If there is no key.
-        """
-        return AsyncDifyClient.over(self)
-
-
-class Connected(ConnectedModel, Connection):
+class Connected(ConnectedModel, Connection, defer_build=False):
     """The connection of adapters that are no pydantic classes."""
 
 

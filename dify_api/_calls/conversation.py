@@ -19,24 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from dify_api._calls.input_message import (
-    Anchor,
-    InputMessage,
-    Marks,
-    marks,
-    text_hash,
-    user_fingerprint,
-)
-from dify_api._calls.transcript import Transcript, after_last_answer, system_text, write_out
-
-Memory = Literal["server", "client", "none"]
-"""Who keeps the history: Dify ("server"), the caller, who resends it ("client"), or the caller, and
-the answer belongs to no conversation ("none")."""
-
-OnFork = Literal["ignore", "new", "error"]
-"""What to do when the conversation on the server went on without the history given, or is gone."""
+from dify_api._calls.chat_settings import Memory, Transcript
+from dify_api._calls.fingerprints import text_hash, user_fingerprint
+from dify_api._calls.input_message import Anchor, InputMessage, Marks, marks
+from dify_api._calls.transcript import after_last_answer, system_text, write_out
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from dify_api._calls.input_message import user_fingerprint
-from dify_api.answers.answer import Answer
+from dify_api._calls.fingerprints import user_fingerprint
+
+if TYPE_CHECKING:
+    from dify_api.answers.answer import Answer
 
 _PREFIX = "sha256:"
 _CREATOR = "created_by"

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dify_api._calls.attachments import Attachment
+from dify_api._calls.fingerprints import user_fingerprint
 
 Role = Literal["system", "user", "assistant", "tool"]
 """Who speaks in a message."""
-
-
-def text_hash(text: str) -> str:
-    """A short hash that tells a text from others without showing it."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def user_fingerprint(user: str) -> str:
-    """A short hash that names an end user in stored messages without telling who it is."""
-    return text_hash(user)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from dify_api._calls.chat_settings import Transcript
 from dify_api._calls.input_message import InputMessage
-
-Transcript = Callable[[Sequence[InputMessage]], str]
-"""Writes out what was said before the newest messages, without the system text."""
 
 _HEADING = "The conversation so far:"
 _SPEAKERS = "User|Assistant|Result of the tool"
@@ -73,15 +71,6 @@ def after_last_answer(messages: Sequence[InputMessage]) -> int:
     while first and messages[first - 1].role != "assistant":
         first -= 1
     return first
-
-
-def name_of(transcript: Transcript | None) -> str | None:
-    """Tells a transcript function from others, in caches and traces."""
-    if transcript is None:
-        return None
-    return (
-        f"{transcript.__module__}.{getattr(transcript, '__qualname__', type(transcript).__name__)}"
-    )
 
 
 def without_transcript(query: str) -> str:

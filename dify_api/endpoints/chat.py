@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, Literal
+from typing import Any
 
 from dify_api.answers.answer import Answer
+from dify_api.endpoints.response_mode import ResponseMode as ResponseMode
 from dify_api.models import Items, Model
 from dify_api.operation import Operation, path, require, require_uuid, without_none
 
 STOP_PATH = "/chat-messages/{task_id}/stop"
-
-ResponseMode = Literal["streaming", "blocking"]
 
 
 class SuggestedQuestions(Model):

@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any
 
 from dify_api.answers.answer import Answer
-from dify_api.endpoints.chat import ResponseMode
+from dify_api.endpoints.response_mode import ResponseMode
 from dify_api.operation import Operation, path, require, without_none
 
 

@@ -8,8 +8,8 @@ from types import NoneType
 from typing import Any, Literal
 
 from dify_api.answers.answer import Answer
-from dify_api.endpoints.chat import ResponseMode
 from dify_api.endpoints.pages import Page
+from dify_api.endpoints.response_mode import ResponseMode
 from dify_api.models import JSONObject, Model, Timestamp
 from dify_api.operation import Operation, path, require, require_uuid, without_none
 

@@ -21,11 +21,11 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 
 from dify_api.answers.events import AgentThoughtEvent, Event
 from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
-from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tracing import NodeTracer, anode_tracer, node_tracer
 from langchain_dify._answers.workflow_progress import node_progress
 from langchain_dify._human_input.streams import text_before
+from langchain_dify._names import MODEL_PROVIDER
 
 Write = Callable[[Any], None] | None
 

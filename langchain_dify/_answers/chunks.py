@@ -25,13 +25,7 @@ from dify_api.answers.events import (
     TTSMessageEvent,
 )
 from langchain_dify._answers.content_blocks import ServerTools
-from langchain_dify._answers.metadata import (
-    MODEL_NAME,
-    MODEL_PROVIDER,
-    closing_metadata,
-    opening_metadata,
-    usage_metadata,
-)
+from langchain_dify._answers.metadata import closing_metadata, opening_metadata, usage_metadata
 from langchain_dify._answers.replacement import (
     MESSAGE_REPLACE,
     DifyGenerationChunk,
@@ -41,6 +35,7 @@ from langchain_dify._answers.replacement import (
 from langchain_dify._answers.text import TextFilter, is_scrambled, unseen
 from langchain_dify._answers.token_chunks import TokenChunks
 from langchain_dify._answers.tool_calls import invalid_calls, unreadable_arguments, valid_calls
+from langchain_dify._names import MODEL_NAME, MODEL_PROVIDER
 
 
 class AnswerSource(Protocol):

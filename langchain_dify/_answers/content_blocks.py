@@ -2,8 +2,8 @@
 
 `content` of an answer stays a plain string. What else an answer holds travels beside it, as plain
 JSON that any store keeps, and `message.content_blocks` shows it: reasoning, tools that the app's
-own agent called, the text with its citations, files, speech. Importing this module registers
-that view for messages of the provider "dify".
+own agent called, the text with its citations, files, speech. `block_translator`
+registers that view.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import Citation, ContentBlock
 
 from dify_api.answers.events import AgentThoughtEvent
 from dify_api.endpoints.audio import type_of_speech
 from dify_api.models import RetrieverResource
-from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.replacement import TEXT_INDEX, replacement_of, streamed_text
 from langchain_dify.documents import resources
 
@@ -143,6 +141,3 @@ def _json_object(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {"input": text}
     return value if isinstance(value, dict) else {"input": value}
-
-
-register_translator(MODEL_PROVIDER, answer_blocks, answer_blocks)

@@ -10,11 +10,7 @@ from langchain_core.messages.ai import UsageMetadata
 from dify_api._calls.input_message import MARK_NAMES, Marks
 from dify_api.answers.answer import Answer
 from dify_api.models import as_json
-
-MODEL_PROVIDER = "dify"
-MODEL_NAME = "dify"
-"""Of apps that are not named. Never the model behind the app: agents match model names to know
-what a model can do."""
+from langchain_dify._names import MODEL_NAME, MODEL_PROVIDER
 
 
 def opening_metadata(answer: Answer, marks: Marks) -> dict[str, Any]:

@@ -43,12 +43,9 @@ from dify_api.answers.events import (
 from dify_api.errors import DifyError
 from dify_api.models import as_json
 from langchain_dify._answers.content_blocks import ServerTools
-from langchain_dify._answers.metadata import (
-    MODEL_PROVIDER,
-    closing_metadata,
-    usage_metadata,
-)
+from langchain_dify._answers.metadata import closing_metadata, usage_metadata
 from langchain_dify._answers.replacement import MESSAGE_REPLACE
+from langchain_dify._names import MODEL_PROVIDER
 
 Calls = Generator[Any, Any, None]
 Manager = CallbackManager | AsyncCallbackManager

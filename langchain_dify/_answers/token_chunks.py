@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.replacement import DifyMessageChunk
+from langchain_dify._names import MODEL_PROVIDER
 
 _new = object.__new__
 _set = object.__setattr__

@@ -16,9 +16,9 @@ from dify_api._calls.transcript import read_results, without_transcript
 from dify_api.answers._tool_calls import Call, ToolCallReader
 from dify_api.endpoints.messages import Message
 from dify_api.models import RetrieverResource, as_json
-from langchain_dify._answers.metadata import MODEL_PROVIDER
 from langchain_dify._answers.text import TextFilter
 from langchain_dify._answers.tool_calls import invalid_calls, valid_calls
+from langchain_dify._names import MODEL_PROVIDER
 
 
 class StoredTurns:

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from pydantic import BaseModel, Field, create_model
 
-from dify_api._calls.input_message import Anchor, InputMessage, user_fingerprint
+from dify_api._calls.fingerprints import user_fingerprint
+from dify_api._calls.input_message import Anchor, InputMessage
 from dify_api._calls.transcript import write_out
 from dify_api._runs.flows import Flow
 from dify_api.endpoints.messages import list_messages

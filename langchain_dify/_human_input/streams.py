@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from typing_extensions import Self
@@ -24,10 +24,7 @@ from dify_api.operation import Operation
 from langchain_dify._human_input.course import OPEN, Progress, Question
 from langchain_dify._human_input.graph import AsyncKeeper, Keeper, Record, node_config
 from langchain_dify._human_input.node_log import failure, log_of
-
-HumanInput = Literal["error", "interrupt"]
-"""What becomes of an app that waits for a human: `WorkflowPausedError`, or LangGraph's interrupt
-where a graph with a checkpointer is running."""
+from langchain_dify._names import HumanInput
 
 
 class InterruptingStream(Progress):

@@ -8,7 +8,7 @@ from typing import Any
 from dify_api._calls.metadata_conditions import on_fields
 from dify_api.endpoints.knowledge import MetadataFilteringConditions
 from llama_index_dify._calls.filters import Filters
-from llama_index_dify._connection import LlamaIndexKnowledge
+from llama_index_dify._connected import LlamaIndexKnowledge
 from llama_index_dify.retriever import DifyRetriever
 
 RETRIEVER_ARGUMENTS = frozenset(signature(DifyRetriever.__init__).parameters) - {

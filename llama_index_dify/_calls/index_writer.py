@@ -13,7 +13,7 @@ from dify_api._calls.knowledge.source_documents import SourceDocument
 from dify_api._calls.knowledge.stored_documents import StoredDocument, stored_document
 from dify_api._calls.knowledge.writing_options import Writing, progress_of
 from dify_api._runs.flows import Flow, arun, run
-from llama_index_dify._connection import LlamaIndexKnowledge
+from llama_index_dify._connected import LlamaIndexKnowledge
 
 
 class IndexWriter:

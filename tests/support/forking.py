@@ -30,8 +30,19 @@ Framework = Literal["none", "langchain", "llama_index"]
 _SERVER = ["starlette.applications", "uvicorn"]
 _IMPORTED: dict[Framework, list[str]] = {
     "none": ["dify_api"],
-    "langchain": ["langchain.agents", "langgraph.checkpoint.sqlite", "langchain_dify", *_SERVER],
-    "llama_index": ["llama_index.core", "llama_index_dify", *_SERVER],
+    "langchain": [
+        "langchain.agents",
+        "langgraph.checkpoint.sqlite",
+        "langchain_dify",
+        "langchain_dify._calls.chat_running",  # which the first call imports
+        *_SERVER,
+    ],
+    "llama_index": [
+        "llama_index.core",
+        "llama_index_dify",
+        "llama_index_dify._calls.running",
+        *_SERVER,
+    ],
 }
 _LIMIT = 120  # seconds that a script may take
 
