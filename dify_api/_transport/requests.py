@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 from typing_extensions import TypedDict
@@ -35,11 +37,7 @@ def build_request(
         timeout: Limits of its steps.
         own: The caller's client, which adds what it was made with; None for the shared ones.
     """
-    if operation.stops is not None:
-        note_stop(operation.stops)
-    operation = operation.as_sent()
-    for name, text in {**operation.query, **(operation.form or {})}.items():
-        _check_text(name, text)
+    operation = _checked(operation)
     body = _body(operation)
     headers = _headers(connection, operation)
     address = connection.base_url + operation.path
@@ -68,11 +66,74 @@ def build_request(
     return request
 
 
+@dataclass(frozen=True, repr=False)
+class PlainRequest:
+    """A request with nothing of httpx's, as the shared async connections send it.
+
+    Attributes:
+        method: HTTP method.
+        url: Address and query.
+        headers: All of them but "Host" and those that tell the length.
+        content: The body, whole or in pieces; None for none.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes | AsyncIterable[bytes] | None
+
+    @property
+    def path(self) -> str:
+        """The path, without the query."""
+        return urlsplit(self.url).path
+
+
+def plain_request(connection: DifyConnection, operation: Operation[object]) -> PlainRequest:
+    """`build_request` for the shared async connections, which want no objects of httpx's."""
+    if operation.json is None:  # queries, forms and files are httpx's to write
+        return _plain(build_request(connection, operation, httpx.Timeout(None), None))
+    operation = _checked(operation)
+    headers = _headers(connection, operation)
+    headers["authorization"] = f"Bearer {connection.key.get_secret_value()}"
+    address = _address(shared_library(), connection.base_url + operation.path)
+    return PlainRequest(operation.method, address, headers, _json(operation.json or {}))
+
+
+def _plain(request: httpx.Request) -> PlainRequest:
+    headers = {name.decode(): text.decode() for name, text in request.headers.raw}
+    headers.pop("transfer-encoding", None)  # aiohttp sees to it
+    content: bytes | AsyncIterable[bytes] | None
+    if isinstance(request.stream, shared_library().ByteStream):
+        content = request.read() or None
+    else:
+        content = cast("httpx.AsyncByteStream", request.stream)
+    return PlainRequest(request.method, str(request.url), headers, content)
+
+
+def _checked(operation: Operation[object]) -> Operation[object]:
+    """The operation as it is sent.
+
+    Raises:
+        ValueError: If a text of it cannot be sent.
+    """
+    if operation.stops is not None:
+        note_stop(operation.stops)
+    operation = operation.as_sent()
+    for name, text in {**operation.query, **(operation.form or {})}.items():
+        _check_text(name, text)
+    return operation
+
+
 @lru_cache(maxsize=256)
 def _url(library: ModuleType, address: str) -> httpx.URL:
     """An address, read once: that takes a tenth of the time of a short call."""
     url: httpx.URL = library.URL(address)
     return url
+
+
+@lru_cache(maxsize=256)
+def _address(library: ModuleType, address: str) -> str:
+    return str(_url(library, address))
 
 
 def _headers(connection: DifyConnection, operation: Operation[object]) -> dict[str, str]:
