@@ -16,7 +16,6 @@ from httpx_aiohttp.transport import map_aiohttp_exceptions
 from typing_extensions import Self
 
 _LONGEST_PIECE = 16_384  # bytes
-_SILENT = "nothing came for too long"
 
 
 class WholeBody:
@@ -41,6 +40,7 @@ class WholeBody:
         connection = response.connection  # none if the body has come already
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = None
+            connection.protocol.start_timeout()  # none: it drops the one that runs
 
     @staticmethod
     @abstractmethod
@@ -76,7 +76,8 @@ class WholeBody:
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._look)
         else:
-            self._response.content.set_exception(aiohttp.SocketTimeoutError(_SILENT))
+            reason = f"nothing came for {self._silence:g} s"
+            self._response.content.set_exception(aiohttp.SocketTimeoutError(reason))
 
     async def aclose(self) -> None:
         """Give the connection back, or close it."""
