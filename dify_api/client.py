@@ -13,6 +13,7 @@ from dify_api._transport.base_client import logged_failure
 from dify_api._transport.calls import AsyncCalls, Calls, Keep
 from dify_api._transport.deadlines import Due, due_in, limit, read_whole, within
 from dify_api._transport.failures import connection_errors
+from dify_api._transport.pieces import AsyncReply
 from dify_api._transport.pools import (
     asend,
     notice_closed_connections,
@@ -248,10 +249,10 @@ class AsyncDifyClient(AsyncRunCalls):
                     await response.aclose()
         return result_from_reply(operation, response.status_code, response.headers, body)
 
-    async def _open(self, operation: Operation[Any], keep: Keep | None = None) -> httpx.Response:
+    async def _open(self, operation: Operation[Any], keep: Keep | None = None) -> AsyncReply:
         limits, time = self.connection.limits, self._time_for(operation)
 
-        async def attempt() -> httpx.Response:
+        async def attempt() -> AsyncReply:
             attempted = self._attempt(operation, limits, time)
             return await (keep(attempted) if keep else attempted)
 
@@ -259,13 +260,12 @@ class AsyncDifyClient(AsyncRunCalls):
 
     async def _attempt(
         self, operation: Operation[Any], timeout: httpx.Timeout, time: float | None
-    ) -> httpx.Response:
+    ) -> AsyncReply:
         connection = self.connection
         await notice_closed_connections()
         with operation.opened() as opened, connection_errors(operation, connection):
-            request = build_request(connection, opened, timeout, connection.http_async_client)
             async with within(time):
-                response = await asend(connection, request)
+                response = await asend(connection, opened, timeout)
                 if response.status_code < 300 and is_readable(response.headers):
                     return response
                 try:

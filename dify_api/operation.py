@@ -88,12 +88,16 @@ class Operation(Generic[T_co]):
 
     def as_sent(self) -> Operation[T_co]:
         """The same with `user` and `conversation_id` in the form, the JSON body or the query."""
-        names = without_none({"user": self.user, "conversation_id": self.conversation_id})
         if self.form is not None:
-            return replace(self, form={**self.form, **names})
+            return replace(self, form={**self.form, **self.identity})
         if self.json is not None:
-            return replace(self, json={**self.json, **names})
-        return replace(self, query={**self.query, **names})
+            return replace(self, json={**self.json, **self.identity})
+        return replace(self, query={**self.query, **self.identity})
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """`user` and `conversation_id`, as far as the call names them."""
+        return without_none({"user": self.user, "conversation_id": self.conversation_id})
 
     def traced(
         self, trace_id: str | None = None, trace_session_id: str | None = None

@@ -5,15 +5,11 @@ from __future__ import annotations
 import httpx2
 from httpx_aiohttp.httpx2.transport import map_aiohttp_exceptions
 
-from dify_api._transport.aiohttp_body import WholeBody, WholeBodyTransport
+from dify_api._transport.aiohttp_body import WholeBody
 
 
-class _Body(WholeBody, httpx2.AsyncByteStream):
-    mapped = staticmethod(map_aiohttp_exceptions)
-
-
-class WholeBodyTransportOfHttpx2(WholeBodyTransport):
-    """A transport over aiohttp, whose bodies end with what was received, then fail."""
+class BodyOfHttpx2(WholeBody, httpx2.AsyncByteStream):
+    """A body of httpx2's."""
 
     library = httpx2
-    body = _Body
+    mapped = staticmethod(map_aiohttp_exceptions)

@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 
+from dify_api._transport.pieces import AsyncReply
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 
-Keep = Callable[[Coroutine[Any, Any, httpx.Response]], Awaitable[httpx.Response]]
+Keep = Callable[[Coroutine[Any, Any, AsyncReply]], Awaitable[AsyncReply]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Calls:
 class AsyncCalls:
     """`Calls` for asyncio."""
 
-    open: Callable[[Operation[Answer], Keep | None], Awaitable[httpx.Response]]
+    open: Callable[[Operation[Answer], Keep | None], Awaitable[AsyncReply]]
     send: Callable[[Operation[Any]], Awaitable[Any]]
     stop: Callable[[Operation[Answer], str], Awaitable[None]]
     delete: Callable[[Operation[Answer], str], Awaitable[None]]

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import cast
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from typing import Protocol, cast
 
 import httpx
+
+
+class AsyncReply(Protocol):
+    """What is asked of an async reply: a response of httpx's, or what `aiohttp_pool` has for it."""
+
+    @property
+    def status_code(self) -> int:
+        """HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers; a case-insensitive mapping."""
+
+    @property
+    def stream(self) -> object:
+        """The body's bytes as they come, not decoded: an async iterable."""
+
+    def aiter_bytes(self) -> AsyncIterable[bytes]:
+        """The body's bytes, decoded if they are compressed."""
+
+    async def aread(self) -> bytes:
+        """The whole body, decoded."""
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it."""
 
 
 def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
@@ -14,12 +39,12 @@ def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
     return response.iter_bytes() if encoded else iter(cast("httpx.SyncByteStream", response.stream))
 
 
-def raw_async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+def raw_async_pieces(response: AsyncReply) -> AsyncIterator[bytes]:
     """The body's bytes as they come; through httpx's decoder only if they are compressed."""
     encoded = response.headers.get("content-encoding", "identity") != "identity"
     if encoded:
-        return response.aiter_bytes()
-    return aiter(cast("httpx.AsyncByteStream", response.stream))
+        return aiter(response.aiter_bytes())
+    return aiter(cast("AsyncIterable[bytes]", response.stream))
 
 
 async def no_pieces() -> AsyncIterator[bytes]:

@@ -17,14 +17,20 @@ import time
 import urllib.request
 from functools import lru_cache
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from dify_api._httpx import shared_library
 from dify_api._transport import open_streams
+from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.requests import build_request, plain_request
 from dify_api.connection import DifyConnection, Verify
+from dify_api.operation import Operation
+
+if TYPE_CHECKING:
+    from dify_api._transport.aiohttp_pool import AiohttpPool
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
 _KEEPALIVE_EXPIRY = 1.5
@@ -38,7 +44,7 @@ _Key = tuple[str, str | None, Verify, int, ModuleType]
 
 _lock = threading.Lock()
 _transports: dict[_Key, httpx.BaseTransport] = {}
-_async_transports: dict[asyncio.AbstractEventLoop, dict[_Key, httpx.AsyncBaseTransport]] = {}
+_async_pools: dict[asyncio.AbstractEventLoop, dict[_Key, AiohttpPool]] = {}
 
 
 def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
@@ -54,7 +60,7 @@ def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
         return client.send(request, stream=True, follow_redirects=False)
     response = shared_transport(connection).handle_request(request)
     response.request = request
-    _log(request, response)
+    _log(request.method, request.url.path, response.status_code)
     return response
 
 
@@ -131,39 +137,44 @@ def require_asyncio() -> None:
         ) from None
 
 
-async def asend(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
-    """`send` for asyncio."""
+async def asend(
+    connection: DifyConnection, operation: Operation[object], timeout: httpx.Timeout
+) -> AsyncReply:
+    """`send` for asyncio, which makes the request too."""
     if connection.http_async_client is not None:
         client = cast("httpx.AsyncClient", connection.http_async_client)
+        request = build_request(connection, operation, timeout, client)
         return await client.send(request, stream=True, follow_redirects=False)
-    response = await shared_async_transport(connection).handle_async_request(request)
-    _log(request, response)
-    return response
+    plain = plain_request(connection, operation)
+    reply = await shared_async_pool(connection).send(plain, timeout)
+    _log(plain.method, plain.path, reply.status_code)
+    return reply
 
 
-def _log(request: httpx.Request, response: httpx.Response) -> None:
+def _log(method: str, path: str, status: int) -> None:
     # Without the query, which may name an end user.
-    logger.debug("%s %s: %d", request.method, request.url.path, response.status_code)
+    logger.debug("%s %s: %d", method, path, status)
 
 
-def shared_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport:
+def shared_async_pool(connection: DifyConnection) -> AiohttpPool:
     """The running event loop's connections to the server of `connection`."""
     loop = asyncio.get_running_loop()
     key = _key(connection)
     watch(loop)
     with _lock:
-        transports = _async_transports[loop]
-        if key not in transports:
-            transports[key] = _new_async_transport(connection)
-        return transports[key]
+        pools = _async_pools[loop]
+        if key not in pools:
+            pools[key] = _new_async_pool(connection)
+        return pools[key]
 
 
-def _new_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport:
+def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
     # aiohttp's pool costs a fraction of httpx's own at hundreds of concurrent streams. It takes
     # 0.2 s to import, which sync users need not pay.
     import aiohttp
 
-    from dify_api._transport.aiohttp_body import WholeBodyTransport
+    from dify_api._transport.aiohttp_body import BodyOfHttpx, WholeBody
+    from dify_api._transport.aiohttp_pool import AiohttpPool
 
     tls = _tls(connection.verify)
 
@@ -177,12 +188,12 @@ def _new_async_transport(connection: DifyConnection) -> httpx.AsyncBaseTransport
         )
 
     proxy = _proxy(connection)
-    kind = WholeBodyTransport
+    body: type[WholeBody] = BodyOfHttpx
     if shared_library().__name__ != "httpx":
-        from dify_api._transport.aiohttp_body_of_httpx2 import WholeBodyTransportOfHttpx2
+        from dify_api._transport.aiohttp_body_of_httpx2 import BodyOfHttpx2
 
-        kind = WholeBodyTransportOfHttpx2
-    return kind(verify=tls, client=session, proxy=httpx.Proxy(proxy) if proxy else None)
+        body = BodyOfHttpx2
+    return AiohttpPool(session, body, httpx.Proxy(proxy) if proxy else None)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
@@ -193,9 +204,9 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
     without shutting anything down.
     """
     with _lock:
-        if loop in _async_transports:
+        if loop in _async_pools:
             return
-        _async_transports[loop] = {}
+        _async_pools[loop] = {}
     close = loop.close
 
     def close_transports_first() -> None:
@@ -208,22 +219,22 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
 def _close_transports_of(loop: asyncio.AbstractEventLoop) -> None:
     if loop.is_running():
         return
-    if loop in _async_transports and not loop.is_closed():
+    if loop in _async_pools and not loop.is_closed():
         closing = _aclose_transports_of(loop)
         try:
             loop.run_until_complete(closing)
         except RuntimeError:  # another loop is running in this thread
             closing.close()
     with _lock:
-        _async_transports.pop(loop, None)
+        _async_pools.pop(loop, None)
 
 
 async def _aclose_transports_of(loop: asyncio.AbstractEventLoop) -> None:
     # A loop warns of generators that begin once it has shut down its own, even if they end.
     sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
     await open_streams.leave_with(loop)
-    for transport in _async_transports.get(loop, {}).values():
-        await transport.aclose()
+    for pool in _async_pools.get(loop, {}).values():
+        await pool.aclose()
 
 
 def _key(connection: DifyConnection) -> _Key:
@@ -269,7 +280,7 @@ def close_shared_transports() -> None:
             for transport in _transports.values():
                 transport.close()
             _transports.clear()
-    for loop in list(_async_transports):
+    for loop in list(_async_pools):
         _close_transports_of(loop)
 
 
@@ -280,9 +291,9 @@ def _forget() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    _inherited.extend((_transports.copy(), _async_transports.copy()))
+    _inherited.extend((_transports.copy(), _async_pools.copy()))
     _transports.clear()
-    _async_transports.clear()
+    _async_pools.clear()
 
 
 _inherited: list[object] = []

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import cast
-
-import httpx
 
 from dify_api._runs.steps import Follow, Plan, Step
 from dify_api._transport.failures import broken_connection, timed_out
@@ -51,7 +48,6 @@ class StreamState:
         self._cause: Exception | None = None  # what broke the last one
         self._is_deleted = False  # the conversation
         self._is_entered = False
-        self._response: httpx.Response | None = None  # none, where all was told without a stream
         self._ended = False  # by the server, or broken: nothing more can be read
         self._is_whole = False  # ended by the server
         self._stops = operation.stop_path is not None
@@ -76,10 +72,6 @@ class StreamState:
     def _require_entered(self) -> None:
         if not self._is_entered:
             raise RuntimeError("enter the stream first: with client.stream(...) as stream: ...")
-
-    @property
-    def _open_response(self) -> httpx.Response:
-        return cast("httpx.Response", self._response)
 
     def _take_failure(self, error: Exception) -> Exception:
         """What broke the connection; anything else is raised again."""
@@ -114,10 +106,8 @@ class StreamState:
                 error.answer = self.answer
             raise
 
-    def _take_response(self, response: httpx.Response, follow: Follow) -> None:
+    def _begin_body(self, content_type: str, follow: Follow) -> None:
         """Begin with a body."""
-        self._response = response
-        content_type = response.headers.get("content-type", "")
         if self._bodies:
             self._cause, self._ended, self._is_whole = None, False, False
             self._stops = self._operation.stop_path is not None

@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
 from dify_api._transport.failures import ignored_failures
-from dify_api._transport.pieces import no_pieces, raw_async_pieces, raw_pieces
+from dify_api._transport.pieces import AsyncReply, no_pieces, raw_async_pieces, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
@@ -65,6 +65,7 @@ class EventStream(StreamState):
     ) -> None:
         super().__init__(operation, connection, plan, before)
         self._calls = calls
+        self._response: httpx.Response | None = None  # none, where all was told without a stream
         self._pieces: Iterator[bytes] = iter(())
         self._is_limited = True
         self._is_handed_over = False  # to a thread that closes the response
@@ -107,8 +108,8 @@ class EventStream(StreamState):
 
     def _begin(self, follow: Follow) -> None:
         self._close_response()
-        response = self._calls.open(follow.operation)
-        self._take_response(response, follow)
+        response = self._response = self._calls.open(follow.operation)
+        self._begin_body(response.headers.get("content-type", ""), follow)
         self._is_limited, self._is_handed_over = is_limited(response), False
         limit(response.request, self._reader.due)
         self._pieces = raw_pieces(response)
@@ -208,7 +209,7 @@ class EventStream(StreamState):
         return rest + self._reader.restored(), True
 
     def _read_in_thread(self) -> None:
-        response = self._open_response
+        response = cast("httpx.Response", self._response)
         self._pieces = read_in_thread(response, self._pieces, self._reader.due)
         self._is_limited = self._is_handed_over = True
 
@@ -226,8 +227,9 @@ class AsyncEventStream(StreamState):
     ) -> None:
         super().__init__(operation, connection, plan, before)
         self._calls = calls
+        self._response: AsyncReply | None = None  # none, where all was told without a stream
         self._pieces: AsyncIterator[bytes] = no_pieces()
-        self._opening: asyncio.Future[httpx.Response] | None = None
+        self._opening: asyncio.Future[AsyncReply] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
@@ -278,7 +280,7 @@ class AsyncEventStream(StreamState):
             with ignored_failures():
                 await self._response.aclose()
 
-    async def _keep(self, attempt: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
+    async def _keep(self, attempt: Coroutine[Any, Any, AsyncReply]) -> AsyncReply:
         """Await an attempt in a task of its own, which outlives a cancellation.
 
         A request that was sent is not taken back by cancelling: the server goes on generating,
@@ -287,9 +289,9 @@ class AsyncEventStream(StreamState):
         self._opening = asyncio.ensure_future(attempt)
         return await asyncio.shield(self._opening)
 
-    def _take_response(self, response: httpx.Response, follow: Follow) -> None:
-        super()._take_response(response, follow)
-        self._opening = None
+    def _take_response(self, response: AsyncReply, follow: Follow) -> None:
+        self._response, self._opening = response, None
+        self._begin_body(response.headers.get("content-type", ""), follow)
         self._pieces = raw_async_pieces(response)
         self.loop = asyncio.get_running_loop()
         watch(self.loop)
@@ -338,7 +340,8 @@ class AsyncEventStream(StreamState):
             if self._response is None and self._opening is not None:
                 self._take_response(await self._opening, Follow(self._operation))
             # Begun anew: a reading that was cancelled is over, the body is not (over aiohttp).
-            async for piece in cast("httpx.AsyncByteStream", self._open_response.stream):
+            response = cast("AsyncReply", self._response)
+            async for piece in cast("AsyncIterable[bytes]", response.stream):
                 self._reader.feed(piece)
                 if self.task_id is not None:
                     return

@@ -18,7 +18,7 @@ from tenacity import RetryCallState
 from dify_api import AsyncDifyClient, DifyClient, application, audio, chat, errors, feedback
 from dify_api._replies import error_from_reply
 from dify_api._transport import retry as retry_module
-from dify_api._transport.pools import shared_async_transport, shared_transport
+from dify_api._transport.pools import shared_async_pool, shared_transport
 from dify_api._transport.retry import LONGEST_WAIT, wait_seconds
 from dify_api.operation import Operation
 from tests.support.replay import Received, ReplayServer, Reply
@@ -281,7 +281,7 @@ async def test_async_clients_share_their_connections_within_a_loop() -> None:
     with serve(reply()) as server:
         one = AsyncDifyClient("app-one", base_url=server.base_url)
         two = AsyncDifyClient("app-two", base_url=server.base_url)
-        assert shared_async_transport(one.connection) is shared_async_transport(two.connection)
+        assert shared_async_pool(one.connection) is shared_async_pool(two.connection)
         infos = await asyncio.gather(*[c.send(application.info()) for c in [one, two] * 32])
         assert {info.name for info in infos} == {"Planets"}
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
-from httpx_aiohttp import AiohttpTransport
 
 from dify_api import AsyncDifyClient, DifyClient, application
 from dify_api._transport import pools as connections
@@ -43,7 +42,7 @@ def _run_and_close(server: LocalDify) -> str:
 @pytest.mark.parametrize("run", [_run_properly, _run_and_close])
 def test_nothing_is_left_open(server: LocalDify, run: Callable[[LocalDify], str]) -> None:
     gc.collect()
-    kept = len(connections._async_transports)
+    kept = len(connections._async_pools)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         names = {run(server) for _ in range(3)}
@@ -52,27 +51,26 @@ def test_nothing_is_left_open(server: LocalDify, run: Callable[[LocalDify], str]
     left = [str(w.message) for w in caught if w.category is ResourceWarning]
     # A loop that another test was given is dropped by the first `asyncio.run` after it.
     assert [warning for warning in left if "unclosed event loop" not in warning] == []
-    assert len(connections._async_transports) == kept
+    assert len(connections._async_pools) == kept
 
 
 def test_a_loop_that_is_never_closed_is_closed_at_exit(server: LocalDify) -> None:
     loop = asyncio.new_event_loop()
     assert loop.run_until_complete(_ask(server)) == "Solar System Chat"
-    [transport] = connections._async_transports[loop].values()
-    assert isinstance(transport, AiohttpTransport)
+    [pool] = connections._async_pools[loop].values()
     connections.close_shared_transports()
-    assert transport.get_client().closed
-    assert loop not in connections._async_transports
+    assert pool.is_closed
+    assert loop not in connections._async_pools
     assert loop.run_until_complete(_ask(server)) == "Solar System Chat"  # opened anew
     loop.close()
-    assert loop not in connections._async_transports
+    assert loop not in connections._async_pools
 
 
 async def test_a_running_loop_keeps_its_clients(server: LocalDify) -> None:
     await _ask(server)
-    transports = dict(connections._async_transports[asyncio.get_running_loop()])
+    pools = dict(connections._async_pools[asyncio.get_running_loop()])
     connections.close_shared_transports()
-    assert connections._async_transports[asyncio.get_running_loop()] == transports
+    assert connections._async_pools[asyncio.get_running_loop()] == pools
     assert await _ask(server) == "Solar System Chat"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -104,6 +105,44 @@ async def test_silence_ends_at_the_progress_timeout(call: Call) -> None:
             await call(ASK, server.base_url, progress_timeout=0.3)
         assert 0.25 < time.monotonic() - began < 2
         assert await asyncio.to_thread(server.wait_for_stop) == "t1"
+
+
+async def test_silence_ends_at_the_read_timeout(call: Call) -> None:
+    """Counted from the last piece: an answer may take longer."""
+    pause = partial(time.sleep, 0.25)
+    pieces: list[Piece] = [token("a"), pause, token("b"), pause, token("c")]
+    with ReplayServer(lambda _: Reply(200, SSE, pieces, ending="open")) as server:
+        began = time.monotonic()
+        with pytest.raises(errors.StreamInterruptedError) as caught:
+            await call(ASK, server.base_url, timeout=0.4)
+        assert 0.85 < time.monotonic() - began < 3
+        assert caught.value.answer is not None
+        assert caught.value.answer.text == "abc"
+        assert await asyncio.to_thread(server.wait_for_stop) == "t1"
+
+
+async def test_half_a_reply_ends_at_the_read_timeout(call: Call) -> None:
+    headers = {"content-type": "application/json"}
+    with ReplayServer(lambda _: Reply(200, headers, [b'{"name":'], ending="open")) as server:
+        with pytest.raises(errors.RequestTimeoutError):
+            await call(application.info(), server.base_url, timeout=0.3)
+
+
+async def test_the_consumers_time_counts_not_as_silence() -> None:
+    """The server says nothing for longer than the read timeout, but nobody waits for it."""
+    is_back = threading.Event()
+
+    def wait() -> None:
+        is_back.wait(10)
+
+    pieces: list[Piece] = [token("a"), wait, END]
+    with ReplayServer(lambda _: Reply(200, SSE, pieces)) as server:
+        async with async_client_of(server, timeout=0.2).stream(ASK) as stream:
+            async for event in stream:
+                if event.event == "message":
+                    await asyncio.sleep(0.5)
+                    is_back.set()
+    assert stream.answer.text == "a"
 
 
 async def test_the_consumers_time_is_not_the_servers() -> None:

@@ -1,0 +1,111 @@
+"""The connections to one server within one event loop, over aiohttp's.
+
+Requests go out without httpx's objects, and replies come back without them: they are a tenth of
+a short call. Its errors are raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+import httpx
+
+from dify_api._transport.aiohttp_body import WholeBody
+from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.requests import PlainRequest
+
+
+class AiohttpPool:
+    """Connections to one server.
+
+    Args:
+        session: Makes the session, at the first request.
+        body: Of which library bodies and errors are.
+        proxy: What requests go by; None for nothing.
+    """
+
+    def __init__(
+        self,
+        session: Callable[[], aiohttp.ClientSession],
+        body: type[WholeBody],
+        proxy: httpx.Proxy | None,
+    ) -> None:
+        self._new_session = session
+        self._session: aiohttp.ClientSession | None = None
+        self._body = body
+        self._way = _way(proxy)
+
+    async def send(self, request: PlainRequest, timeout: httpx.Timeout) -> AsyncReply:
+        """Make a request, and wait for the head of the reply.
+
+        Raises:
+            httpx.TransportError: If it fails.
+        """
+        if self._session is None:
+            self._session = self._new_session()
+        with self._body.mapped():
+            response = await self._session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.content,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=_timeout(timeout.connect, timeout.read, timeout.pool),
+                **self._way,
+            )
+        body = self._body(response, timeout.read)
+        if response.status < 300 and "content-encoding" not in response.headers:
+            return _Reply(response.status, response.headers, body)
+        # Without the request, which would be kept as long as the stream.
+        whole: AsyncReply = body.library.Response(
+            response.status, headers=response.raw_headers, stream=body
+        )
+        return whole
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, after a first request."""
+        return self._session is not None and self._session.closed
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class _Reply:
+    """A reply whose body is as it was sent; what it has is named as httpx names it."""
+
+    __slots__ = ("headers", "status_code", "stream")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: WholeBody) -> None:
+        self.status_code = status
+        self.headers = headers
+        self.stream = body
+
+    def aiter_bytes(self) -> AsyncIterable[bytes]:
+        return self.stream
+
+    async def aread(self) -> bytes:
+        return b"".join([piece async for piece in self.stream])
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+@lru_cache(maxsize=64)
+def _timeout(
+    connect: float | None, read: float | None, pool: float | None
+) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(sock_connect=connect, sock_read=read, connect=pool)
+
+
+def _way(proxy: httpx.Proxy | None) -> dict[str, Any]:
+    if proxy is None:
+        return {}
+    auth = proxy.auth and aiohttp.BasicAuth(*proxy.auth)
+    return {"proxy": str(proxy.url), "proxy_auth": auth, "proxy_headers": proxy.headers}
