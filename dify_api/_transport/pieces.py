@@ -12,25 +12,19 @@ class AsyncReply(Protocol):
     """What is asked of an async reply: a response of httpx's, or what `aiohttp_pool` has for it."""
 
     @property
-    def status_code(self) -> int:
-        """HTTP status."""
+    def status_code(self) -> int: ...
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers; a case-insensitive mapping."""
+    def headers(self) -> Mapping[str, str]: ...  # whatever their case
 
     @property
-    def stream(self) -> object:
-        """The body's bytes as they come, not decoded: an async iterable."""
+    def stream(self) -> object: ...  # an async iterable of the body's bytes, not decoded
 
-    def aiter_bytes(self) -> AsyncIterable[bytes]:
-        """The body's bytes, decoded if they are compressed."""
+    def aiter_bytes(self) -> AsyncIterable[bytes]: ...  # decoded, as in `aread`
 
-    async def aread(self) -> bytes:
-        """The whole body, decoded."""
+    async def aread(self) -> bytes: ...
 
-    async def aclose(self) -> None:
-        """Give the connection back, or close it."""
+    async def aclose(self) -> None: ...
 
 
 def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
