@@ -67,8 +67,7 @@ class EventStream(StreamState):
         self._calls = calls
         self._response: httpx.Response | None = None  # none, where all was told without a stream
         self._pieces: Iterator[bytes] = iter(())
-        self._is_limited = True
-        self._is_handed_over = False  # to a thread that closes the response
+        self._is_limited, self._is_handed_over = True, False  # to a thread that closes the response
         self.is_reading = False
         """Whether some thread is waiting for the next event."""
 
@@ -173,9 +172,8 @@ class EventStream(StreamState):
 
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
-        reader = self._reader
         self._require_entered()
-        is_over = False
+        reader, is_over = self._reader, False
         while not is_over:
             try:
                 while not reader.is_done:
@@ -323,7 +321,8 @@ class AsyncEventStream(StreamState):
     async def _leave(self) -> None:
         try:
             with ignored_failures(DifyError, asyncio.CancelledError):
-                await self._read_on()
+                if self._is_unknown:
+                    await self._read_on()
             await self._close_response()
             await self._stop_run()
             if conversation_id := self._conversation_to_delete():
@@ -334,8 +333,6 @@ class AsyncEventStream(StreamState):
 
     async def _read_on(self) -> None:
         """Read until the task is known, which cannot be stopped before."""
-        if not self._is_unknown:
-            return
         async with within(READ_ON):
             if self._response is None and self._opening is not None:
                 self._take_response(await self._opening, Follow(self._operation))
