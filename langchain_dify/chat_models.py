@@ -21,6 +21,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
 import langchain_dify._answers.block_translator  # noqa: F401  # registers it
+from dify_api._calls.signatures import kept_signature
 from langchain_dify._arguments import check_call_arguments, with_user_hidden
 from langchain_dify._calls.ownership import owned, owning
 from langchain_dify._chat_arguments import ChatArguments
@@ -140,6 +141,7 @@ class ChatDify(ChatArguments, defer_build=False):
                     await tracer.atell(chunk)
                     yield chunk
 
+    @kept_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -166,6 +168,7 @@ class ChatDify(ChatArguments, defer_build=False):
             tracer.finish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
+    @kept_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],
