@@ -270,7 +270,9 @@ class ChatDify(ChatArguments, defer_build=False):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         kwargs.pop("run_manager", None)
-        return super()._get_invocation_params(stop, **with_user_hidden(kwargs))
+        # As langchain-core has them, whose own way there silences its warnings on each call.
+        params = {**self._identifying_params, "_type": self._llm_type, "stop": stop}
+        return {**params, **with_user_hidden(kwargs)}
 
     def bind_tools(
         self,
