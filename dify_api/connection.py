@@ -191,15 +191,12 @@ class DifyConnection(BaseModel):
     @property
     def app_names(self) -> tuple[str, ...]:
         """`app`, and what the app was known by before it had an `app_id`."""
-        return tuple(dict.fromkeys(name for name in (self.app, self.fingerprint) if name))
+        return tuple(dict.fromkeys(name for name in (self.app_id, self.fingerprint) if name))
 
     @property
     def fingerprint(self) -> str:
         """A short hash of base URL and key, which gives neither away; "" without a key."""
-        if self.api_key is None:
-            return ""
-        text = f"{self.base_url}\n{self.key.get_secret_value()}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return "" if self.api_key is None else _fingerprint(self.base_url, self.api_key)
 
     def __getstate__(self) -> dict[Any, Any]:
         # Taken out first: the frameworks' own __getstate__ tries to pickle each value.
@@ -269,6 +266,13 @@ def _limits(timeout: float | None) -> httpx.Timeout:
         return httpx.Timeout(timeout, pool=None)
     # Reading: six of the pings that a living server sends every ten seconds.
     return httpx.Timeout(60.0, connect=10.0, pool=None)
+
+
+@lru_cache(maxsize=1024)
+def _fingerprint(base_url: str, api_key: SecretStr | str) -> str:
+    """Kept, for each call asks for it several times."""
+    text = f"{base_url}\n{check_api_key(api_key).get_secret_value()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_base_url(base_url: str | None) -> str:

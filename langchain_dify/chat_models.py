@@ -21,6 +21,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
 import langchain_dify._answers.block_translator  # noqa: F401  # registers it
+from dify_api._calls.signatures import kept_signature
 from langchain_dify._arguments import check_call_arguments, with_user_hidden
 from langchain_dify._calls.ownership import owned, owning
 from langchain_dify._chat_arguments import ChatArguments
@@ -140,6 +141,7 @@ class ChatDify(ChatArguments, defer_build=False):
                     await tracer.atell(chunk)
                     yield chunk
 
+    @kept_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -166,6 +168,7 @@ class ChatDify(ChatArguments, defer_build=False):
             tracer.finish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
+    @kept_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],
@@ -267,7 +270,9 @@ class ChatDify(ChatArguments, defer_build=False):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         kwargs.pop("run_manager", None)
-        return super()._get_invocation_params(stop, **with_user_hidden(kwargs))
+        # As langchain-core has them, whose own way there silences its warnings on each call.
+        params = {**self._identifying_params, "_type": self._llm_type, "stop": stop}
+        return {**params, **with_user_hidden(kwargs)}
 
     def bind_tools(
         self,

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from dify_api import completion
 from dify_api._calls.input_message import marks
+from dify_api._calls.signatures import kept_signature
 from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.response_mode import ResponseMode
@@ -90,6 +91,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
     ) -> str:
         return (await self._acomplete(prompt, stop, kwargs)).text
 
+    @kept_signature
     def _generate(
         self,
         prompts: list[str],
@@ -103,6 +105,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
             done = executor.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts)
             return LLMResult(generations=[[generation] for generation in done])
 
+    @kept_signature
     async def _agenerate(
         self,
         prompts: list[str],

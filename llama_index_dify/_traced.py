@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 from llama_index_instrumentation import get_dispatcher
 
 from dify_api._calls.end_user import shown_user
+from dify_api._calls.signatures import kept_signature
 from llama_index_dify.open_streams import OpenStream, aclose, close, opened, remember
 
 dispatcher = get_dispatcher(__name__)
@@ -94,6 +95,7 @@ def traced(method: Method) -> Method:
     Outermost, where LlamaIndex would put its own span around the method.
     """
     is_async = inspect.iscoroutinefunction(method)
+    kept_signature(method)
     spanned: Any = span(method) if is_async else dispatcher.span(method)
 
     @functools.wraps(method)

@@ -144,11 +144,11 @@ class Dify(DifyModel, defer_build=False):
         )
 
         check_call_arguments(options, CHAT_ARGUMENTS, type(self))
-        chat_options = self._chat_options(options)
+        chat_options, instructions = self._chat_options(options), self._instructions()
         if (paused := options.get("paused")) is None:
-            return prepare_chat(input_messages(messages), chat_options, self._instructions())
+            return prepare_chat(input_messages(messages), chat_options, instructions)
         resumption = Resumption(paused, options.get("values") or {})
-        marks = planned_marks(input_messages(messages), chat_options, self._instructions())
+        marks = planned_marks(input_messages(messages), chat_options, instructions)
         return _ready(ResumedCall(resumption, self._user(options), marks))
 
     def in_turn(self, turn: AgentTurn) -> Self:

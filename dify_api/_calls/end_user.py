@@ -49,7 +49,7 @@ def without_user(value: Any, user: str) -> Any:
 
 def private_event(event: EventT, user: str) -> EventT:
     """An event of a run, with the hash in place of the user's name in what it tells."""
-    data = getattr(event, "data", None)
+    data = vars(event).get("data")
     if not isinstance(data, BaseModel):
         return event
     told = {

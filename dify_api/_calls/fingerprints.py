@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 
 def text_hash(text: str) -> str:
@@ -10,6 +11,7 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@lru_cache(maxsize=1024)
 def user_fingerprint(user: str) -> str:
     """A short hash that names an end user in stored messages without telling who it is."""
     return text_hash(user)

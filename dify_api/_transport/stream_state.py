@@ -50,6 +50,7 @@ class StreamState:
         self._is_entered = False
         self._ended = False  # by the server, or broken: nothing more can be read
         self._is_whole = False  # ended by the server
+        self._finished: Answer | None = None  # the answer, once it has ended well
         self._stops = operation.stop_path is not None
         self._closed = False
         self._process = os.getpid()
@@ -57,7 +58,7 @@ class StreamState:
     @property
     def answer(self) -> Answer:
         """The answer as far as it has come: whole once the iteration has ended."""
-        return self._reader.builder.build()
+        return self._finished or self._reader.builder.build()
 
     @property
     def task_id(self) -> str | None:
@@ -136,7 +137,7 @@ class StreamState:
         """
         ids = (self.task_id, self._reader.builder.workflow_run_id)
         self._reader.is_stopped_here = any(is_stopped_here(name) for name in ids)
-        self._reader.finish(self._cause)
+        self._finished = self._reader.finish(self._cause)
 
     def _key(self, conversation_id: str) -> Key:
         return (self._connection.app, conversation_id)

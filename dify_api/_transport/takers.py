@@ -14,14 +14,12 @@ class Taker:
     """A task, or a thread outside of any.
 
     Attributes:
-        thread: Identity of the thread.
+        thread: The thread.
         task: The task that runs in it, if any.
-        is_worker: Whether the thread is a pool's, where another one may go on with a stream.
     """
 
-    thread: int
+    thread: threading.Thread
     task: asyncio.Task[Any] | None
-    is_worker: bool
 
     @classmethod
     def current(cls) -> Taker:
@@ -30,7 +28,7 @@ class Taker:
             task = asyncio.current_task()
         except RuntimeError:  # no event loop runs in this thread
             task = None
-        return cls(threading.get_ident(), task, _is_worker(threading.current_thread()))
+        return cls(threading.current_thread(), task)
 
     def is_held_up(self, waiting: Taker, *, blocking: bool) -> bool:
         """Whether it cannot go on while `waiting` waits: that wait would never end.
@@ -39,11 +37,11 @@ class Taker:
             waiting: Who waits.
             blocking: Whether `waiting` blocks its thread, and with it an event loop there.
         """
-        if self.thread != waiting.thread:
+        if self.thread is not waiting.thread:
             return False
         if self.task is not None:
             return blocking or self.task is waiting.task
-        return not self.is_worker
+        return not _is_worker(self.thread)  # of those another one may go on with a stream
 
 
 def _is_worker(thread: threading.Thread) -> bool:

@@ -219,10 +219,10 @@ class AnswerBuilder:
         return "stop" if finished or self.message_end else None
 
     def _all_files(self) -> list[AnswerFile]:
-        listed = (self.message_end.files if self.message_end else None) or (
-            decode(list[AnswerFile], (self.workflow.files if self.workflow else None) or [])
-        )
         files = dict(self._files)
+        listed = (self.message_end.files if self.message_end else None) or []
+        if not listed and self.workflow is not None and self.workflow.files:
+            listed = decode(list[AnswerFile], self.workflow.files)
         for file in listed:
             name = file.id or file.related_id or file.url or str(len(files))
             if name in files or not self._is_users_own(file):

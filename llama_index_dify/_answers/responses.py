@@ -53,6 +53,7 @@ from llama_index_dify._answers.streamed import (
 
 ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
 _NOT_RAW = {"text", "streamed_text", "reasoning"}
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 IDS = ("conversation_id", "message_id", "task_id", "workflow_run_id")
 
 
@@ -262,8 +263,9 @@ def raw(answer: Answer) -> dict[str, Any]:
 
 def _additional_kwargs(answer: Answer) -> dict[str, Any]:
     """Token counts and ids, as far as the answer has them."""
-    counts = {"prompt_tokens", "completion_tokens", "total_tokens"}
-    return {**(answer.usage.model_dump(include=counts) if answer.usage else {}), **_ids(answer)}
+    usage = answer.usage
+    counts = {name: getattr(usage, name) for name in _COUNTS} if usage is not None else {}
+    return {**counts, **_ids(answer)}
 
 
 def _ids(source: Answer | Event) -> dict[str, str]:

@@ -150,3 +150,10 @@ async def test_certificates_are_checked_as_the_option_says(tmp_path: Path) -> No
             DifyClient(_KEY, **strict).send(application.info())
         with pytest.raises(ConnectionFailedError, match=r"(?i)certificate"):
             await AsyncDifyClient(_KEY, **strict).send(application.info())
+
+
+def test_the_app_is_that_of_a_key_that_is_set_later() -> None:
+    connection = Connection.of("app-one")
+    before = connection.app
+    connection.api_key = SecretStr("app-two")
+    assert connection.app == Connection.of("app-two").app != before
