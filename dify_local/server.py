@@ -9,28 +9,36 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+
+import uvicorn
 
 from dify_local._answering import Answering
+from dify_local._answers.responder import Responder
 from dify_local._answers.upstream import Upstream
 from dify_local._apps.app import App
 from dify_local._apps.ready_made import APPS
+from dify_local._http.application import DifyHeaders, make_application
+from dify_local._http.uvicorn_server import ThreadedServer, TransportProtocol
 from dify_local._protocol.release import Release
 from dify_local._protocol.values import Chance, use
 from dify_local._runs.generation import Pace
+from dify_local._runs.service import DATASET_KEY, Service
+from dify_local._storage.files import Uploads
 from dify_local._storage.knowledge import (
-    DATASET_KEY,
     PIPELINE_DATASET_ID,
     SHIPPED_DOCUMENTS,
+    Knowledge,
+    Tables,
+    Writer,
+    add_pipeline,
     dataset_id,
+    read_folder,
 )
+from dify_local._storage.store import Store
 from dify_local._testing.faults import Fault, Faults
 from dify_local._testing.journal import Journal, RecordedRequest
+from dify_local._testing.recorder import Recorder
 from dify_local._testing.replay import Recordings
-
-if TYPE_CHECKING:
-    from dify_local._http.uvicorn_server import ThreadedServer
-    from dify_local._runs.service import Service
 
 
 def _by_key(apps: Iterable[App]) -> dict[str, App]:
@@ -144,7 +152,7 @@ class LocalDify(Answering):
             address = f"http://{host}:{listener.getsockname()[1]}"
             context = contextvars.copy_context()
             context.run(use, self._chance)
-            self._server = context.run(self._make_server, address)
+            self._server = ThreadedServer(context.run(self._config, address))
             self._chance.mark()
         except BaseException:
             listener.close()
@@ -160,17 +168,16 @@ class LocalDify(Answering):
         self._server.wait_until_ready()
         return self
 
-    def _make_server(self, address: str) -> ThreadedServer:
-        # Most of the package, for which importing this class need not wait.
-        from dify_local import _serving
-        from dify_local._answers.responder import Responder
-        from dify_local._runs.service import Service
-
-        uploads, writer, knowledge = _serving.open_storage(
-            self._database, self._documents, address, self._release
-        )
-        self._service = Service(
-            uploads.store,
+    def _config(self, address: str) -> uvicorn.Config:
+        store = Store(self._database)
+        uploads = Uploads(store, address, self._release)
+        writer = Writer(Tables(store), uploads)
+        add_pipeline(writer.tables)
+        dataset = read_folder(writer, self._documents)
+        knowledge = Knowledge(writer.tables, dataset.id, dataset.name)
+        version = self._release.version
+        self._service = service = Service(
+            store,
             knowledge,
             writer,
             Responder(knowledge, self._upstream, canned=self._canned),
@@ -182,7 +189,22 @@ class LocalDify(Answering):
             indexing_delay=self._indexing_delay,
             apps=self._apps,
         )
-        return _serving.make_server(self._service, self._recordings, self._faults)
+        application = DifyHeaders(make_application(service), version)
+        spoiled = self._faults.around(self._recordings.around(application))
+        return uvicorn.Config(
+            Recorder(spoiled, self._journal, self._apps),
+            http=TransportProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+        )
 
     def stop(self) -> None:
         """Stop the server: connections are cut, its thread ends."""

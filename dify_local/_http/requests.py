@@ -20,8 +20,7 @@ from dify_local._protocol.errors import (
     unauthorized,
 )
 from dify_local._protocol.values import JsonObject, compact_json, is_uuid
-from dify_local._runs.service import Service
-from dify_local._storage.knowledge import DATASET_KEY
+from dify_local._runs.service import DATASET_KEY, Service
 from dify_local._storage.store import EndUser
 
 DEFAULT_USER = "DEFAULT-USER"

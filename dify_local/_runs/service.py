@@ -20,6 +20,8 @@ from dify_local._storage.knowledge.records import Document
 from dify_local._storage.store import EndUser, Store
 from dify_local._testing.journal import Journal
 
+DATASET_KEY = "dataset-local"
+
 
 @dataclass
 class Service:

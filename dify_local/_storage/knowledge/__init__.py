@@ -7,14 +7,13 @@ from dify_local._storage.knowledge.folder import (
     read_folder,
 )
 from dify_local._storage.knowledge.knowledge import Knowledge
-from dify_local._storage.knowledge.ready_made import DATASET_KEY, PIPELINE_DATASET_ID, add_pipeline
+from dify_local._storage.knowledge.ready_made import PIPELINE_DATASET_ID, add_pipeline
 from dify_local._storage.knowledge.records import Hit
 from dify_local._storage.knowledge.tables import Tables
 from dify_local._storage.knowledge.words import words
 from dify_local._storage.knowledge.writing import Writer
 
 __all__ = [
-    "DATASET_KEY",
     "PIPELINE_DATASET_ID",
     "SHIPPED_DOCUMENTS",
     "Hit",

@@ -1,4 +1,4 @@
-"""What every server has: a key, and a knowledge base with a pipeline that no request can make."""
+"""The knowledge base with a pipeline that every server has; no request can make one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from dify_local._protocol.values import stable_id
 from dify_local._storage.knowledge.records import Dataset
 from dify_local._storage.knowledge.splitting import AUTOMATIC_RULES
 from dify_local._storage.knowledge.tables import Tables
-
-DATASET_KEY = "dataset-local"
-"""Of every knowledge base."""
 
 PIPELINE_DATASET_ID = stable_id("dataset", "pipeline")
 PIPELINE_NODE_ID = "file"
