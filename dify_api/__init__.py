@@ -12,6 +12,7 @@ a client sends them::
 Names are imported when they are first used, so that a chat does not wait for the knowledge base's.
 """
 
+# No `from __future__ import annotations`: it would take the place of the module `annotations`.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -61,29 +62,8 @@ _PLACES = {
 }
 """Names, and the modules that they stand in."""
 
-_MODULES = {
-    "events": "answers.events",
-    "errors": "errors",
-    "annotations": "endpoints.annotations",
-    "application": "endpoints.application",
-    "audio": "endpoints.audio",
-    "chat": "endpoints.chat",
-    "completion": "endpoints.completion",
-    "conversations": "endpoints.conversations",
-    "documents": "endpoints.documents",
-    "end_users": "endpoints.end_users",
-    "feedback": "endpoints.feedback",
-    "files": "endpoints.files",
-    "human_input": "endpoints.human_input",
-    "knowledge": "endpoints.knowledge",
-    "messages": "endpoints.messages",
-    "metadata": "endpoints.metadata",
-    "pipelines": "endpoints.pipelines",
-    "segments": "endpoints.segments",
-    "tags": "endpoints.tags",
-    "workflows": "endpoints.workflows",
-}
-"""Modules that are public here."""
+_MODULES = {"errors": "errors", "events": "answers.events"}
+"""Modules that are names here themselves; all others are those of `endpoints`."""
 
 __all__ = [
     "Answer",
@@ -120,12 +100,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        value: object = import_module(f"{__name__}.{_MODULES[name]}")
-    elif name in _PLACES:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _PLACES:
         value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = import_module(f"{__name__}.{_MODULES.get(name, f'endpoints.{name}')}")
     globals()[name] = value
     return value
 
