@@ -9,13 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dify_api._calls.conversation import Instructions, Request, plan_request
-from dify_api._calls.input_message import (
-    Anchor,
-    InputMessage,
-    marks,
-    text_hash,
-    user_fingerprint,
-)
+from dify_api._calls.fingerprints import text_hash, user_fingerprint
+from dify_api._calls.input_message import Anchor, InputMessage, marks
 from dify_api._calls.transcript import read_results, without_transcript, write_out
 
 

@@ -87,6 +87,7 @@ AT_EXIT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", AT_EXIT)
 def test_the_end_of_the_process_stops_the_run_in_silence(how: str) -> None:
     with serve(token("a"), token("b"), ending="open") as server:

@@ -181,7 +181,10 @@ def test_a_recorded_drop(app: str, how: str) -> None:
     assert whole[:10] in answer.text
 
 
-def test_a_run_that_pauses_meanwhile_is_a_pause(local: LocalDify) -> None:
+def test_a_run_that_pauses_meanwhile_is_a_pause(
+    local: LocalDify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dify_api._runs.following.PATIENCE", 0.2)
     for app in ("workflow", "advanced-chat"):
         for number in (5, 8):
             local.clear()

@@ -32,6 +32,7 @@ def test_every_class_asks_through_the_client_that_it_is_given(name: str) -> None
     assert used.keys() == {caller.name for caller in matrix.CALLERS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 def test_faults_come_to_the_same_outcomes(name: str) -> None:
     library = pytest.importorskip(name)

@@ -653,6 +653,7 @@ print("interrupted" if "__interrupt__" in state else state["text"])
 """
 
 
+@pytest.mark.slow
 def test_a_restart_between_pause_and_resume(server: LocalDify, tmp_path: Path) -> None:
     variables = {"DIFY_API_KEY": server.keys["workflow"], "DIFY_BASE_URL": server.base_url}
 

@@ -51,6 +51,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_leaving_stops_the_app_in_silence(way: str) -> None:
     with serve(token("a"), token("b"), ending="open") as server:
@@ -71,6 +72,7 @@ IN_CHAINS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", IN_CHAINS)
 def test_leaving_a_chain_stops_the_app(way: str) -> None:
     """Not in silence always: core closes nothing inside a chain, and asyncio then all at once."""
@@ -81,6 +83,7 @@ def test_leaving_a_chain_stops_the_app(way: str) -> None:
         assert server.stopped == ["t1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["leave", "close"])
 def test_leaving_stops_the_workflow_in_silence(how: str) -> None:
     version = "5f2d3f0e-3f5a-4d53-8f0e-1c9a4f4b7a10"

@@ -308,6 +308,7 @@ ONE_TURN = """
 """
 
 
+@pytest.mark.slow
 def test_a_checkpoint_on_disk_continues_in_another_process(
     tmp_path: Path, server: LocalDify
 ) -> None:

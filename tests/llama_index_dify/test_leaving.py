@@ -52,6 +52,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_leaving_stops_the_app_in_silence(way: str) -> None:
     with serve(token("a"), token("b"), ending="open") as server:
