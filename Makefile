@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests start many processes: none is to compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-# On all cores, each a run of files, as the tests of a file share servers; who is ready takes some.
-# Slow tests share what takes long to make: their files stay whole.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --benchmark-disable
+# Workers take runs of files, as the tests of a file share servers; who is ready takes some. One more
+# than there are cores, for tests wait, too. Slow tests share what takes long to make: their files stay whole.
+WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal --benchmark-disable
 
 .PHONY: demo test check format docs dist bench record faults fidelity soak batches ray chainlit extras fuzz clean
 
