@@ -86,9 +86,8 @@ def test_importing_an_adapter_costs_nothing_until_it_is_used(package: str) -> No
             "from llama_index_dify import Dify",
             {"httpx", "dify_api.client", "dify_api.answers.events", "dify_api.errors"},
         ),
-        ("from dify_local import LocalDify", {"uvicorn", "pydantic", "dify_local._serving"}),
     ],
-    ids=["ChatDify", "Dify", "LocalDify"],
+    ids=["ChatDify", "Dify"],
 )
 def test_a_class_loads_nothing_that_it_runs_with_later(statement: str, needless: set[str]) -> None:
     loaded = run(f"import sys; {statement}; print(*sys.modules)").split()
