@@ -155,7 +155,7 @@ def serve(python: Path, script: Path, path: str, folder: Path) -> str | None:
                     with urlopen(f"http://127.0.0.1:{port}{path}") as page:
                         return None if page.read() else "an empty page"
                 except OSError:
-                    time.sleep(0.2)
+                    time.sleep(0.2)  # nothing else tells when a program of its own listens
         finally:
             process.terminate()
             process.wait()

@@ -99,10 +99,11 @@ def plain_request(connection: DifyConnection, operation: Operation[object]) -> P
         return _plain(build_request(connection, operation, httpx.Timeout(None), None))
     if operation.stops is not None:
         note_stop(operation.stops)
-    headers = _headers(connection, operation)
-    headers["authorization"] = f"Bearer {connection.key.get_secret_value()}"
     address = _address(shared_library(), connection.base_url + operation.path)
     content = _json_body(operation, operation.json)
+    # Last: what fails before has no header among the variables of its frames.
+    headers = _headers(connection, operation)
+    headers["authorization"] = f"Bearer {connection.key.get_secret_value()}"
     return PlainRequest(operation.method, address, headers, content)
 
 

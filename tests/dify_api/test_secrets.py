@@ -91,6 +91,21 @@ async def test_errors_do_not_hold_it(
     assert KEY not in caplog.text
 
 
+@pytest.mark.parametrize("value", [float("nan"), object()], ids=["NaN", "object"])
+async def test_what_cannot_be_written_as_json_does_not_show_it(value: object) -> None:
+    options: Any = {"base_url": "http://127.0.0.1:9/v1", "default_headers": {"X-Team": KEY}}
+    operation = chat.send_message("Hello", user="ann", inputs={"x": value})
+    clients = DifyClient(KEY, **options), AsyncDifyClient(KEY, **options)
+    del options  # of this frame
+    with pytest.raises((ValueError, TypeError), match="JSON") as sync:
+        clients[0].send(operation)
+    with pytest.raises((ValueError, TypeError), match="JSON") as by_async:
+        await clients[1].send(operation)
+    for raised in (sync, by_async):
+        shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        assert KEY not in "".join(shown.format())
+
+
 @pytest.mark.parametrize("key", ["", "  ", None])
 def test_a_missing_key_is_told_at_once(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DIFY_API_KEY", raising=False)
