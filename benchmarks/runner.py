@@ -24,7 +24,6 @@ ROOT = Path(__file__).parent.parent
 _IMPORT = "import time; start = time.process_time(); {}; print(time.process_time() - start)"
 _MEASURED = (
     "httpx",
-    "httpx-aiohttp",
     "aiohttp",
     "pydantic",
     "langchain-core",

@@ -27,6 +27,11 @@ T = TypeVar("T")
 
 OWN_ADVICE = Advice()
 
+PROXY_CREDENTIALS_HINT = (
+    "Give the proxy's user name and password in its URL (proxy, or HTTPS_PROXY, HTTP_PROXY and "
+    'ALL_PROXY of the environment): "http://user:password@proxy.example.com:3128".'
+)
+
 _KINDS = list(class_tree(StatusError))
 _BY_CODE = {code: kind for kind in _KINDS for code in kind.codes}
 _BY_STATUS: dict[int | None, type[StatusError]] = {
@@ -177,7 +182,7 @@ def error_from_code(
         code=code,
         status=status,
         operation=operation,
-        hint=_hint(kind, message, operation, advice),
+        hint=PROXY_CREDENTIALS_HINT if status == 407 else _hint(kind, message, operation, advice),
         retry_after=retry_after,
     )
 

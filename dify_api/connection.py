@@ -118,8 +118,8 @@ class DifyConnection(BaseModel):
     proxy: str | None = Field(default=None, repr=False, exclude=True)
     """URL of a proxy. Default: that of the environment."""
     verify: Verify = True
-    """How the server's certificate is checked: True, False, the path of a bundle of CA
-    certificates, or an `ssl.SSLContext`, which may hold a client certificate."""
+    """How the certificate of the server, and of an https proxy, is checked: True, False, the path
+    of a bundle of CA certificates, or an `ssl.SSLContext`, which may hold a client certificate."""
     http_client: HTTPClient | None = Field(default=None, repr=False, exclude=True)
     """Your own client for sync calls, of httpx or httpx2, which you close. Default: a shared
     one."""
@@ -150,6 +150,16 @@ class DifyConnection(BaseModel):
     @classmethod
     def _check_proxy(cls, value: str | None) -> str | None:
         return check_proxy(value) if value else value
+
+    @field_validator("verify")
+    @classmethod
+    def _check_verify(cls, value: Verify) -> Verify:
+        if isinstance(value, str | Path) and not (value and os.path.exists(value)):
+            raise ValueError(
+                f"verify must be True, False, an ssl.SSLContext or the path of a bundle of CA "
+                f"certificates, and there is none at {str(value)!r}"
+            )
+        return value
 
     @field_serializer("verify")
     def _verify_as_json(self, value: Verify) -> bool | str:

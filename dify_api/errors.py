@@ -5,7 +5,7 @@ caller catches as widely or as narrowly as needed:
 
     DifyError
     ├── ConnectionFailedError                           no answer from the server
-    │   ├── RequestTimeoutError, TLSFailedError
+    │   ├── RequestTimeoutError, TLSFailedError, ProxyAuthenticationError
     ├── UnexpectedReplyError                            an answer that is not Dify's
     ├── ConversationBusyError, NotPausedError           not now, by what goes on
     ├── AnswerError                                     a failure after the answer began
@@ -101,6 +101,12 @@ class RequestTimeoutError(ConnectionFailedError):
 
 class TLSFailedError(ConnectionFailedError):
     """The server's certificate was not accepted, or it speaks no TLS: no use in trying again."""
+
+    always_retryable = False
+
+
+class ProxyAuthenticationError(ConnectionFailedError):
+    """The proxy wants another user name or password: no use in trying again."""
 
     always_retryable = False
 

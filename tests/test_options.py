@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import certifi
 import httpx
 import pytest
 
@@ -86,7 +87,7 @@ VALUES: dict[str, Any] = {
     "recover": False,
     "default_headers": {"X-Gateway": "x"},
     "proxy": "http://proxy.example:3128",
-    "verify": "authorities.pem",
+    "verify": certifi.where(),
     "http_client": httpx.Client(),
     "http_async_client": httpx.AsyncClient(),
 }

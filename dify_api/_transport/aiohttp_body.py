@@ -6,16 +6,27 @@ Apart from `pools`, for aiohttp takes 0.2 s to import.
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Iterator
 from types import ModuleType
 
 import aiohttp
 import httpx
-from httpx_aiohttp.transport import map_aiohttp_exceptions
 from typing_extensions import Self
 
 _LONGEST_PIECE = 16_384  # bytes
+
+_KINDS: tuple[tuple[type[aiohttp.ClientError], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, "ConnectTimeout"),
+    (aiohttp.ServerTimeoutError, "ReadTimeout"),
+    (aiohttp.ClientProxyConnectionError, "ProxyError"),
+    (aiohttp.ClientHttpProxyError, "ProxyError"),
+    (aiohttp.ClientConnectorError, "ConnectError"),
+    (aiohttp.ClientOSError, "ReadError"),
+    (aiohttp.InvalidURL, "UnsupportedProtocol"),
+    (aiohttp.ClientError, "RemoteProtocolError"),  # it hung up, or speaks no HTTP
+)
+"""What httpx calls the errors of aiohttp; the first that fits."""
 
 
 class WholeBody:
@@ -42,10 +53,15 @@ class WholeBody:
             connection.protocol.read_timeout = None
             connection.protocol.start_timeout()  # none: it drops the one that runs
 
-    @staticmethod
-    @abstractmethod
-    def mapped() -> AbstractContextManager[None]:
-        """Turns aiohttp's errors inside the block into that library's."""
+    @classmethod
+    @contextlib.contextmanager
+    def mapped(cls) -> Iterator[None]:
+        """Turn aiohttp's errors inside the block into that library's."""
+        try:
+            yield
+        except aiohttp.ClientError as error:
+            kind = next(name for of, name in _KINDS if isinstance(error, of))
+            raise getattr(cls.library, kind)(_reason(error)) from error
 
     def __aiter__(self) -> Self:
         return self
@@ -91,4 +107,11 @@ class BodyOfHttpx(WholeBody, httpx.AsyncByteStream):
     """A body of httpx's."""
 
     library = httpx
-    mapped = staticmethod(map_aiohttp_exceptions)
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "timed out"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"Tunnel connection failed: {error.status} {error.message}"
+    return error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx2
-from httpx_aiohttp.httpx2.transport import map_aiohttp_exceptions
 
 from dify_api._transport.aiohttp_body import WholeBody
 
@@ -12,4 +11,3 @@ class BodyOfHttpx2(WholeBody, httpx2.AsyncByteStream):
     """A body of httpx2's."""
 
     library = httpx2
-    mapped = staticmethod(map_aiohttp_exceptions)

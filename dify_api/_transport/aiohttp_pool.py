@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Mapping
 from functools import lru_cache
-from typing import Any
 
 import aiohttp
 import httpx
 
 from dify_api._transport.aiohttp_body import WholeBody
 from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.proxies import credentials_header, without_credentials
 from dify_api._transport.requests import PlainRequest
 
 
@@ -24,19 +24,20 @@ class AiohttpPool:
     Args:
         session: Makes the session, at the first request.
         body: Of which library bodies and errors are.
-        proxy: What requests go by; None for nothing.
+        proxy: URL of a proxy, which may hold credentials; None for none.
     """
 
     def __init__(
         self,
         session: Callable[[], aiohttp.ClientSession],
         body: type[WholeBody],
-        proxy: httpx.Proxy | None,
+        proxy: str | None,
     ) -> None:
         self._new_session = session
         self._session: aiohttp.ClientSession | None = None
         self._body = body
-        self._way = _way(proxy)
+        self._proxy = proxy and without_credentials(proxy)
+        self._proxy_headers = credentials_header(proxy) if proxy else {}
 
     async def send(self, request: PlainRequest, timeout: httpx.Timeout) -> AsyncReply:
         """Make a request, and wait for the head of the reply.
@@ -46,16 +47,20 @@ class AiohttpPool:
         """
         if self._session is None:
             self._session = self._new_session()
+        headers, tunnel_headers = request.headers, self._proxy_headers
+        if tunnel_headers and request.url.startswith("http:"):  # there is no tunnel
+            headers = {**headers, **tunnel_headers}
         with self._body.mapped():
             response = await self._session.request(
                 request.method,
                 request.url,
-                headers=request.headers,
+                headers=headers,
                 data=request.content,
                 allow_redirects=False,
                 auto_decompress=False,
-                timeout=_timeout(timeout.connect, timeout.read, timeout.pool),
-                **self._way,
+                timeout=_timeout(timeout.connect, timeout.read),
+                proxy=self._proxy,
+                proxy_headers=tunnel_headers,
             )
         body = self._body(response, timeout.read)
         if response.status < 300 and "content-encoding" not in response.headers:
@@ -98,14 +103,6 @@ class _Reply:
 
 
 @lru_cache(maxsize=64)
-def _timeout(
-    connect: float | None, read: float | None, pool: float | None
-) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(sock_connect=connect, sock_read=read, connect=pool)
-
-
-def _way(proxy: httpx.Proxy | None) -> dict[str, Any]:
-    if proxy is None:
-        return {}
-    auth = proxy.auth and aiohttp.BasicAuth(*proxy.auth)
-    return {"proxy": str(proxy.url), "proxy_auth": auth, "proxy_headers": proxy.headers}
+def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    # Connecting as a whole: with the address looked up and the tunnel of a proxy.
+    return aiohttp.ClientTimeout(connect=connect, sock_read=read)

@@ -8,20 +8,20 @@ No type of httpx's is known here: `pool_transport` translates.
 
 from __future__ import annotations
 
-import base64
 import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3.connection
 from urllib3.connection import HTTPConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
 from dify_api._transport.exchange import Exchange, Timeouts
+from dify_api._transport.proxies import credentials_header
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -31,8 +31,7 @@ class ConnectionPool:
 
     Args:
         origin: Where the server is: scheme, host and port, in ASCII.
-        tls: How its certificate is checked.
-        proxy_tls: How that of an https proxy is.
+        tls: How its certificate, and that of an https proxy, is checked; None for plain HTTP.
         proxy: URL of a proxy, which may hold credentials; None for none.
         keepalive_expiry: Seconds after which a connection is not used again.
         max_keepalive: Connections that wait at most.
@@ -41,8 +40,7 @@ class ConnectionPool:
     def __init__(
         self,
         origin: str,
-        tls: ssl.SSLContext,
-        proxy_tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         proxy: str | None,
         keepalive_expiry: float,
         max_keepalive: int,
@@ -53,8 +51,8 @@ class ConnectionPool:
         self._origin = origin
         self._tls = tls
         self._proxy: Url | None = parse_url(proxy) if proxy else None
-        self._proxy_config = ProxyConfig(proxy_tls, False, None, None)
-        self._proxy_headers = _credentials(proxy) if proxy else {}
+        self._proxy_config = ProxyConfig(tls, False, None, None)
+        self._proxy_headers = credentials_header(proxy) if proxy else {}
         self._keepalive_expiry = keepalive_expiry
         self._max_keepalive = max_keepalive
         self._idle: deque[tuple[float, HTTPConnection]] = deque()  # the latest last
@@ -140,11 +138,3 @@ class ConnectionPool:
                 expired.append(self._idle.popleft()[1])
         for old in expired:
             old.close()
-
-
-def _credentials(proxy: str) -> dict[str, str]:
-    parts = urlsplit(proxy)
-    if not (parts.username or parts.password):
-        return {}
-    both = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}

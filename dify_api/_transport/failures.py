@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import sys
 from collections.abc import Callable, MutableMapping
@@ -11,11 +12,14 @@ from types import TracebackType
 from typing import Any
 
 from dify_api._httpx import http_errors
+from dify_api._replies import PROXY_CREDENTIALS_HINT
 from dify_api._transport.deadlines import TIME_IS_UP
+from dify_api._transport.proxies import shown_proxy_of
 from dify_api.connection import DifyConnection
 from dify_api.errors import (
     ConnectionFailedError,
     DifyError,
+    ProxyAuthenticationError,
     RequestTimeoutError,
     TLSFailedError,
 )
@@ -89,7 +93,9 @@ def connection_failure(
     error: Exception, operation: Operation[object], connection: DifyConnection
 ) -> DifyError:
     """The error that a failed exchange means, before any reply was read."""
-    reason = str(error) or type(error).__name__
+    reason = _QUERY.sub(r"\1", str(error)) or type(error).__name__
+    proxy = shown_proxy_of(connection)
+    server = f"{connection.base_url} through the proxy {proxy}" if proxy else connection.base_url
     failure: ConnectionFailedError
     if TIME_IS_UP in reason:
         failure = RequestTimeoutError(
@@ -102,18 +108,21 @@ def connection_failure(
         )
     elif _is_of_tls(error):
         failure = TLSFailedError(
-            f"no TLS connection to {connection.base_url}: {reason}",
+            f"no TLS connection to {server}: {reason}",
             hint="Give the server's certificate authority in verify (a file, a folder or an "
             "ssl.SSLContext), and check that base_url has the right scheme and port.",
         )
+    elif _TUNNEL_WANTS_CREDENTIALS in reason:
+        failure = ProxyAuthenticationError(
+            f"cannot reach {server}: {reason}", hint=PROXY_CREDENTIALS_HINT
+        )
     elif _never_sent(error):
         failure = ConnectionFailedError(
-            f"cannot reach {connection.base_url}: {reason}",
-            hint="Check base_url (DIFY_BASE_URL), the network and that the server is up.",
+            f"cannot reach {server}: {reason}", hint=_HINT_ON_PROXY if proxy else _HINT_ON_SERVER
         )
     else:
         failure = ConnectionFailedError(
-            f"the connection to {connection.base_url} broke before the whole reply: {reason}",
+            f"the connection to {server} broke before the whole reply: {reason}",
             hint="The server may have taken the request, and go on with it."
             if operation.generates
             else None,
@@ -121,6 +130,17 @@ def connection_failure(
     failure.operation = operation.name
     failure.sent = not _never_sent(error)
     return failure
+
+
+_TUNNEL_WANTS_CREDENTIALS = "failed: 407"
+_HINT_ON_SERVER = "Check base_url (DIFY_BASE_URL), the network and that the server is up."
+_HINT_ON_PROXY = (
+    "Check the proxy (proxy, or HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of the environment; NO_PROXY "
+    "names hosts that need none) and base_url (DIFY_BASE_URL)."
+)
+
+_QUERY = re.compile(r"(https?://[^\s'\"?]*)\?[^\s'\"]*")
+"""An address with a query, which may name an end user."""
 
 
 def _hint_on_silence(operation: Operation[object]) -> str:
@@ -147,7 +167,7 @@ def timed_out(error: Exception) -> bool:
         return False
     aiohttp = sys.modules.get("aiohttp")
     cause = error.__cause__
-    # httpx-aiohttp calls a lost connection a time-out too.
+    # httpx-aiohttp, of a client of the caller's own, calls a lost connection a time-out too.
     lost = aiohttp is not None and isinstance(cause, aiohttp.ClientConnectionError)
     return not lost or isinstance(cause, asyncio.TimeoutError)
 
@@ -156,9 +176,14 @@ def _never_sent(error: Exception) -> bool:
     """Whether the connection failed before a byte of the request can have left."""
     cause = error.__cause__
     aiohttp = sys.modules.get("aiohttp")
-    if aiohttp is not None and isinstance(cause, aiohttp.ClientError | TimeoutError):
+    if aiohttp is not None and isinstance(cause, aiohttp.ClientError):
         # httpx-aiohttp reports a lost connection as ConnectTimeout: only the cause tells.
-        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+        return isinstance(
+            cause,
+            aiohttp.ClientConnectorError
+            | aiohttp.ConnectionTimeoutError
+            | aiohttp.ClientHttpProxyError,
+        )
     return isinstance(
         error, http_errors("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
     )
@@ -168,7 +193,8 @@ def hide_key(error: BaseException) -> None:
     """Take the key out of an error of the HTTP libraries, for reporters that show all they find.
 
     It is in the request that an httpx error carries, in the request's headers that an aiohttp
-    error does, and in the local variables of the frames that either came through.
+    error does, and in the local variables of the frames that either came through. The end user is
+    in the query of addresses that errors show.
     """
     headers = getattr(getattr(error, "_request", None), "headers", None)
     if isinstance(headers, MutableMapping):
@@ -177,6 +203,9 @@ def hide_key(error: BaseException) -> None:
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None
+        link.args = tuple(
+            _QUERY.sub(r"\1", text) if isinstance(text, str) else text for text in link.args
+        )
         if aiohttp is not None and isinstance(link, aiohttp.ClientResponseError):
             _take_headers(link, aiohttp.RequestInfo)
         link = link.__cause__ or link.__context__
@@ -185,5 +214,6 @@ def hide_key(error: BaseException) -> None:
 def _take_headers(error: Any, request_info: Callable[..., object]) -> None:
     """Errors of aiohttp about a reply show the headers that were sent, also by their repr."""
     sent = error.request_info
-    error.request_info = request_info(sent.url, sent.method, {}, sent.real_url)
+    url = sent.url.with_query(None)
+    error.request_info = request_info(url, sent.method, {}, url)
     error.args = (error.request_info, error.history)

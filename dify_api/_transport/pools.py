@@ -14,17 +14,16 @@ import ssl
 import sys
 import threading
 import time
-import urllib.request
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 import httpx
 
 from dify_api._httpx import shared_library
 from dify_api._transport import open_streams
 from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.proxies import proxy_of, without_credentials
 from dify_api._transport.requests import build_request, plain_request
 from dify_api.connection import DifyConnection, Verify
 from dify_api.operation import Operation
@@ -74,12 +73,12 @@ def shared_transport(connection: DifyConnection) -> httpx.BaseTransport:
 
 
 def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
-    library, tls, proxy = shared_library(), _tls(connection.verify), _proxy(connection)
+    library, proxy = shared_library(), proxy_of(connection)
     if proxy and proxy.startswith("socks"):
         # httpx speaks SOCKS with its extra of this name, and asks for it.
         limits = library.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_EXPIRY)
         transport: httpx.BaseTransport = library.HTTPTransport(
-            verify=tls, proxy=proxy, limits=limits
+            verify=_tls(connection.verify), proxy=proxy, limits=limits
         )
         return transport
 
@@ -90,8 +89,7 @@ def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
     url = httpx.URL(connection.base_url)
     pool = ConnectionPool(
         f"{url.scheme}://{url.netloc.decode('ascii')}",
-        tls=tls,
-        proxy_tls=_tls(True),
+        tls=_tls_on_the_way(connection, proxy),
         proxy=proxy,
         keepalive_expiry=_KEEPALIVE_EXPIRY,
         max_keepalive=_MAX_KEEPALIVE,
@@ -176,10 +174,19 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
     from dify_api._transport.aiohttp_body import BodyOfHttpx, WholeBody
     from dify_api._transport.aiohttp_pool import AiohttpPool
 
-    tls = _tls(connection.verify)
+    proxy = proxy_of(connection)
+    if proxy and proxy.startswith("socks"):
+        raise ValueError(
+            f"{without_credentials(proxy)} is a SOCKS proxy, which serves sync calls alone: for "
+            "async ones give http_async_client=httpx.AsyncClient(proxy=...) (pip install "
+            "'httpx[socks]'), or an HTTP proxy"
+        )
+    tls = _tls_on_the_way(connection, proxy)
 
     def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_EXPIRY, ssl=tls)
+        connector = aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=_KEEPALIVE_EXPIRY, ssl=tls or True
+        )
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -187,13 +194,12 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
             max_field_size=_LONGEST_HEADER,
         )
 
-    proxy = _proxy(connection)
     body: type[WholeBody] = BodyOfHttpx
     if shared_library().__name__ != "httpx":
         from dify_api._transport.aiohttp_body_of_httpx2 import BodyOfHttpx2
 
         body = BodyOfHttpx2
-    return AiohttpPool(session, body, httpx.Proxy(proxy) if proxy else None)
+    return AiohttpPool(session, body, proxy)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
@@ -243,30 +249,33 @@ def _key(connection: DifyConnection) -> _Key:
     return (*server, os.getpid(), shared_library())
 
 
+def _tls_on_the_way(connection: DifyConnection, proxy: str | None) -> ssl.SSLContext | None:
+    """The TLS context, where anything on the way to a server speaks TLS."""
+    speaks_tls = connection.base_url.startswith("https:") or (proxy or "").startswith("https:")
+    return _tls(connection.verify) if speaks_tls else None
+
+
 @lru_cache(maxsize=8)
 def _tls(verify: Verify) -> ssl.SSLContext:
-    """One TLS context for all: each costs 25 ms."""
+    """One TLS context for all: each costs 25 ms.
+
+    Raises:
+        ValueError: If the authorities cannot be read.
+    """
     if isinstance(verify, ssl.SSLContext):
         return verify
-    if isinstance(verify, bool):
-        return httpx.create_ssl_context(verify=verify)
-    folder = os.path.isdir(verify)
-    return ssl.create_default_context(
-        cafile=None if folder else verify, capath=verify if folder else None
-    )
-
-
-def _proxy(connection: DifyConnection) -> str | None:
-    proxy = connection.proxy or _proxy_of_environment(connection.base_url)
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-
-def _proxy_of_environment(base_url: str) -> str | None:
-    parts = urlsplit(base_url)
-    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    try:
+        if isinstance(verify, bool):
+            return httpx.create_ssl_context(verify=verify)
+        folder = os.path.isdir(verify)
+        return ssl.create_default_context(
+            cafile=None if folder else verify, capath=verify if folder else None
+        )
+    except OSError as error:
+        place = (
+            "SSL_CERT_FILE or SSL_CERT_DIR" if isinstance(verify, bool) else f"verify ({verify})"
+        )
+        raise ValueError(f"{place}: no certificates can be read there: {error}") from None
 
 
 @atexit.register

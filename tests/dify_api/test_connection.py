@@ -8,6 +8,7 @@ import pickle
 import ssl
 from pathlib import Path
 
+import certifi
 import httpx
 import pytest
 import trustme
@@ -89,7 +90,7 @@ def test_pickles_hold_no_key_headers_proxy_nor_client(monkeypatch: pytest.Monkey
             http_client=http_client,
             default_headers={"X-Gateway": "header-secret"},
             proxy="http://me:proxy-secret@proxy",
-            verify="authorities.pem",
+            verify=certifi.where(),
             max_retries=7,
         )
         pickled = pickle.dumps(made)
@@ -100,7 +101,7 @@ def test_pickles_hold_no_key_headers_proxy_nor_client(monkeypatch: pytest.Monkey
     assert (loaded.base_url, loaded.max_retries, loaded.verify) == (
         "http://x/v1",
         7,
-        "authorities.pem",
+        certifi.where(),
     )
     assert (loaded.default_headers, loaded.proxy, loaded.http_client) == (None, None, None)
     with pytest.raises(ValueError, match="no API key"):

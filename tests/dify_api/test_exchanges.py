@@ -142,7 +142,7 @@ def pool(
     if authority is not None:
         authority.configure_trust(tls)
     return ConnectionPool(
-        base_url.removesuffix("/v1"), tls, tls, proxy, keepalive_expiry=1.0, max_keepalive=2
+        base_url.removesuffix("/v1"), tls, proxy, keepalive_expiry=1.0, max_keepalive=2
     )
 
 

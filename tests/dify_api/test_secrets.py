@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dify_api import AsyncDifyClient, DifyClient, DifyError, application, chat
+from dify_api import AsyncDifyClient, DifyClient, DifyError, application, chat, conversations
 from dify_api._transport.requests import build_request
 from dify_api.operation import Operation
 from tests.support.replay import ReplayServer, Reply
@@ -89,6 +90,21 @@ async def test_errors_do_not_hold_it(
             assert request is None or "authorization" not in request.headers
             link = link.__cause__ or link.__context__
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [DifyClient, AsyncDifyClient])
+async def test_errors_do_not_name_the_end_user(kind: type[DifyClient | AsyncDifyClient]) -> None:
+    """Who is in the query of addresses, which HTTP libraries show in their errors."""
+    operation = conversations.list_conversations(user="ann-of-green-gables")
+    with garble() as garbled, socket.create_server(("127.0.0.1", 0)) as silent:
+        secure = f"https://127.0.0.1:{silent.getsockname()[1]}/v1"
+        for base_url in (garbled.base_url, secure):
+            client = kind(KEY, base_url=base_url, timeout=0.2, max_retries=0)
+            with pytest.raises(DifyError) as raised:
+                result = client.send(operation)
+                if isinstance(client, AsyncDifyClient):
+                    await result
+            assert "green-gables" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize("value", [float("nan"), object()], ids=["NaN", "object"])
