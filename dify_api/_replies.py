@@ -182,7 +182,7 @@ def error_from_code(
         code=code,
         status=status,
         operation=operation,
-        hint=PROXY_CREDENTIALS_HINT if status == 407 else _hint(kind, message, operation, advice),
+        hint=_hint_on_the_way(status, message) or _hint(kind, message, operation, advice),
         retry_after=retry_after,
     )
 
@@ -237,6 +237,15 @@ def _retry_after(value: str | None) -> float | None:
     if moment.tzinfo is None:  # "-0000"
         moment = moment.replace(tzinfo=timezone.utc)
     return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+
+
+def _hint_on_the_way(status: int | None, message: str) -> str | None:
+    """What to do about what a proxy or a gateway says, before Dify."""
+    if status == 407:
+        return PROXY_CREDENTIALS_HINT
+    if status == 400 and re.search("HTTPS (port|server)", message):  # nginx, and what Go serves
+        return 'Check base_url: it begins with "https://" here.'
+    return None
 
 
 def _hint(kind: type[StatusError], message: str, operation: str, advice: Advice) -> str | None:

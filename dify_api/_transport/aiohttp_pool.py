@@ -7,12 +7,15 @@ a short call. Its errors are raised.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import aiohttp
 import httpx
 
 from dify_api._transport.aiohttp_body import WholeBody
+from dify_api._transport.aiohttp_upload import PIECE, TimedUpload
 from dify_api._transport.pieces import AsyncReply
 from dify_api._transport.proxies import credentials_header, without_credentials
 from dify_api._transport.requests import PlainRequest
@@ -47,21 +50,8 @@ class AiohttpPool:
         """
         if self._session is None:
             self._session = self._new_session()
-        headers, tunnel_headers = request.headers, self._proxy_headers
-        if tunnel_headers and request.url.startswith("http:"):  # there is no tunnel
-            headers = {**headers, **tunnel_headers}
         with self._body.mapped():
-            response = await self._session.request(
-                request.method,
-                request.url,
-                headers=headers,
-                data=request.content,
-                allow_redirects=False,
-                auto_decompress=False,
-                timeout=_timeout(timeout.connect, timeout.read),
-                proxy=self._proxy,
-                proxy_headers=tunnel_headers,
-            )
+            response = await self._exchange(request, timeout)
         body = self._body(response, timeout.read)
         if response.status < 300 and "content-encoding" not in response.headers:
             return _Reply(response.status, response.headers, body)
@@ -70,6 +60,37 @@ class AiohttpPool:
             response.status, headers=response.raw_headers, stream=body
         )
         return whole
+
+    async def _exchange(
+        self, request: PlainRequest, timeout: httpx.Timeout
+    ) -> aiohttp.ClientResponse:
+        content, headers = request.content, request.headers
+        if timeout.write is None or content is None or _is_short(content):
+            return await self._request(request, timeout)
+        if isinstance(content, bytes):
+            headers = {**headers, "content-length": str(len(content))}
+        upload = TimedUpload(content, timeout.write, timeout.read)
+        timed = replace(request, headers=headers, content=upload)
+        return await upload.during(self._request(timed, timeout))
+
+    async def _request(
+        self, request: PlainRequest, timeout: httpx.Timeout
+    ) -> aiohttp.ClientResponse:
+        headers = request.headers
+        if self._proxy_headers and request.url.startswith("http:"):  # there is no tunnel
+            headers = {**headers, **self._proxy_headers}
+        session = cast("aiohttp.ClientSession", self._session)
+        return await session.request(
+            request.method,
+            request.url,
+            headers=headers,
+            data=request.content,
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=_timeout(timeout.connect, timeout.read),
+            proxy=self._proxy,
+            proxy_headers=self._proxy_headers,
+        )
 
     @property
     def is_closed(self) -> bool:
@@ -100,6 +121,10 @@ class _Reply:
 
     async def aclose(self) -> None:
         await self.stream.aclose()
+
+
+def _is_short(content: object) -> bool:
+    return isinstance(content, bytes) and len(content) <= PIECE
 
 
 @lru_cache(maxsize=64)

@@ -157,7 +157,9 @@ class Exchange:
         self._is_over = True
         self.reply.close()
         self._connection.response_class = http.client.HTTPResponse
-        if not self._connection.is_closed:  # as the server may have wanted it
+        if getattr(self.reply, "has_more", False):  # of what nobody asked for
+            self._connection.close()
+        elif not self._connection.is_closed:  # as the server may have wanted it
             self._release(self._connection)
 
     def close(self) -> None:
@@ -229,7 +231,7 @@ class _TimedReply(http.client.HTTPResponse):
     ) -> None:
         super().__init__(sock, *args, **kwargs)
         self._reads = _TimedReads(sock, self.fp.detach(), timeouts, step)
-        self.fp = io.BufferedReader(self._reads)
+        self._buffer = self.fp = _Buffer(self._reads)
 
     def begin(self) -> None:
         """Read the head, after those that only say that it takes time (103).
@@ -246,6 +248,11 @@ class _TimedReply(http.client.HTTPResponse):
         if self._reads.have_ended:  # http.client takes that for the end of the headers
             raise http.client.HTTPException("the server closed the connection within the headers")
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the server has sent more than this reply, once that was read to its end."""
+        return self._buffer.had_more
+
     def read1(self, n: int = -1) -> bytes:
         """The bytes that come next; b"" at the end.
 
@@ -258,6 +265,16 @@ class _TimedReply(http.client.HTTPResponse):
         return piece
 
 
+class _Buffer(io.BufferedReader):
+    had_more = False
+
+    def close(self) -> None:
+        if not self.closed:
+            cast("_TimedReads", self.raw).are_over = True
+            self.had_more = bool(self.peek())
+        super().close()
+
+
 class _TimedReads(io.RawIOBase):
     def __init__(self, sock: Any, raw: io.RawIOBase, timeouts: Timeouts, step: Step) -> None:
         self._sock = sock
@@ -267,11 +284,15 @@ class _TimedReads(io.RawIOBase):
         self._set: float | None = -1.0  # the timeout that the socket has
         self.have_ended = False
         """Whether the server has closed the connection, and all that it sent was read."""
+        self.are_over = False
+        """Whether nothing is to be read any more."""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.are_over:
+            return 0
         seconds = _seconds(self._timeouts, self._step)
         if seconds != self._set:
             self._sock.settimeout(seconds)

@@ -184,9 +184,8 @@ def _never_sent(error: Exception) -> bool:
             | aiohttp.ConnectionTimeoutError
             | aiohttp.ClientHttpProxyError,
         )
-    return isinstance(
-        error, http_errors("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
-    )
+    never = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "InvalidURL")
+    return isinstance(error, http_errors(*never, "UnsupportedProtocol"))
 
 
 def hide_key(error: BaseException) -> None:

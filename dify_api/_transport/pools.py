@@ -187,12 +187,14 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
         connector = aiohttp.TCPConnector(
             limit=0, keepalive_timeout=_KEEPALIVE_EXPIRY, ssl=tls or True
         )
-        return aiohttp.ClientSession(
+        made = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
         )
+        made._retry_connection = False  # what is sent twice, `retry` decides
+        return made
 
     body: type[WholeBody] = BodyOfHttpx
     if shared_library().__name__ != "httpx":

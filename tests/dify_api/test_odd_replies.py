@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from dify_api import (
     conversations,
     errors,
     feedback,
+    files,
     workflows,
 )
 from dify_api.operation import Operation
@@ -119,6 +121,56 @@ async def test_connections_that_the_server_closed_while_the_loop_stood_still() -
                     connection.shutdown(socket.SHUT_RDWR)
             time.sleep(0.01)  # noqa: ASYNC251 - the loop stands still
             assert (await client.send(MESSAGE)).text == "ok"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_no_library_below_repeats_what_may_have_been_done(kind: Kind, method: str) -> None:
+    """They do with methods that HTTP calls idempotent; a second DELETE is told "not found"."""
+    operation = Operation(method, "/things", dict, json=None if method == "GET" else {})
+    server = Dribble(b"")  # which hangs up when it has the request
+    with server as base_url, pytest.raises(errors.ConnectionFailedError):
+        await send(kind, operation, base_url)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Operation("POST", "/things", dict, json={"text": "x" * 10_000_000}),
+        files.upload(io.BytesIO(b"x" * 10_000_000), name="a.txt", user="ann"),
+    ],
+    ids=["JSON", "file"],
+)
+async def test_a_body_that_the_server_does_not_read(kind: Kind, operation: Operation[Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with pytest.raises(errors.RequestTimeoutError):
+            await asyncio.wait_for(send(kind, operation, base_url, timeout=0.3), 10)
+
+
+async def test_large_bodies_arrive_whole(kind: Kind) -> None:
+    text = "héllo " * 50_000
+    call = Operation("POST", "/things", dict, json={"text": text})
+    success = Reply(200, {"content-type": "application/json"}, [b'{"result": "success"}'])
+    with ReplayServer(lambda _: success) as server:
+        assert await send(kind, call, server.base_url) == {"result": "success"}
+        assert server.requests[0].json == {"text": text}
+        assert "content-length" in server.requests[0].headers
+
+
+async def test_plain_http_to_a_port_of_https(kind: Kind) -> None:
+    page = b"<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>"
+    with (
+        ReplayServer(lambda _: Reply(400, {"content-type": "text/html"}, [page])) as server,
+        pytest.raises(errors.BadRequestError, match=r"begins with .https://"),
+    ):
+        await send(kind, MESSAGE, server.base_url)
+
+
+async def test_a_host_that_cannot_be(kind: Kind) -> None:
+    with pytest.raises(errors.ConnectionFailedError, match=r"cannot reach .*IDNA") as raised:
+        await send(kind, MESSAGE, "http://\N{SNOWMAN}.example/v1")
+    assert not raised.value.sent
 
 
 def test_asyncio_is_what_it_takes() -> None:
