@@ -23,9 +23,9 @@ from typing_extensions import Self
 from dify_api._transport.pieces import raw_pieces
 
 if sys.version_info >= (3, 11):
-    from asyncio import timeout
+    from asyncio import timeout as timeout
 else:
-    from async_timeout import timeout
+    from async_timeout import timeout as timeout
 
 Due = Callable[[], float | None]
 """Tells the moment (of `time.monotonic`) at which waiting ends; None for no limit."""

@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 
+from dify_api._transport.deadlines import timeout
 from dify_api._transport.takers import Taker
 from dify_api.errors import ConversationBusyError
 
@@ -135,9 +136,12 @@ class Turns:
             else:
                 raise self._busy(key, "is kept here, and would be waited for without end")
             for seconds in self._waits(key, limit):
-                waiting = asyncio.shield(asyncio.wrap_future(turn.place))
+                if turn.place.done():
+                    break
                 try:
-                    await asyncio.wait_for(waiting, seconds)
+                    # `asyncio.wait_for` would swallow a cancellation as the turn comes (3.11).
+                    async with timeout(seconds):
+                        await asyncio.shield(asyncio.wrap_future(turn.place))
                     break
                 except asyncio.TimeoutError:
                     continue

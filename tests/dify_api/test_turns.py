@@ -74,6 +74,28 @@ async def test_a_cancelled_waiter_leaves_the_queue() -> None:
     assert await waiting == "done"
 
 
+@pytest.mark.parametrize("is_free", [True, False])
+async def test_a_cancellation_while_a_turn_comes_is_one(is_free: bool) -> None:
+    async def hold(turns: Turns) -> None:
+        async with async_turn_of(turns, KEY):
+            await asyncio.sleep(10)
+
+    for passes in range(8):  # of the loop, between the turn's coming and the cancellation
+        turns = Turns(interval=0)
+        before = turns.take(KEY)
+        if is_free:
+            before.leave()
+        holding = asyncio.create_task(hold(turns))
+        await asyncio.sleep(0)
+        before.leave()
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        holding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(holding, 1)
+        assert not turns._queues
+
+
 async def test_requests_leave_an_interval_after_the_response_before_began() -> None:
     turns = Turns(interval=0.2)
     came, began = [], []
