@@ -48,6 +48,7 @@ class StreamState:
         self._cause: Exception | None = None  # what broke the last one
         self._is_deleted = False  # the conversation
         self._is_entered = False
+        self._is_sent = False  # the request that begins it
         self._ended = False  # by the server, or broken: nothing more can be read
         self._is_whole = False  # ended by the server
         self._finished: Answer | None = None  # the answer, once it has ended well
@@ -186,7 +187,8 @@ class StreamState:
     @property
     def _is_unknown(self) -> bool:
         """Whether what runs on could be stopped if more of the stream were read."""
-        return self._runs_on and self.task_id is None and not self._ended
+        goes_on = self._is_sent and self._runs_on and not self._ended
+        return goes_on and self.task_id is None
 
     @property
     def _leaves_nothing(self) -> bool:

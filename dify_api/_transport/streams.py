@@ -108,6 +108,7 @@ class EventStream(StreamState):
     def _begin(self, follow: Follow) -> None:
         self._close_response()
         response = self._response = self._calls.open(follow.operation)
+        self._is_sent = True
         self._begin_body(response.headers.get("content-type", ""), follow)
         self._is_limited, self._is_handed_over = is_limited(response), False
         limit(response.request, self._reader.due)
@@ -131,7 +132,7 @@ class EventStream(StreamState):
         if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
             return
         self._is_leaving()
-        if self._is_unknown and self._response is not None:
+        if self._is_unknown:
             thread = threading.Thread(target=self._leave, name="dify-leave", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter is about to end
                 thread.start()
@@ -140,8 +141,8 @@ class EventStream(StreamState):
 
     def _leave(self) -> None:
         try:
-            if self._is_unknown and self._response is not None:
-                self._read_on(self._response)
+            if self._is_unknown:
+                self._read_on(cast("httpx.Response", self._response))
             self._close_response()
             self.stop_run()
             if conversation_id := self._conversation_to_delete():
@@ -284,11 +285,11 @@ class AsyncEventStream(StreamState):
         A request that was sent is not taken back by cancelling: the server goes on generating,
         and what came of the reply is needed to stop it.
         """
-        self._opening = asyncio.ensure_future(attempt)
+        self._opening, self._is_sent = asyncio.ensure_future(attempt), True
         return await asyncio.shield(self._opening)
 
     def _take_response(self, response: AsyncReply, follow: Follow) -> None:
-        self._response, self._opening = response, None
+        self._response, self._opening, self._is_sent = response, None, True
         self._begin_body(response.headers.get("content-type", ""), follow)
         self._pieces = raw_async_pieces(response)
         self.loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import threading
 import time
@@ -12,8 +13,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from dify_api import errors
-from dify_api._transport import pools
+from dify_api import chat, errors
+from dify_api._transport import open_streams, pools
 from dify_api._transport.turns import TURNS
 from tests.dify_api.test_streams import ASK, END, SSE, async_client_of, client_of, serve, token
 from tests.support.replay import ReplayServer, Reply
@@ -142,6 +143,27 @@ async def test_cancelling_before_the_first_event_stops_the_run(headers_first: bo
             await task
         release.set()
         assert await asyncio.to_thread(server.wait_for_stop) == "t1"
+
+
+async def test_cancelling_while_the_turn_before_goes_on_leaves_nothing() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    conversation_id = "f0f0f0f0-0000-4000-8000-000000000000"
+    ask = chat.send_message("Hello", user="ann", conversation_id=conversation_id)
+    with serve(token("a"), ending="open") as server:
+        client = async_client_of(server)
+        with turn_of(TURNS, (client.connection.app, conversation_id)):
+            waiting = asyncio.create_task(client.send(ask))
+            await asyncio.sleep(0.01)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            while open_streams.LEAVING:
+                await asyncio.sleep(0)
+        del waiting
+        gc.collect()
+        assert server.requests == []
+    assert told == []
 
 
 async def test_a_cancelled_call_is_not_tried_again() -> None:
