@@ -7,6 +7,7 @@ the clients and the adapters take `**options: Unpack[ConnectionOptions]` or inhe
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import ssl
@@ -22,6 +23,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_serializer,
     field_validator,
 )
@@ -108,7 +110,7 @@ class DifyConnection(BaseModel):
     """Seconds that an answer may bring nothing but pings; None for no limit."""
     turn_timeout: float | None = 60.0
     """Seconds to wait for an earlier turn of the same conversation to end; None for no limit."""
-    max_retries: int = 2
+    max_retries: int = Field(default=2, ge=0)
     """Further attempts where repeating is safe."""
     recover: bool = True
     """Whether an answer whose connection breaks is found again, where the server goes on with it
@@ -138,6 +140,21 @@ class DifyConnection(BaseModel):
     def _find_base_url(cls, value: object) -> str:
         given = value if isinstance(value, str) else None
         return check_base_url(given or os.environ.get("DIFY_BASE_URL"))
+
+    @field_validator("timeout", "progress_timeout", "turn_timeout")
+    @classmethod
+    def _check_seconds(cls, value: Any, info: ValidationInfo) -> Any:
+        parts = [value] if isinstance(value, float | int | None) else value.as_dict().values()
+        none = "httpx.Timeout(None)" if info.field_name == "timeout" else "None"
+        for seconds in parts:
+            if info.field_name == "turn_timeout" and seconds == 0:
+                continue  # not to wait at all
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise ValueError(
+                    f"{info.field_name} must be a number of seconds above 0, not {seconds!r}; "
+                    f"{none} is no limit"
+                )
+        return value
 
     @field_validator("default_headers")
     @classmethod

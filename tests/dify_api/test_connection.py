@@ -4,9 +4,11 @@ without it."""
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import ssl
 from pathlib import Path
+from typing import Any
 
 import certifi
 import httpx
@@ -70,6 +72,24 @@ def test_bad_options_are_refused_in_one_line() -> None:
     assert "\n" not in str(raised.value)
     with pytest.raises(ValueError, match=r"^max_retries: Input should be a valid integer"):
         DifyClient(_KEY, max_retries="many")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        *itertools.product(["timeout", "progress_timeout"], [0, -1, float("nan"), float("inf")]),
+        ("timeout", httpx.Timeout(5, read=0)),
+        ("turn_timeout", -1),
+    ],
+)
+def test_limits_that_libraries_take_for_none_or_for_nonsense(name: str, seconds: Any) -> None:
+    options: Any = {name: seconds}
+    with pytest.raises(ValueError, match=rf"{name} must be .*above 0.*None\)? is no limit"):
+        Connection.of(_KEY, **options)
+
+
+def test_not_to_wait_for_a_turn_is_a_limit() -> None:
+    assert Connection.of(_KEY, turn_timeout=0).turn_timeout == 0
 
 
 def test_copies_keep_the_key_and_share_the_http_client() -> None:
