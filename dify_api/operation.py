@@ -133,18 +133,20 @@ class Operation(Generic[T_co]):
             self, older=replace(self, method=method or self.method, path=path or self.path)
         )
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[Operation[T_co]]:
+    def opened(self) -> contextlib.AbstractContextManager[Operation[T_co]]:
         """The same with the file of a path open, which is closed at the end of the block.
 
         Raises:
             OSError: If it cannot be opened.
         """
         if self.file is None or not isinstance(self.file.content, Path):
-            yield self
-            return
-        with self.file.content.open("rb") as file:
-            yield replace(self, file=replace(self.file, content=file))
+            return contextlib.nullcontext(self)
+        return self._with_open(self.file, self.file.content)
+
+    @contextlib.contextmanager
+    def _with_open(self, part: FilePart, path: Path) -> Iterator[Operation[T_co]]:
+        with path.open("rb") as file:
+            yield replace(self, file=replace(part, content=file))
 
 
 def require(value: str, name: str, what: str) -> str:

@@ -129,6 +129,8 @@ def check_call_arguments(
     Raises:
         TypeError: For an argument that no model knows.
     """
+    if not arguments:
+        return
     check_call_values(arguments)
     unknown = set(arguments) - _OF_A_CALL - _OF_LANGCHAIN - set(also)
     _warn_of_ignored(unknown, stacklevel=6)

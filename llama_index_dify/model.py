@@ -169,16 +169,23 @@ class Dify(DifyModel, defer_build=False):
         )
         return responses.of_answer(answer), responses.calls
 
+    @property
+    def _agent_turn(self) -> AgentTurn | None:
+        # `_turn`: to find it takes pydantic's own way a hundredth of a short call, each time.
+        return (self.__pydantic_private__ or {}).get("_turn")
+
     def _instructions(self) -> Instructions:
         from llama_index_dify._calls.running import Instructions
 
-        return Instructions(self._turn.offer) if self._turn else Instructions()
+        turn = self._agent_turn
+        return Instructions(turn.offer) if turn else Instructions()
 
     def _chat_options(self, options: Mapping[str, Any]) -> ChatOptions:
         from llama_index_dify._calls.running import ChatOptions
 
+        turn = self._agent_turn
         return ChatOptions(
-            apps=self._turn.app_names(self.app_names) if self._turn else self.app_names,
+            apps=turn.app_names(self.app_names) if turn else self.app_names,
             user=self._user(options),
             conversation_id=options.get("conversation_id"),
             inputs=self._merged_inputs(options),
@@ -208,8 +215,8 @@ class Dify(DifyModel, defer_build=False):
             self._stops(options),
             user=self._user(options),
         )
-        if self._turn is not None:
-            responses.reader, responses.on_answer = self._turn.reader(), self._turn.on_answer
+        if turn := self._agent_turn:
+            responses.reader, responses.on_answer = turn.reader(), turn.on_answer
         return responses
 
 

@@ -66,6 +66,21 @@ class WholeBody:
     def __aiter__(self) -> Self:
         return self
 
+    def ready(self) -> bytes | None:
+        """The next bytes, if they need not be waited for; else None.
+
+        Raises:
+            StopAsyncIteration: At the end.
+        """
+        content = self._response.content
+        if content.exception() is not None:
+            return None
+        if piece := content.read_nowait(_LONGEST_PIECE):
+            return piece
+        if content.at_eof():
+            raise StopAsyncIteration
+        return None
+
     async def __anext__(self) -> bytes:
         content = self._response.content
         self._since = self._loop.time()
@@ -99,6 +114,8 @@ class WholeBody:
         """Give the connection back, or close it."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._response.closed:  # with its end
+            return
         with self.mapped():
             await self._response.__aexit__(None, None, None)
 

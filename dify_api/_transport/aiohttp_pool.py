@@ -6,7 +6,7 @@ a short call. Its errors are raised.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import cast
@@ -50,8 +50,11 @@ class AiohttpPool:
         """
         if self._session is None:
             self._session = self._new_session()
-        with self._body.mapped():
-            response = await self._exchange(request, timeout)
+        try:
+            response = await self._sending(request, timeout)
+        except Exception:
+            with self._body.mapped():
+                raise
         body = self._body(response, timeout.read)
         if response.status < 300 and "content-encoding" not in response.headers:
             return _Reply(response.status, response.headers, body)
@@ -61,26 +64,26 @@ class AiohttpPool:
         )
         return whole
 
-    async def _exchange(
+    def _sending(
         self, request: PlainRequest, timeout: httpx.Timeout
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         content, headers = request.content, request.headers
         if timeout.write is None or content is None or _is_short(content):
-            return await self._request(request, timeout)
+            return self._request(request, timeout)
         if isinstance(content, bytes):
             headers = {**headers, "content-length": str(len(content))}
         upload = TimedUpload(content, timeout.write, timeout.read)
         timed = replace(request, headers=headers, content=upload)
-        return await upload.during(self._request(timed, timeout))
+        return upload.during(self._request(timed, timeout))
 
-    async def _request(
+    def _request(
         self, request: PlainRequest, timeout: httpx.Timeout
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         headers = request.headers
         if self._proxy_headers and request.url.startswith("http:"):  # there is no tunnel
             headers = {**headers, **self._proxy_headers}
         session = cast("aiohttp.ClientSession", self._session)
-        return await session.request(
+        return session.request(
             request.method,
             request.url,
             headers=headers,

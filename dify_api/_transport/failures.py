@@ -50,11 +50,22 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def ignored_failures(
-    *others: type[BaseException],
-) -> contextlib.AbstractContextManager[None]:
+class ignored_failures(contextlib.AbstractContextManager[None]):  # noqa: N801 - as `suppress`
     """Ignore failures of the connection, and `others`, inside the block."""
-    return contextlib.suppress(*http_errors("HTTPError"), OSError, *others)
+
+    def __init__(self, *others: type[BaseException]) -> None:
+        self._others = others
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        # Asked for only now: most blocks end without.
+        return error is not None and isinstance(
+            error, (*http_errors("HTTPError"), OSError, *self._others)
+        )
 
 
 def connection_errors(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from typing import Protocol, cast
 
 import httpx
@@ -39,6 +39,17 @@ def raw_async_pieces(response: AsyncReply) -> AsyncIterator[bytes]:
     if encoded:
         return aiter(response.aiter_bytes())
     return aiter(cast("AsyncIterable[bytes]", response.stream))
+
+
+def ready_pieces(response: AsyncReply) -> Callable[[], bytes | None]:
+    """Tells the next bytes of a body, or its end, if they need not be waited for; else None."""
+    encoded = response.headers.get("content-encoding", "identity") != "identity"
+    ready: Callable[[], bytes | None] = getattr(response.stream, "ready", nothing_ready)
+    return nothing_ready if encoded else ready
+
+
+def nothing_ready() -> None:
+    """What a body says that can only be waited for."""
 
 
 async def no_pieces() -> AsyncIterator[bytes]:

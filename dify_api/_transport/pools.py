@@ -59,7 +59,8 @@ def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
         return client.send(request, stream=True, follow_redirects=False)
     response = shared_transport(connection).handle_request(request)
     response.request = request
-    _log(request.method, request.url.path, response.status_code)
+    # Without the query, which may name an end user.
+    logger.debug("%s %s: %d", request.method, request.url.path, response.status_code)
     return response
 
 
@@ -145,13 +146,8 @@ async def asend(
         return await client.send(request, stream=True, follow_redirects=False)
     plain = plain_request(connection, operation)
     reply = await shared_async_pool(connection).send(plain, timeout)
-    _log(plain.method, plain.path, reply.status_code)
+    logger.debug("%s %s: %d", plain.method, plain.path, reply.status_code)
     return reply
-
-
-def _log(method: str, path: str, status: int) -> None:
-    # Without the query, which may name an end user.
-    logger.debug("%s %s: %d", method, path, status)
 
 
 def shared_async_pool(connection: DifyConnection) -> AiohttpPool:
@@ -159,8 +155,10 @@ def shared_async_pool(connection: DifyConnection) -> AiohttpPool:
     loop = asyncio.get_running_loop()
     key = _key(connection)
     watch(loop)
+    pools = _async_pools[loop]
+    if pool := pools.get(key):
+        return pool
     with _lock:
-        pools = _async_pools[loop]
         if key not in pools:
             pools[key] = _new_async_pool(connection)
         return pools[key]
@@ -211,9 +209,9 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
     its own `close`: LlamaIndex makes loops to call async code from sync code, and closes them
     without shutting anything down.
     """
+    if loop in _async_pools:
+        return
     with _lock:
-        if loop in _async_pools:
-            return
         _async_pools[loop] = {}
     close = loop.close
 

@@ -154,9 +154,11 @@ class StreamState:
         operation = self._operation
         if self._turn is not None or operation.stop_path is None or operation.method != "POST":
             return
-        if conversation_id := self._reader.builder.conversation_id:
-            key = self._key(conversation_id)
-            self._turn = TURNS.hold(key)
+        builder = self._reader.builder
+        if builder.conversation_id:
+            key = self._key(builder.conversation_id)
+            if builder.message_end is None:  # else it has ended already
+                self._turn = TURNS.hold(key)
             TURNS.note(key, self._began)
 
     def _end_turn(self) -> None:

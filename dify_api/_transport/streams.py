@@ -10,7 +10,14 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+)
 from types import TracebackType
 from typing import Any, cast
 
@@ -23,7 +30,14 @@ from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
 from dify_api._transport.failures import ignored_failures
-from dify_api._transport.pieces import AsyncReply, no_pieces, raw_async_pieces, raw_pieces
+from dify_api._transport.pieces import (
+    AsyncReply,
+    no_pieces,
+    nothing_ready,
+    raw_async_pieces,
+    raw_pieces,
+    ready_pieces,
+)
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
@@ -228,6 +242,7 @@ class AsyncEventStream(StreamState):
         self._calls = calls
         self._response: AsyncReply | None = None  # none, where all was told without a stream
         self._pieces: AsyncIterator[bytes] = no_pieces()
+        self._ready: Callable[[], bytes | None] = nothing_ready
         self._opening: asyncio.Future[AsyncReply] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -291,7 +306,7 @@ class AsyncEventStream(StreamState):
     def _take_response(self, response: AsyncReply, follow: Follow) -> None:
         self._response, self._opening, self._is_sent = response, None, True
         self._begin_body(response.headers.get("content-type", ""), follow)
-        self._pieces = raw_async_pieces(response)
+        self._pieces, self._ready = raw_async_pieces(response), ready_pieces(response)
         self.loop = asyncio.get_running_loop()
         watch(self.loop)
         open_streams.ASYNC.add(self)
@@ -363,15 +378,15 @@ class AsyncEventStream(StreamState):
         self._require_entered()
         reader, is_over = self._reader, False
         while not is_over:
-            alarm, next_piece = Alarm(reader.due), self._pieces.__anext__
+            alarm, next_piece, ready = Alarm(reader.due), self._pieces.__anext__, self._ready
             try:
                 while not reader.is_done:
-                    if reader.is_impatient:
-                        alarm.reset()
                     reader.wait()
-                    alarm.listen()
-                    piece = await next_piece()
-                    alarm.ignore()
+                    piece = ready()
+                    if piece is None:
+                        alarm.listen(anew=reader.is_impatient)
+                        piece = await next_piece()
+                        alarm.ignore()
                     steps = reader.feed(piece)
                     self._hold_first_turn()
                     for step in steps:

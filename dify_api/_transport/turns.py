@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -21,9 +22,13 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 
-from dify_api._transport.deadlines import timeout
 from dify_api._transport.takers import Taker
 from dify_api.errors import ConversationBusyError
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 logger = logging.getLogger("dify_api")
 
