@@ -11,16 +11,15 @@ import httpx
 from dify_api._replies import error_from_reply, is_json, is_readable, older_call, result_from_reply
 from dify_api._transport.base_client import logged_failure
 from dify_api._transport.calls import AsyncCalls, Calls, Keep
-from dify_api._transport.deadlines import Due, due_in, limit, read_whole, within
+from dify_api._transport.deadlines import Due, due_in, read_whole, within
 from dify_api._transport.failures import connection_errors
-from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.pieces import AsyncReply, Reply
 from dify_api._transport.pools import (
     asend,
     notice_closed_connections,
     require_asyncio,
     send,
 )
-from dify_api._transport.requests import build_request
 from dify_api._transport.retry import aretried, retried
 from dify_api._transport.run_calls import AsyncRunCalls, RunCalls
 from dify_api.answers.answer import Answer
@@ -119,7 +118,7 @@ class DifyClient(RunCalls):
         finally:
             response.close()
 
-    def _open(self, operation: Operation[Any]) -> httpx.Response:
+    def _open(self, operation: Operation[Any]) -> Reply:
         limits, time = self.connection.limits, self._time_for(operation)
         return retried(
             operation,
@@ -127,14 +126,10 @@ class DifyClient(RunCalls):
             lambda: self._attempt(operation, limits, due_in(time)),
         )
 
-    def _attempt(
-        self, operation: Operation[Any], timeout: httpx.Timeout, due: Due
-    ) -> httpx.Response:
+    def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout, due: Due) -> Reply:
         connection = self.connection
         with operation.opened() as opened, connection_errors(operation, connection):
-            request = build_request(connection, opened, timeout, connection.http_client)
-            limit(request, due)
-            response = send(connection, request)
+            response = send(connection, opened, timeout, due)
             if response.status_code < 300 and is_readable(response.headers):
                 return response
             try:

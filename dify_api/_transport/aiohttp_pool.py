@@ -72,7 +72,8 @@ class AiohttpPool:
             return self._request(request, timeout)
         if isinstance(content, bytes):
             headers = {**headers, "content-length": str(len(content))}
-        upload = TimedUpload(content, timeout.write, timeout.read)
+        pieces = cast("bytes | AsyncIterable[bytes]", content)
+        upload = TimedUpload(pieces, timeout.write, timeout.read)
         timed = replace(request, headers=headers, content=upload)
         return upload.during(self._request(timed, timeout))
 
@@ -80,6 +81,8 @@ class AiohttpPool:
         self, request: PlainRequest, timeout: httpx.Timeout
     ) -> Awaitable[aiohttp.ClientResponse]:
         headers = request.headers
+        if "transfer-encoding" in headers:  # aiohttp sees to it
+            headers = {k: v for k, v in headers.items() if k != "transfer-encoding"}
         if self._proxy_headers and request.url.startswith("http:"):  # there is no tunnel
             headers = {**headers, **self._proxy_headers}
         session = cast("aiohttp.ClientSession", self._session)

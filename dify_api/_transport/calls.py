@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
-from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.pieces import AsyncReply, Reply
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 
@@ -26,7 +24,7 @@ class Calls:
         delete: Deletes a conversation of an operation.
     """
 
-    open: Callable[[Operation[Answer]], httpx.Response]
+    open: Callable[[Operation[Answer]], Reply]
     send: Callable[[Operation[Any]], Any]
     stop: Callable[[Operation[Answer], str], None]
     delete: Callable[[Operation[Answer], str], None]

@@ -3,7 +3,7 @@
 Its connections bring TLS, tunnels through proxies and the syntax of HTTP. Its pool would repeat
 requests, knows no expiry, and keeps errors with what was sent.
 
-No type of httpx's is known here: `pool_transport` translates.
+No type of httpx's is known here: `urllib3_pool` translates.
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from typing_extensions import Self
 
-from dify_api._transport.pieces import raw_pieces
+from dify_api._transport.pieces import Reply, raw_pieces
 
 Due = Callable[[], float | None]
 """Tells the moment (of `time.monotonic`) at which waiting ends; None for no limit."""
@@ -58,22 +58,34 @@ class Limit(float):
         return float(self) if due is None else min(self, due - time.monotonic())
 
 
-def limit(request: httpx.Request, due: Due) -> None:
-    """Let the steps of a sync exchange that are still to come end at `due`."""
-    timeouts: dict[str, float | None] = request.extensions["timeout"]
-    limited = {name: Limit(timeouts.get(name), due) for name in ("connect", "write", "read")}
-    timeouts.update(limited)  # of the same dict, which `exchange` has
+def limit(timeouts: dict[str, float | None], due: Due) -> None:
+    """Let the steps of a sync exchange that are still to come end at `due`.
+
+    Args:
+        timeouts: Those of the exchange, in the dict that it looks at.
+        due: The moment.
+    """
+    for name in ("connect", "write", "read"):
+        timeouts[name] = Limit(timeouts.get(name), due)
 
 
-IS_LIMITED = "dify_is_limited"
+TIMEOUTS = "dify_timeouts"
 
 
-def is_limited(response: httpx.Response) -> bool:
-    """Whether a response comes over a connection that obeys `limit`: not from others' clients."""
-    return IS_LIMITED in response.extensions
+def is_limited(reply: Reply) -> bool:
+    """Whether a reply comes over a connection that obeys `limit`: not from others' clients."""
+    return TIMEOUTS in reply.extensions
 
 
-def read_whole(response: httpx.Response, due: Due) -> bytes:
+def limit_rest(reply: Reply, due: Due) -> None:
+    """Let what is still to come of a reply end at `due`."""
+    if is_limited(reply):
+        limit(reply.extensions[TIMEOUTS], due)
+    else:
+        limit(cast("httpx.Response", reply).request.extensions["timeout"], due)
+
+
+def read_whole(response: Reply, due: Due) -> bytes:
     """The body of a response.
 
     Raises:
@@ -87,7 +99,7 @@ def read_whole(response: httpx.Response, due: Due) -> bytes:
     return b"".join(pieces)
 
 
-def read_in_thread(response: httpx.Response, pieces: Iterator[bytes], due: Due) -> Iterator[bytes]:
+def read_in_thread(response: Reply, pieces: Iterator[bytes], due: Due) -> Iterator[bytes]:
     """The pieces of a body that come until `due`, over a connection that obeys no limit.
 
     A thread reads them, which closes the response when the body has ended at last: neither the

@@ -3,7 +3,7 @@
 Sync code has no way to end a read that is under way. So the time that is left is asked for at
 each read and write of the socket, and nothing is shut from outside.
 
-No type of httpx's is known here: `pool_transport` translates.
+No type of httpx's is known here: `urllib3_pool` translates.
 """
 
 from __future__ import annotations
@@ -70,8 +70,17 @@ class Exchange:
         return cast("http.client.HTTPResponse", self._reply)
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of the reply."""
+    def headers(self) -> dict[str, str]:
+        """The headers of the reply, names in lower case; those of one name are one."""
+        headers: dict[str, str] = {}
+        for given, text in self.reply.headers.items():
+            name = given.lower()
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        return headers
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of the reply as they are."""
         items = self.reply.headers.items()
         return [(name.encode("latin-1"), text.encode("latin-1")) for name, text in items]
 

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
-from typing import Protocol, cast
-
-import httpx
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, cast
 
 
-class AsyncReply(Protocol):
-    """What is asked of an async reply: a response of httpx's, or what `aiohttp_pool` has for it."""
+class Reply(Protocol):
+    """What is asked of a reply: a response of httpx's, or what `urllib3_pool` has for it."""
 
     @property
     def status_code(self) -> int: ...
 
     @property
-    def headers(self) -> Mapping[str, str]: ...  # whatever their case
+    def headers(self) -> Mapping[str, str]: ...  # asked by names in lower case
+
+    @property
+    def stream(self) -> object: ...  # an iterable of the body's bytes, not decoded
+
+    @property
+    def extensions(self) -> Mapping[str, Any]: ...
+
+    def iter_bytes(self) -> Iterable[bytes]: ...  # decoded, as in `read`
+
+    def read(self) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncReply(Protocol):
+    """`Reply` for asyncio: a response of httpx's, or what `aiohttp_pool` has for it."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
     @property
     def stream(self) -> object: ...  # an async iterable of the body's bytes, not decoded
@@ -27,33 +47,34 @@ class AsyncReply(Protocol):
     async def aclose(self) -> None: ...
 
 
-def raw_pieces(response: httpx.Response) -> Iterator[bytes]:
+def raw_pieces(response: Reply) -> Iterator[bytes]:
     """The body's bytes as they come; through httpx's decoder only if they are compressed."""
     encoded = response.headers.get("content-encoding", "identity") != "identity"
-    return response.iter_bytes() if encoded else iter(cast("httpx.SyncByteStream", response.stream))
+    return iter(response.iter_bytes() if encoded else cast("Iterable[bytes]", response.stream))
 
 
-def raw_async_pieces(response: AsyncReply) -> AsyncIterator[bytes]:
-    """The body's bytes as they come; through httpx's decoder only if they are compressed."""
-    encoded = response.headers.get("content-encoding", "identity") != "identity"
-    if encoded:
-        return aiter(response.aiter_bytes())
-    return aiter(cast("AsyncIterable[bytes]", response.stream))
+Ready = Callable[[], bytes | None]
+"""Tells the next bytes of a body, or its end, if they need not be waited for; else None."""
 
 
-def ready_pieces(response: AsyncReply) -> Callable[[], bytes | None]:
-    """Tells the next bytes of a body, or its end, if they need not be waited for; else None."""
-    encoded = response.headers.get("content-encoding", "identity") != "identity"
-    ready: Callable[[], bytes | None] = getattr(response.stream, "ready", nothing_ready)
-    return nothing_ready if encoded else ready
+def async_body(response: AsyncReply) -> tuple[AsyncIterator[bytes], Ready]:
+    """`raw_pieces` for asyncio, and what has come of them."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return aiter(response.aiter_bytes()), _nothing
+    stream = cast("AsyncIterable[bytes]", response.stream)
+    return aiter(stream), getattr(stream, "ready", _nothing)
 
 
-def nothing_ready() -> None:
-    """What a body says that can only be waited for."""
+def no_body() -> tuple[AsyncIterator[bytes], Ready]:
+    """`async_body` where there is none."""
+    return _no_pieces(), _nothing
 
 
-async def no_pieces() -> AsyncIterator[bytes]:
-    """The bytes of no body."""
+async def _no_pieces() -> AsyncIterator[bytes]:
     pieces: tuple[bytes, ...] = ()
     for piece in pieces:
         yield piece
+
+
+def _nothing() -> None:
+    """What a body says that can only be waited for."""

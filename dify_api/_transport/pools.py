@@ -22,14 +22,16 @@ import httpx
 
 from dify_api._httpx import shared_library
 from dify_api._transport import open_streams
-from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.deadlines import Due, limit
+from dify_api._transport.pieces import AsyncReply, Reply
 from dify_api._transport.proxies import proxy_of, without_credentials
-from dify_api._transport.requests import build_request, plain_request
+from dify_api._transport.requests import PlainRequest, build_request, plain_request
 from dify_api.connection import DifyConnection, Verify
 from dify_api.operation import Operation
 
 if TYPE_CHECKING:
     from dify_api._transport.aiohttp_pool import AiohttpPool
+    from dify_api._transport.urllib3_pool import SharedPool
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
 _KEEPALIVE_EXPIRY = 1.5
@@ -42,64 +44,78 @@ logger = logging.getLogger("dify_api")
 _Key = tuple[str, str | None, Verify, int, ModuleType]
 
 _lock = threading.Lock()
-_transports: dict[_Key, httpx.BaseTransport] = {}
+_pools: dict[_Key, SharedPool] = {}
 _async_pools: dict[asyncio.AbstractEventLoop, dict[_Key, AiohttpPool]] = {}
 
 
-def send(connection: DifyConnection, request: httpx.Request) -> httpx.Response:
-    """Send a request by the caller's client, else over the connections that all share.
+def send(
+    connection: DifyConnection, operation: Operation[object], timeout: httpx.Timeout, due: Due
+) -> Reply:
+    """Make a request by the caller's client, else over the connections that all share.
 
     What httpx's client would add is not wanted of those: redirects, cookies, authentication.
+
+    Args:
+        connection: How the server is reached.
+        operation: The call; its file is open.
+        timeout: Limits of its steps.
+        due: When the exchange is to be over.
 
     Raises:
         httpx.TransportError: If it fails.
     """
+    timeouts: dict[str, float | None] = timeout.as_dict()
+    limit(timeouts, due)
     if connection.http_client is not None:
         client = cast("httpx.Client", connection.http_client)
+        request = build_request(connection, operation, timeouts, client)
         return client.send(request, stream=True, follow_redirects=False)
-    response = shared_transport(connection).handle_request(request)
-    response.request = request
-    # Without the query, which may name an end user.
-    logger.debug("%s %s: %d", request.method, request.url.path, response.status_code)
-    return response
+    plain = plain_request(connection, operation)
+    reply = shared_pool(connection).send(plain, timeouts)
+    _log(plain, reply)
+    return reply
 
 
-def shared_transport(connection: DifyConnection) -> httpx.BaseTransport:
+def shared_pool(connection: DifyConnection) -> SharedPool:
     """The process's connections to the server of `connection`."""
     key = _key(connection)
+    if pool := _pools.get(key):
+        return pool
     with _lock:
-        if key not in _transports:
-            _transports[key] = _new_transport(connection)
-        return _transports[key]
+        if key not in _pools:
+            _pools[key] = _new_pool(connection)
+        return _pools[key]
 
 
-def _new_transport(connection: DifyConnection) -> httpx.BaseTransport:
+def _new_pool(connection: DifyConnection) -> SharedPool:
+    # Imported where it is used: who makes async calls alone needs no urllib3.
+    from dify_api._transport.connection_pool import ConnectionPool
+    from dify_api._transport.urllib3_body import Body, BodyOfHttpx
+    from dify_api._transport.urllib3_pool import TransportPool, Urllib3Pool
+
     library, proxy = shared_library(), proxy_of(connection)
     if proxy and proxy.startswith("socks"):
         # httpx speaks SOCKS with its extra of this name, and asks for it.
         limits = library.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_EXPIRY)
-        transport: httpx.BaseTransport = library.HTTPTransport(
+        transport = library.HTTPTransport(
             verify=_tls(connection.verify), proxy=proxy, limits=limits
         )
-        return transport
-
-    # Imported where it is used: who makes async calls alone needs no urllib3.
-    from dify_api._transport.connection_pool import ConnectionPool
-    from dify_api._transport.pool_transport import PoolTransport
-
+        return TransportPool(transport, library)
     url = httpx.URL(connection.base_url)
+    host = url.netloc.decode("ascii")
     pool = ConnectionPool(
-        f"{url.scheme}://{url.netloc.decode('ascii')}",
+        f"{url.scheme}://{host}",
         tls=_tls_on_the_way(connection, proxy),
         proxy=proxy,
         keepalive_expiry=_KEEPALIVE_EXPIRY,
         max_keepalive=_MAX_KEEPALIVE,
     )
-    if library.__name__ == "httpx":
-        return PoolTransport(pool)
-    from dify_api._transport.pool_transport_of_httpx2 import PoolTransportOfHttpx2
+    body: type[Body] = BodyOfHttpx
+    if library.__name__ != "httpx":
+        from dify_api._transport.urllib3_body_of_httpx2 import BodyOfHttpx2
 
-    return PoolTransportOfHttpx2(pool)
+        body = BodyOfHttpx2
+    return Urllib3Pool(pool, host, body)
 
 
 async def notice_closed_connections() -> None:
@@ -142,12 +158,17 @@ async def asend(
     """`send` for asyncio, which makes the request too."""
     if connection.http_async_client is not None:
         client = cast("httpx.AsyncClient", connection.http_async_client)
-        request = build_request(connection, operation, timeout, client)
+        request = build_request(connection, operation, timeout.as_dict(), client)
         return await client.send(request, stream=True, follow_redirects=False)
     plain = plain_request(connection, operation)
     reply = await shared_async_pool(connection).send(plain, timeout)
-    logger.debug("%s %s: %d", plain.method, plain.path, reply.status_code)
+    _log(plain, reply)
     return reply
+
+
+def _log(request: PlainRequest, reply: Reply | AsyncReply) -> None:
+    # Without the query, which may name an end user.
+    logger.debug("%s %s: %d", request.method, request.path, reply.status_code)
 
 
 def shared_async_pool(connection: DifyConnection) -> AiohttpPool:
@@ -286,9 +307,9 @@ def close_shared_transports() -> None:
     """
     if open_streams.leave_at_exit():
         with _lock:
-            for transport in _transports.values():
-                transport.close()
-            _transports.clear()
+            for pool in _pools.values():
+                pool.close()
+            _pools.clear()
     for loop in list(_async_pools):
         _close_transports_of(loop)
 
@@ -300,8 +321,8 @@ def _forget() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    _inherited.extend((_transports.copy(), _async_pools.copy()))
-    _transports.clear()
+    _inherited.extend((_pools.copy(), _async_pools.copy()))
+    _pools.clear()
     _async_pools.clear()
 
 

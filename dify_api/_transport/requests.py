@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from dify_api.operation import Operation
 def build_request(
     connection: DifyConnection,
     operation: Operation[object],
-    timeout: httpx.Timeout,
+    timeouts: Mapping[str, float | None],
     own: HTTPClient | AsyncHTTPClient | None,
 ) -> httpx.Request:
     """The request for an operation whose file is open.
@@ -34,8 +34,9 @@ def build_request(
     Args:
         connection: How the server is reached.
         operation: The call.
-        timeout: Limits of its steps.
-        own: The caller's client, which adds what it was made with; None for the shared ones.
+        timeouts: Limits of its steps, in the object that they may change in.
+        own: The caller's client, which adds what it was made with; None for the shared ones,
+            see `plain_request`.
     """
     if operation.stops is not None:
         note_stop(operation.stops)
@@ -47,20 +48,13 @@ def build_request(
     headers = _headers(connection, operation)
     address = connection.base_url + operation.path
     params = _params(operation) if operation.query else None
-    method, extensions = operation.method, {"timeout": timeout.as_dict()}
+    method, extensions = operation.method, {"timeout": timeouts}
     library = shared_library()
     request: httpx.Request
     if own is not None:
         client = cast("httpx.Client | httpx.AsyncClient", own)
         request = client.build_request(
             method, address, headers=headers, params=params, extensions=extensions, **body
-        )
-    elif content := body.get("content"):  # with all that httpx would work out
-        url = _url(library, address)
-        headers = {"host": url.netloc.decode(), "content-length": str(len(content)), **headers}
-        stream = library.ByteStream(content)
-        request = library.Request(
-            method, url, headers=headers, stream=stream, extensions=extensions
         )
     else:
         url = _url(library, address)
@@ -73,19 +67,20 @@ def build_request(
 
 @dataclass(frozen=True, repr=False)
 class PlainRequest:
-    """A request with nothing of httpx's, as the shared async connections send it.
+    """A request with nothing of httpx's, as the shared connections send it.
 
     Attributes:
         method: HTTP method.
         url: Address and query.
-        headers: All of them but "Host" and those that tell the length.
+        headers: All of them, names in lower case; "host" and those that tell the length may be
+            missing.
         content: The body, whole or in pieces; None for none.
     """
 
     method: str
     url: str
     headers: Mapping[str, str]
-    content: bytes | AsyncIterable[bytes] | None
+    content: bytes | Iterable[bytes] | AsyncIterable[bytes] | None
 
     @property
     def path(self) -> str:
@@ -94,9 +89,9 @@ class PlainRequest:
 
 
 def plain_request(connection: DifyConnection, operation: Operation[object]) -> PlainRequest:
-    """`build_request` for the shared async connections, which want no objects of httpx's."""
+    """`build_request` for the shared connections, which want no objects of httpx's."""
     if operation.json is None:  # queries, forms and files are httpx's to write
-        return _plain(build_request(connection, operation, httpx.Timeout(None), None))
+        return _plain(build_request(connection, operation, {}, None))
     if operation.stops is not None:
         note_stop(operation.stops)
     address = _address(shared_library(), connection.base_url + operation.path)
@@ -108,13 +103,9 @@ def plain_request(connection: DifyConnection, operation: Operation[object]) -> P
 
 
 def _plain(request: httpx.Request) -> PlainRequest:
-    headers = {name.decode(): text.decode() for name, text in request.headers.raw}
-    headers.pop("transfer-encoding", None)  # aiohttp sees to it
-    content: bytes | AsyncIterable[bytes] | None
-    if isinstance(request.stream, shared_library().ByteStream):
-        content = request.read() or None
-    else:
-        content = cast("httpx.AsyncByteStream", request.stream)
+    headers = {name.decode().lower(): text.decode() for name, text in request.headers.raw}
+    is_whole = isinstance(request.stream, shared_library().ByteStream)
+    content = (request.read() or None) if is_whole else request.stream
     return PlainRequest(request.method, str(request.url), headers, content)
 
 

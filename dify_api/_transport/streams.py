@@ -10,34 +10,19 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, cast
 
-import httpx
 from typing_extensions import Self
 
 from dify_api._runs.flows import Pause
 from dify_api._runs.steps import Follow, Plan, TakeTurn
 from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
-from dify_api._transport.deadlines import Alarm, is_limited, limit, read_in_thread, within
+from dify_api._transport.deadlines import Alarm, is_limited, limit_rest, read_in_thread, within
 from dify_api._transport.failures import ignored_failures
-from dify_api._transport.pieces import (
-    AsyncReply,
-    no_pieces,
-    nothing_ready,
-    raw_async_pieces,
-    raw_pieces,
-    ready_pieces,
-)
+from dify_api._transport.pieces import AsyncReply, Ready, Reply, async_body, no_body, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
@@ -79,7 +64,7 @@ class EventStream(StreamState):
     ) -> None:
         super().__init__(operation, connection, plan, before)
         self._calls = calls
-        self._response: httpx.Response | None = None  # none, where all was told without a stream
+        self._response: Reply | None = None  # none, where all was told without a stream
         self._pieces: Iterator[bytes] = iter(())
         self._is_limited, self._is_handed_over = True, False  # to a thread that closes the response
         self.is_reading = False
@@ -125,7 +110,7 @@ class EventStream(StreamState):
         self._is_sent = True
         self._begin_body(response.headers.get("content-type", ""), follow)
         self._is_limited, self._is_handed_over = is_limited(response), False
-        limit(response.request, self._reader.due)
+        limit_rest(response, self._reader.due)
         self._pieces = raw_pieces(response)
 
     def _close_response(self) -> None:
@@ -165,10 +150,10 @@ class EventStream(StreamState):
             self._end_turn()
             open_streams.SYNC.discard(self)
 
-    def _read_on(self, response: httpx.Response) -> None:
+    def _read_on(self, response: Reply) -> None:
         """Read until the task is known, which cannot be stopped before."""
         until = time.monotonic() + READ_ON
-        limit(response.request, lambda: until)
+        limit_rest(response, lambda: until)
         with ignored_failures(DifyError):
             for piece in self._pieces:
                 self._reader.feed(piece)
@@ -222,7 +207,7 @@ class EventStream(StreamState):
         return rest + self._reader.restored(), True
 
     def _read_in_thread(self) -> None:
-        response = cast("httpx.Response", self._response)
+        response = cast("Reply", self._response)
         self._pieces = read_in_thread(response, self._pieces, self._reader.due)
         self._is_limited = self._is_handed_over = True
 
@@ -241,8 +226,9 @@ class AsyncEventStream(StreamState):
         super().__init__(operation, connection, plan, before)
         self._calls = calls
         self._response: AsyncReply | None = None  # none, where all was told without a stream
-        self._pieces: AsyncIterator[bytes] = no_pieces()
-        self._ready: Callable[[], bytes | None] = nothing_ready
+        self._pieces: AsyncIterator[bytes]
+        self._ready: Ready
+        self._pieces, self._ready = no_body()
         self._opening: asyncio.Future[AsyncReply] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -306,7 +292,7 @@ class AsyncEventStream(StreamState):
     def _take_response(self, response: AsyncReply, follow: Follow) -> None:
         self._response, self._opening, self._is_sent = response, None, True
         self._begin_body(response.headers.get("content-type", ""), follow)
-        self._pieces, self._ready = raw_async_pieces(response), ready_pieces(response)
+        self._pieces, self._ready = async_body(response)
         self.loop = asyncio.get_running_loop()
         watch(self.loop)
         open_streams.ASYNC.add(self)

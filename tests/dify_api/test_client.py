@@ -18,7 +18,7 @@ from tenacity import RetryCallState
 from dify_api import AsyncDifyClient, DifyClient, application, audio, chat, errors, feedback
 from dify_api._replies import error_from_reply
 from dify_api._transport import retry as retry_module
-from dify_api._transport.pools import shared_async_pool, shared_transport
+from dify_api._transport.pools import shared_async_pool, shared_pool
 from dify_api._transport.retry import LONGEST_WAIT, wait_seconds
 from dify_api.operation import Operation
 from tests.support.replay import Received, ReplayServer, Reply
@@ -269,7 +269,7 @@ def test_clients_of_one_server_share_their_connections() -> None:
     with serve(reply()) as server:
         one = DifyClient("app-one", base_url=server.base_url)
         two = DifyClient("app-two", base_url=server.base_url + "/")
-        assert shared_transport(one.connection) is shared_transport(two.connection)
+        assert shared_pool(one.connection) is shared_pool(two.connection)
         assert one.fingerprint != two.fingerprint
         with ThreadPoolExecutor(8) as pool:
             infos = pool.map(lambda _: one.send(application.info()), range(64))

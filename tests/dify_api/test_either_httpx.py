@@ -91,7 +91,8 @@ async def test_the_variable_chooses(library: ModuleType, choose: Callable[[str],
         client = DifyClient("app-x", base_url=server.base_url)
         assert client.send(ASK).text == "a"
         with client.stream(ASK) as stream:
-            assert isinstance(stream._response, library.Response)
+            body: object = stream._response.stream  # type: ignore[union-attr]  # it is open
+            assert isinstance(body, library.SyncByteStream)
         async_client = AsyncDifyClient("app-x", base_url=server.base_url)
         assert (await async_client.send(ASK)).text == "a"
         async with async_client.stream(ASK) as async_stream:
