@@ -141,7 +141,7 @@ class EventStream(StreamState):
     def _leave(self) -> None:
         try:
             if self._is_unknown:
-                self._read_on(cast("httpx.Response", self._response))
+                self._read_on(cast("Reply", self._response))
             self._close_response()
             self.stop_run()
             if conversation_id := self._conversation_to_delete():
