@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 import time
 from typing import Any
@@ -133,7 +132,6 @@ def test_what_was_cut_on_purpose_is_told_to_nobody(
         {"kind": "silence"},
         {"kind": "hold_open"},
     ]
-    caplog.set_level(logging.WARNING, "dify_local")  # a command that ran before tells of requests
     with LocalDify() as server, Caller(server, "chat", "ada") as mine:
         for cut in cuts:
             fault = server.fault(**cut)
