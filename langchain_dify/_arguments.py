@@ -97,11 +97,6 @@ class DifyArguments(LangChainConnection):
             cls.check_arguments(unknown)
         return values
 
-    def _session_of_trace(self, arguments: Mapping[str, Any]) -> str | None:
-        """That of a call, also an empty one, which is refused; else that of this object."""
-        given = arguments.get("trace_session_id")
-        return self.trace_session_id if given is None else given
-
     def _app_params(self) -> dict[str, Any]:
         """What tells answers of this object from those of others, for caches and traces."""
         return {

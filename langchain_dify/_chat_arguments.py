@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from dify_api._calls.chat_settings import Memory, OnFork, Transcript, name_of
+from dify_api._calls.trace_session import trace_session_of
 from dify_api.endpoints.response_mode import ResponseMode
 from langchain_dify._arguments import DifyArguments
 from langchain_dify._names import HumanInput
@@ -177,5 +178,5 @@ class ChatArguments(DifyArguments, BaseChatModel):
             auto_generate_name=self.auto_generate_name,
             workflow_id=kwargs.get("workflow_id") or self.workflow_id,
             trace_id=kwargs.get("trace_id") or self.trace_id,
-            trace_session_id=self._session_of_trace(kwargs),
+            trace_session_id=trace_session_of(kwargs, self.trace_session_id),
         )

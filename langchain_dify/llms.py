@@ -24,6 +24,7 @@ from pydantic import Field
 from dify_api import completion
 from dify_api._calls.input_message import marks
 from dify_api._calls.signatures import kept_signature
+from dify_api._calls.trace_session import trace_session_of
 from dify_api.answers._reader import Step
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.response_mode import ResponseMode
@@ -247,7 +248,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
             response_mode=self.response_mode,
         ).traced(
             kwargs.get("trace_id") or self.trace_id,
-            self._session_of_trace(kwargs),
+            trace_session_of(kwargs, self.trace_session_id),
         )
         chunks = partial(
             GenerationChunks,

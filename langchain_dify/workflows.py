@@ -16,6 +16,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from dify_api._calls.app_tool import AppTool
+from dify_api._calls.trace_session import trace_session_of
 from dify_api._calls.workflow_call import WorkflowCall
 from dify_api._runs.flows import Flow, arun, run
 from dify_api.answers.answer import Answer
@@ -257,10 +258,9 @@ class DifyWorkflow(
     ) -> Flow[Operation[Answer]]:
         """The call as a part of the caller's trace."""
         operation = yield from self._prepare(given, arguments)
-        session = arguments.get("trace_session_id")
         return operation.traced(
             arguments.get("trace_id") or self.trace_id,
-            self.trace_session_id if session is None else session,
+            trace_session_of(arguments, self.trace_session_id),
         )
 
     def _prepare(

@@ -296,10 +296,6 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         stop: str | Sequence[str] = options.get("stop") or self.stop or ()
         return [stop] if isinstance(stop, str) else stop
 
-    def _trace_session_id(self, options: Mapping[str, Any]) -> str | None:
-        given = options.get("trace_session_id")  # an empty one is refused
-        return self.trace_session_id if given is None else given
-
     def _trace_id(self, options: Mapping[str, Any]) -> str | None:
         return options.get("trace_id") or self.trace_id
 

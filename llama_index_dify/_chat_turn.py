@@ -19,6 +19,7 @@ from llama_index.core.memory import BaseMemory
 
 from dify_api import chat
 from dify_api._calls.chat_settings import Memory
+from dify_api._calls.conversation import find_anchor
 from dify_api._calls.fingerprints import user_fingerprint
 from dify_api._calls.input_message import marks
 from dify_api._transport.turns import Turn, Turns
@@ -26,6 +27,7 @@ from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError, WorkflowPausedError
 from llama_index_dify._answers.records import Origin, anchor, conversation_id, paused_run
 from llama_index_dify._answers.responses import answer_message
+from llama_index_dify._calls.input_messages import input_messages
 from llama_index_dify._calls.memory_text import adds_text, with_memory_text
 from llama_index_dify._calls.resumed_call import Resumption
 from llama_index_dify.model import Dify
@@ -33,6 +35,12 @@ from llama_index_dify.open_streams import OpenStream, opened
 
 _QUEUES = Turns(interval=0.0, what="this chat engine")
 """Turns of one memory, which come one after the other."""
+
+
+def continued_conversation(llm: Dify, user: str, history: Sequence[ChatMessage]) -> str | None:
+    """The conversation that a turn after these messages goes on in; None where it begins one."""
+    _, found = find_anchor(input_messages(history), llm.app_names, user, memory=llm.memory)
+    return found.conversation_id if found else None
 
 
 @dataclass

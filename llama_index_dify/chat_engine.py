@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.callbacks import CallbackManager, trace_method
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
@@ -17,12 +17,13 @@ from dify_api._runs.resumption import FormValues
 from dify_api.endpoints.messages import Message
 from dify_api.errors import WorkflowPausedError
 from llama_index_dify._answers.history import chat_messages
-from llama_index_dify._answers.records import Origin, paused_run, source_nodes
+from llama_index_dify._answers.records import Origin, paused_run
 from llama_index_dify._base import check_call_arguments, check_model, own_model
 from llama_index_dify._calls.resumed_call import Resumption
-from llama_index_dify._chat_turn import ChatTurn
+from llama_index_dify._chat_turn import ChatTurn, continued_conversation
 from llama_index_dify._traced import traced, user_of
-from llama_index_dify.chat_stream import DifyStreamingChatResponse, tool_outputs
+from llama_index_dify._whole_turn import achat, chat
+from llama_index_dify.chat_stream import DifyStreamingChatResponse
 from llama_index_dify.model import CHAT_ARGUMENTS, Dify
 
 
@@ -155,7 +156,7 @@ class DifyChatEngine(BaseChatEngine):
                 answer so far are in the memory.
             DifyError: If there is no answer, or not a whole one.
         """
-        return _chat(self._turn(message, chat_history, kwargs))
+        return chat(self._turn(message, chat_history, kwargs))
 
     @traced
     @trace_method("chat")
@@ -166,7 +167,7 @@ class DifyChatEngine(BaseChatEngine):
         **kwargs: Any,
     ) -> AgentChatResponse:
         """`chat` for asyncio."""
-        return await _achat(self._turn(message, chat_history, kwargs))
+        return await achat(self._turn(message, chat_history, kwargs))
 
     @traced
     @trace_method("chat")
@@ -229,13 +230,13 @@ class DifyChatEngine(BaseChatEngine):
             ...     print(paused.forms[0].form_content)
             ...     response = engine.resume({"comment": "Fine", "action": "approve"})
         """
-        return _chat(self._resumed(self._memory.get_all(), values, kwargs))
+        return chat(self._resumed(self._memory.get_all(), values, kwargs))
 
     @traced
     @trace_method("chat")
     async def aresume(self, values: FormValues, **kwargs: Any) -> AgentChatResponse:
         """`resume` for asyncio."""
-        return await _achat(self._resumed(await self._memory.aget_all(), values, kwargs))
+        return await achat(self._resumed(await self._memory.aget_all(), values, kwargs))
 
     @traced
     @trace_method("chat")
@@ -262,6 +263,23 @@ class DifyChatEngine(BaseChatEngine):
         """`reset` for asyncio."""
         self._forget()
         await self._memory.areset()
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation on the server that the next turn goes on in, to be kept and named later.
+
+        None before the first answer, after `reset`, and where each turn begins one
+        (`memory="client"`).
+
+        Example:
+            >>> session["conversation_id"] = engine.conversation_id
+            >>> engine = DifyChatEngine(llm, conversation_id=session["conversation_id"])
+        """
+        return self._conversation_id or self._continued(self._memory.get_all())
+
+    async def aconversation_id(self) -> str | None:
+        """`conversation_id` for asyncio, where the memory is read in the running loop."""
+        return self._conversation_id or self._continued(await self._memory.aget_all())
 
     @property
     def chat_history(self) -> list[ChatMessage]:
@@ -326,6 +344,9 @@ class DifyChatEngine(BaseChatEngine):
         turn.resumption = Resumption(paused or runs[-1], values)
         return turn
 
+    def _continued(self, history: Sequence[ChatMessage]) -> str | None:
+        return continued_conversation(self._llm, self._user, history)
+
     def _wait(self, paused: WorkflowPausedError) -> None:
         self._paused = paused
 
@@ -349,41 +370,3 @@ class DifyChatEngine(BaseChatEngine):
     def _chat_messages(self, newest_first: Sequence[Message]) -> list[ChatMessage]:
         origin = Origin(marks(self._llm.app, self._user), self._llm.base_url)
         return chat_messages(newest_first, origin, reasoning=self._llm.reasoning)
-
-
-def _chat(turn: ChatTurn) -> AgentChatResponse:
-    answer: ChatMessage | None = None
-    try:
-        turn.begin()
-        response = turn.chat()
-        answer = response.message
-    except WorkflowPausedError as paused:
-        answer = turn.paused_message(paused)
-        raise
-    finally:
-        turn.end(answer)
-    return _agent_response(response, turn)
-
-
-async def _achat(turn: ChatTurn) -> AgentChatResponse:
-    answer: ChatMessage | None = None
-    try:
-        await turn.abegin()
-        response = await turn.achat()
-        answer = response.message
-    except WorkflowPausedError as paused:
-        answer = turn.paused_message(paused)
-        raise
-    finally:
-        await turn.aend(answer)
-    return _agent_response(response, turn)
-
-
-def _agent_response(response: ChatResponse, turn: ChatTurn) -> AgentChatResponse:
-    nodes = source_nodes(response)
-    return AgentChatResponse(
-        response=response.message.content or "",
-        sources=tool_outputs(turn.question, nodes),
-        source_nodes=nodes,
-        metadata=response.raw,
-    )

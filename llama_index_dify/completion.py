@@ -11,6 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from dify_api import completion
 from dify_api._calls.attachments import Attachment, references
 from dify_api._calls.chat_call import AppCall
+from dify_api._calls.trace_session import trace_session_of
 from dify_api._calls.transcript import write_out
 from dify_api._runs.flows import Flow
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
@@ -88,5 +89,5 @@ class DifyCompletion(DifyModel, defer_build=False):
                 files=[*(options.get("files") or ()), *uploaded],
                 response_mode=self.response_mode,
                 trace_id=self._trace_id(options),
-            ).traced(trace_session_id=self._trace_session_id(options))
+            ).traced(trace_session_id=trace_session_of(options, self.trace_session_id))
         )

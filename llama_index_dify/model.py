@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
 from dify_api._calls.chat_settings import Memory, OnFork, Transcript
+from dify_api._calls.trace_session import trace_session_of
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Dify(DifyModel, defer_build=False):
             auto_generate_name=self.auto_generate_name,
             workflow_id=options.get("workflow_id") or self.workflow_id,
             trace_id=self._trace_id(options),
-            trace_session_id=self._trace_session_id(options),
+            trace_session_id=trace_session_of(options, self.trace_session_id),
         )
 
     def _completion_call(self, prompt: str, options: Mapping[str, Any]) -> Flow[ReadyCall]:

@@ -42,7 +42,8 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test in a worker of pytest-xdist, which reports the call, and what has not passed.
 
-    That all was well before and after the call is two thirds of what workers have to tell.
+    That all was well before and after the call is two thirds of what workers have to tell. No
+    public hook keeps a report back; pytest-rerunfailures imports `runtestprotocol`, too.
     """
     if not hasattr(item.config, "workerinput"):
         return None

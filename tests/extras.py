@@ -65,6 +65,7 @@ with LocalDify() as server:
 assert "Saturn" in answer.text
 """
 PDF = "import pypdf"
+TOGETHER = "import dify_api, dify_batch, dify_local, langchain_dify, llama_index_dify"
 BATCH = """
 import json, subprocess, sys
 from pathlib import Path
@@ -92,7 +93,7 @@ EXTRAS = {
     "pdf": WIRE + PDF,
     "batch": BATCH,
     "parquet": WIRE + PARQUET,
-    "all": LANGCHAIN + LANGGRAPH + LLAMA_INDEX + LOCAL + PDF + BATCH,
+    "all": TOGETHER + LANGCHAIN + LANGGRAPH + LLAMA_INDEX + LOCAL + PDF + BATCH,
     "examples": LANGCHAIN + LLAMA_INDEX + LOCAL,
 }
 SERVERS = {"langchain_server": "/", "openai_endpoint": "/v1/models", "chainlit_chat": "/"}

@@ -86,8 +86,12 @@ def test_importing_an_adapter_costs_nothing_until_it_is_used(package: str) -> No
             "from llama_index_dify import Dify",
             {"httpx", "dify_api.client", "dify_api.answers.events", "dify_api.errors"},
         ),
+        (
+            "from dify_local import LocalDify",
+            {"httpx", "html.parser", "dify_local._http.routes.knowledge.datasets"},
+        ),
     ],
-    ids=["ChatDify", "Dify"],
+    ids=["ChatDify", "Dify", "LocalDify"],
 )
 def test_a_class_loads_nothing_that_it_runs_with_later(statement: str, needless: set[str]) -> None:
     loaded = run(f"import sys; {statement}; print(*sys.modules)").split()

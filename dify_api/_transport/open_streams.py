@@ -20,7 +20,7 @@ EXIT_LIMIT = 10.0
 class SyncStream(Protocol):
     """What is needed of a sync stream."""
 
-    is_reading: bool
+    thread: int
 
     def close(self) -> None:
         """Leave it."""
@@ -50,12 +50,14 @@ def leave_at_exit() -> bool:
     """Stop the runs of the sync streams that are open.
 
     Returns:
-        Whether all were left. A daemon thread may still be reading: its connection is its own.
+        Whether all were left. A daemon thread may still be reading, or be about to: its connection
+        is its own until it ends with the interpreter.
     """
     until = time.monotonic() + EXIT_LIMIT
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
     for stream in list(SYNC):
         if time.monotonic() < until:
-            if stream.is_reading:
+            if stream.thread in others:
                 stream.stop_run()
             else:
                 stream.close()

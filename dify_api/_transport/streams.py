@@ -67,8 +67,8 @@ class EventStream(StreamState):
         self._response: Reply | None = None  # none, where all was told without a stream
         self._pieces: Iterator[bytes] = iter(())
         self._is_limited, self._is_handed_over = True, False  # to a thread that closes the response
-        self.is_reading = False
-        """Whether some thread is waiting for the next event."""
+        self.thread = threading.get_ident()
+        """The thread that has read last, and may go on."""
 
     def __enter__(self) -> Self:
         try:
@@ -180,9 +180,8 @@ class EventStream(StreamState):
                     if reader.is_impatient and not self._is_limited:
                         self._read_in_thread()
                     reader.wait()
-                    self.is_reading = True
+                    self.thread = threading.get_ident()
                     piece = next(self._pieces, None)
-                    self.is_reading = False
                     if piece is None:
                         self._take_end()
                         break
@@ -198,10 +197,7 @@ class EventStream(StreamState):
     def _end_body(self) -> tuple[list[Step], bool]:
         """The events that are left of a body, and whether it was the last."""
         rest = self._rest()
-        self.is_reading = True
-        goes_on = self._go_on()
-        self.is_reading = False
-        if goes_on:
+        if self._go_on():
             return rest, False
         self._end_turn()
         return rest + self._reader.restored(), True

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     StrictStr,
     ValidationInfo,
@@ -20,6 +21,12 @@ from dify_local._protocol.values import is_uuid
 ResponseMode = Literal["blocking", "streaming"]
 
 
+class RequestModel(BaseModel):
+    """Built when it is first used: there are many, and most servers need few."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
 def _uuid_or_none(value: str | None, name: str) -> str | None:
     if not value or not value.strip():
         return None
@@ -28,7 +35,7 @@ def _uuid_or_none(value: str | None, name: str) -> str | None:
     return value
 
 
-class CompletionRequestPayload(BaseModel):
+class CompletionRequestPayload(RequestModel):
     """Body of `POST /completion-messages`."""
 
     inputs: dict[str, Any]
@@ -38,7 +45,7 @@ class CompletionRequestPayload(BaseModel):
     retriever_from: str = "dev"
 
 
-class ChatRequestPayload(BaseModel):
+class ChatRequestPayload(RequestModel):
     """Body of `POST /chat-messages`."""
 
     inputs: dict[str, Any]
@@ -56,7 +63,7 @@ class ChatRequestPayload(BaseModel):
         return _uuid_or_none(value, "conversation_id")
 
 
-class WorkflowRunPayload(BaseModel):
+class WorkflowRunPayload(RequestModel):
     """Body of `POST /workflows/run`."""
 
     inputs: dict[str, Any]
@@ -64,7 +71,7 @@ class WorkflowRunPayload(BaseModel):
     response_mode: ResponseMode | None = None
 
 
-class MessageListQuery(BaseModel):
+class MessageListQuery(RequestModel):
     """Query of `GET /messages`."""
 
     conversation_id: str
@@ -77,7 +84,7 @@ class MessageListQuery(BaseModel):
         return _uuid_or_none(value, str(info.field_name)) or (None if value is None else "")
 
 
-class ConversationListQuery(BaseModel):
+class ConversationListQuery(RequestModel):
     """Query of `GET /conversations`."""
 
     last_id: str | None = None
@@ -90,7 +97,7 @@ class ConversationListQuery(BaseModel):
         return _uuid_or_none(value, "last_id")
 
 
-class ConversationRenamePayload(BaseModel):
+class ConversationRenamePayload(RequestModel):
     """Body of `POST /conversations/{id}/name`."""
 
     name: str | None = None
@@ -103,7 +110,7 @@ class ConversationRenamePayload(BaseModel):
         return self
 
 
-class ConversationVariablesQuery(BaseModel):
+class ConversationVariablesQuery(RequestModel):
     """Query of `GET /conversations/{id}/variables`."""
 
     last_id: str | None = None
@@ -121,27 +128,27 @@ class ConversationVariablesQuery(BaseModel):
         return value
 
 
-class ConversationVariableUpdatePayload(BaseModel):
+class ConversationVariableUpdatePayload(RequestModel):
     """Body of `PUT /conversations/{id}/variables/{id}`."""
 
     value: Any
 
 
-class MessageFeedbackPayload(BaseModel):
+class MessageFeedbackPayload(RequestModel):
     """Body of `POST /messages/{id}/feedbacks`."""
 
     rating: Literal["like", "dislike"] | None = None
     content: str | None = None
 
 
-class FeedbackListQuery(BaseModel):
+class FeedbackListQuery(RequestModel):
     """Query of `GET /app/feedbacks`."""
 
     page: int = Field(default=1, ge=1)
     limit: int = Field(default=20, ge=1, le=101)
 
 
-class TextToAudioPayload(BaseModel):
+class TextToAudioPayload(RequestModel):
     """Body of `POST /text-to-audio`."""
 
     message_id: str | None = None
@@ -150,14 +157,14 @@ class TextToAudioPayload(BaseModel):
     streaming: bool | None = None
 
 
-class AnnotationCreatePayload(BaseModel):
+class AnnotationCreatePayload(RequestModel):
     """Body of `POST /apps/annotations`, and of the `PUT` that changes one."""
 
     question: str
     answer: str
 
 
-class AnnotationReplyActionPayload(BaseModel):
+class AnnotationReplyActionPayload(RequestModel):
     """Body of `POST /apps/annotation-reply/{action}`."""
 
     score_threshold: float
@@ -165,7 +172,7 @@ class AnnotationReplyActionPayload(BaseModel):
     embedding_model_name: str
 
 
-class AnnotationListQuery(BaseModel):
+class AnnotationListQuery(RequestModel):
     """Query of `GET /apps/annotations`."""
 
     page: int = Field(default=1, ge=1)
@@ -173,7 +180,7 @@ class AnnotationListQuery(BaseModel):
     keyword: str = ""
 
 
-class WorkflowLogQuery(BaseModel):
+class WorkflowLogQuery(RequestModel):
     """Query of `GET /workflows/logs`."""
 
     keyword: str | None = None
@@ -185,7 +192,7 @@ class WorkflowLogQuery(BaseModel):
     limit: int = Field(default=20, ge=1, le=100)
 
 
-class HumanInputFormSubmitPayload(BaseModel):
+class HumanInputFormSubmitPayload(RequestModel):
     """Body of `POST /form/human_input/{form_token}`."""
 
     inputs: dict[str, Any]

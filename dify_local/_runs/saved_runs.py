@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from dify_local._answers.reply import Reply, play
 from dify_local._protocol.values import JsonObject
@@ -21,8 +21,9 @@ from dify_local._runs.workflow_run import WorkflowRun
 from dify_local._storage.knowledge import Hit
 from dify_local._storage.store import body, dump
 
-_FORMS: TypeAdapter[list[HumanInputForm]] = TypeAdapter(list[HumanInputForm])
-_NODES: TypeAdapter[list[Node]] = TypeAdapter(list[Node])
+_WHEN_USED = ConfigDict(defer_build=True)
+_FORMS = TypeAdapter(list[HumanInputForm], config=_WHEN_USED)
+_NODES = TypeAdapter(list[Node], config=_WHEN_USED)
 
 _GENERATION = ("query", "inputs", "files", "conversation_id", "task_id", "message_id", "created_at")
 _RUN = (

@@ -24,8 +24,11 @@ _JUNK = (
 )
 
 
-class _Cut(Exception):  # noqa: N818 - ends the handling of a request, nothing is wrong here
-    """The response has ended before its time."""
+class _Cut(BaseException):
+    """Ends the handling of a request: the response has ended before its time, on purpose.
+
+    Like a cancellation it is nothing that could be handled, answered or reported on the way out.
+    """
 
 
 @dataclass

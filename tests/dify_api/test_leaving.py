@@ -97,6 +97,39 @@ def test_the_end_of_the_process_stops_the_run_in_silence(how: str) -> None:
         assert server.stopped == ["t1"]
 
 
+@pytest.mark.slow
+def test_a_daemon_thread_between_two_reads_keeps_its_connection_to_the_end_of_the_process() -> None:
+    """It reads on whatever comes until the interpreter is gone."""
+    code = """
+        import atexit
+        from dify_api._transport.pools import close_shared_transports
+        began, ended = threading.Event(), threading.Event()
+        def read():
+            with DifyClient(base_url=url).stream(ASK) as stream:
+                for event in stream:
+                    began.set()
+                    ended.wait(10)
+            print(stream.answer.text)
+        reader = threading.Thread(target=read, daemon=True)
+        def last():
+            ended.set()
+            reader.join(10)
+        atexit.unregister(close_shared_transports)
+        atexit.register(last)
+        atexit.register(close_shared_transports)
+        reader.start()
+        began.wait(10)
+        """
+
+    def wait() -> None:
+        server.wait_for_stop()
+
+    with serve(token("a"), wait, token("b"), END) as server:
+        done = run_script(HEAD, code, server.base_url)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ab\n", "")
+        assert server.stopped == ["t1"]
+
+
 async def test_a_read_timeout_stops_the_run() -> None:
     timeout = httpx.Timeout(5, read=0.1)
     with serve(token("a"), ending="open") as server:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import re
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -119,6 +120,29 @@ def test_hold_open_after_the_terminal_event(server: LocalDify, caller: MakeCalle
     received, error = raw(caller("chat"))
     assert error is None
     assert b"message_end" in received
+
+
+def test_what_was_cut_on_purpose_is_told_to_nobody(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cuts: list[dict[str, Any]] = [
+        {"kind": "drop"},
+        {"kind": "drop", "after_bytes": 700},
+        {"kind": "close"},
+        {"kind": "silence"},
+        {"kind": "hold_open"},
+    ]
+    with LocalDify() as server, Caller(server, "chat", "ada") as mine:
+        for cut in cuts:
+            fault = server.fault(**cut)
+            raw(mine, timeout=0.1)
+            assert fault.happened
+        for path in ("/info", "/parameters"):
+            server.fault("drop")
+            with pytest.raises(httpx.ReadError):
+                mine.client.get(path)
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_garbage_stands_between_whole_events(server: LocalDify, caller: MakeCaller) -> None:

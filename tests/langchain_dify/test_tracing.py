@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
+from langgraph.config import get_stream_writer
 
 from dify_api.errors import DifyError
 from langchain_dify import ChatDify
@@ -164,6 +168,29 @@ async def test_node_events_are_custom_events(chat: Models) -> None:
     assert handler.names[-1] == "workflow_finished"
     await chat("advanced-chat").ainvoke(QUESTION, {"callbacks": [other]})
     assert other.names == handler.names
+
+
+async def test_a_handler_puts_node_events_into_the_custom_stream_of_a_graph(chat: Models) -> None:
+    """As docs/streaming.md shows."""
+
+    class ShowNodes(BaseCallbackHandler):
+        def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+            if name in ("node_started", "node_finished"):
+                get_stream_writer()(f"{name} {data['title']}")
+
+    graph = create_agent(chat("advanced-chat"), [])
+    asked: Any = {"messages": QUESTION}
+    config: Any = {"callbacks": [ShowNodes()]}
+    ways = [list(graph.stream(asked, config, stream_mode=["messages", "custom"]))]
+    if sys.version_info >= (3, 11):  # before, LangGraph's writer is not known in tasks
+        stream = graph.astream(asked, config, stream_mode=["messages", "custom"])
+        ways.append([step async for step in stream])
+    for steps in ways:
+        shown = [item for mode, item in steps if mode == "custom"]
+        assert shown[:2] == ["node_started Start", "node_finished Start"]
+        assert shown[-1] == "node_finished Answer"
+        order = [mode for mode, _ in groupby(mode for mode, _ in steps)]
+        assert order == ["custom", "messages", "custom", "messages"], "each when it happens"
 
 
 async def test_runs_show_in_astream_events(chat: Models) -> None:

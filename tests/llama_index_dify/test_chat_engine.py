@@ -161,6 +161,41 @@ def test_from_defaults(local: LocalDify) -> None:
         DifyChatEngine.from_defaults(Dify(api_key="app-test"), api_key="app-other")
 
 
+@every_way
+async def test_it_tells_its_conversation(way: str, llm: Dify) -> None:
+    """So that it can be kept, and named to an engine that is made later."""
+    engine = DifyChatEngine(llm)
+    assert (engine.conversation_id, await engine.aconversation_id()) == (None, None)
+    named = (await say(engine, way, QUESTION)).metadata["conversation_id"]
+    assert (engine.conversation_id, await engine.aconversation_id()) == (named, named)
+    later = DifyChatEngine(llm, conversation_id=named)
+    assert (later.conversation_id, await later.aconversation_id()) == (named, named)
+    assert "Titan" in (await say(later, way, FOLLOW_UP)).response
+    assert later.conversation_id == named
+    for forgetful in (engine, later):
+        if way == "achat":
+            await forgetful.areset()
+        else:
+            forgetful.reset()
+        assert (forgetful.conversation_id, await forgetful.aconversation_id()) == (None, None)
+
+
+async def test_its_conversation_is_the_one_that_the_next_turn_goes_on_in(llm: Dify) -> None:
+    memory = Memory.from_defaults(session_id="ann", token_limit=10_000)
+    engine = DifyChatEngine(llm, memory=memory)
+    first = (await engine.achat("/echo one")).metadata or {}
+    again = DifyChatEngine(llm, memory=memory)
+    assert again.conversation_id == await again.aconversation_id() == first["conversation_id"]
+    other = llm.complete("/echo other").raw["conversation_id"]
+    await engine.achat("/echo two", conversation_id=other)
+    assert engine.conversation_id == other
+    await engine.achat("/echo three", chat_history=[])
+    assert engine.conversation_id not in (None, other, first["conversation_id"])
+    assert DifyChatEngine(llm, user="bob", memory=memory).conversation_id is None
+    llm.memory = "client"  # each turn begins one
+    assert DifyChatEngine(llm, memory=memory).conversation_id is None
+
+
 def test_a_history_given_for_the_turn(engine: DifyChatEngine, llm: Dify, local: LocalDify) -> None:
     history = [ChatMessage("/echo one")]
     history.append(llm.chat(history).message)

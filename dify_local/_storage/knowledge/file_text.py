@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import PurePath
 
 from dify_local._storage.document_files import pdf_text
@@ -37,9 +36,10 @@ def file_texts(extension: str, content: bytes) -> list[str]:
         raise UnreadableFileError(f"dify_local cannot read the text of .{extension} files.")
     text = content.decode("utf-8", errors="replace")
     if extension in {"html", "htm", "xml"}:
-        reader = _TextOfHtml()
-        reader.feed(text)
-        return ["\n".join(reader.parts)]
+        # Few documents are, and the parser takes long to import.
+        from dify_local._storage.knowledge.html_text import html_text
+
+        return [html_text(text)]
     return _csv_rows(text) if extension == "csv" else [text]
 
 
@@ -67,20 +67,3 @@ def _pdf_text(content: bytes) -> str:
 def _csv_rows(text: str) -> list[str]:
     rows = csv.DictReader(io.StringIO(text))
     return [";".join(f"{name}: {value}" for name, value in row.items()) for row in rows]
-
-
-class _TextOfHtml(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = []
-        self._hidden = False
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._hidden = tag in {"script", "style"}
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden and data.strip():
-            self.parts.append(data.strip())

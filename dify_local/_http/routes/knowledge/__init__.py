@@ -1,31 +1,24 @@
-"""The endpoints of the knowledge bases, which take a dataset key."""
+"""The endpoints of the knowledge bases, which take a dataset key.
 
-from dify_local._http.routes.knowledge import (
-    child_chunks,
-    datasets,
-    document_files,
-    document_status,
-    documents,
-    metadata,
-    models,
-    pipelines,
-    retrieval,
-    segments,
-    tags,
-)
+They are imported at the first request to one: most servers get none, and they are a third of all.
+"""
 
-_SECTIONS = (
-    datasets,
-    tags,
-    documents,
-    document_files,
-    document_status,
-    segments,
-    child_chunks,
-    metadata,
-    retrieval,
-    pipelines,
-    models,
-)
+from __future__ import annotations
 
-routes = [route for section in _SECTIONS for route in section.routes]
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
+
+
+class _KnowledgeRoutes(BaseRoute):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path = scope["path"].removeprefix("/v1")
+        is_ours = path.startswith(("/datasets", "/workspaces/"))
+        return (Match.FULL if is_ours else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from dify_local._http.routes.knowledge.sections import router
+
+        await router(scope, receive, send)
+
+
+routes: list[BaseRoute] = [_KnowledgeRoutes()]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, field_validator, model_validator
+from pydantic import Field, StrictStr, field_validator, model_validator
 
+from dify_local._http.payloads import RequestModel
 from dify_local._storage.knowledge.filters import MetadataFilteringCondition
 from dify_local._storage.knowledge.records import FieldType
 from dify_local._storage.knowledge.search import SearchMethod
@@ -15,20 +16,14 @@ Permission = Literal["only_me", "all_team_members", "partial_members"]
 IndexingTechnique = Literal["high_quality", "economy"]
 
 
-class _Payload(BaseModel):
-    """Built when it is first used: there are many, and most servers need few."""
-
-    model_config = ConfigDict(defer_build=True)
-
-
-class RerankingModel(_Payload):
+class RerankingModel(RequestModel):
     """A model that puts what was found in a better order."""
 
     reranking_provider_name: str | None = None
     reranking_model_name: str | None = None
 
 
-class VectorSetting(_Payload):
+class VectorSetting(RequestModel):
     """How much the meaning counts."""
 
     vector_weight: float
@@ -36,13 +31,13 @@ class VectorSetting(_Payload):
     embedding_model_name: str | None = None
 
 
-class KeywordSetting(_Payload):
+class KeywordSetting(RequestModel):
     """How much the words count."""
 
     keyword_weight: float
 
 
-class Weights(_Payload):
+class Weights(RequestModel):
     """How a hybrid search weighs meaning and words."""
 
     weight_type: Literal["semantic_first", "keyword_first", "customized"] | None = None
@@ -50,7 +45,7 @@ class Weights(_Payload):
     keyword_setting: KeywordSetting | None = None
 
 
-class RetrievalModel(_Payload):
+class RetrievalModel(RequestModel):
     """How to search a knowledge base."""
 
     search_method: SearchMethod
@@ -64,7 +59,7 @@ class RetrievalModel(_Payload):
     metadata_filtering_conditions: MetadataFilteringCondition | None = None
 
 
-class HitTestingPayload(_Payload):
+class HitTestingPayload(RequestModel):
     """Body of `POST /datasets/{id}/retrieve`."""
 
     query: StrictStr = Field(max_length=250)
@@ -73,7 +68,7 @@ class HitTestingPayload(_Payload):
     attachment_ids: list[str] | None = None
 
 
-class DatasetListQuery(_Payload):
+class DatasetListQuery(RequestModel):
     """Query of `GET /datasets`."""
 
     page: int = 1
@@ -83,7 +78,7 @@ class DatasetListQuery(_Payload):
     tag_ids: list[str] = []
 
 
-class DatasetCreatePayload(_Payload):
+class DatasetCreatePayload(RequestModel):
     """Body of `POST /datasets`."""
 
     name: StrictStr = Field(min_length=1, max_length=40)
@@ -99,7 +94,7 @@ class DatasetCreatePayload(_Payload):
     summary_index_setting: dict[str, Any] | None = None
 
 
-class DatasetUpdatePayload(_Payload):
+class DatasetUpdatePayload(RequestModel):
     """Body of `PATCH /datasets/{id}`."""
 
     name: StrictStr | None = Field(default=None, min_length=1, max_length=40)
@@ -116,14 +111,14 @@ class DatasetUpdatePayload(_Payload):
     summary_index_setting: dict[str, Any] | None = None
 
 
-class PreProcessingRule(_Payload):
+class PreProcessingRule(RequestModel):
     """Something to clean a text of."""
 
     id: str
     enabled: bool
 
 
-class Segmentation(_Payload):
+class Segmentation(RequestModel):
     """Where to cut, and how long a piece may be."""
 
     separator: str = "\n"
@@ -131,7 +126,7 @@ class Segmentation(_Payload):
     chunk_overlap: int = 0
 
 
-class Rule(_Payload):
+class Rule(RequestModel):
     """A process rule of one's own."""
 
     pre_processing_rules: list[PreProcessingRule] | None = None
@@ -140,7 +135,7 @@ class Rule(_Payload):
     subchunk_segmentation: Segmentation | None = None
 
 
-class ProcessRule(_Payload):
+class ProcessRule(RequestModel):
     """How a document is split."""
 
     mode: Literal["automatic", "custom", "hierarchical"]
@@ -153,7 +148,7 @@ def _check_doc_form(value: str | None) -> str | None:
     return value
 
 
-class DocumentSettings(_Payload):
+class DocumentSettings(RequestModel):
     """What a document may say about itself, made from a text or from a file."""
 
     process_rule: ProcessRule | None = None
@@ -194,7 +189,7 @@ class DocumentFileUpdate(DocumentSettings):
     name: str | None = None
 
 
-class KnowledgeConfig(_Payload):
+class KnowledgeConfig(RequestModel):
     """What Dify checks of a document once its payload is accepted."""
 
     indexing_technique: IndexingTechnique
@@ -202,7 +197,7 @@ class KnowledgeConfig(_Payload):
     text: str | None = None
 
 
-class DocumentListQuery(_Payload):
+class DocumentListQuery(RequestModel):
     """Query of `GET /datasets/{id}/documents`."""
 
     page: int = 1
@@ -211,19 +206,19 @@ class DocumentListQuery(_Payload):
     status: str | None = None
 
 
-class DocumentIdsPayload(_Payload):
+class DocumentIdsPayload(RequestModel):
     """Body of `PATCH /datasets/{id}/documents/status/{action}`."""
 
     document_ids: list[str] = []
 
 
-class DocumentBatchDownloadZipPayload(_Payload):
+class DocumentBatchDownloadZipPayload(RequestModel):
     """Body of `POST /datasets/{id}/documents/download-zip`."""
 
     document_ids: list[UUID] = Field(min_length=1, max_length=100)
 
 
-class SegmentCreateArgs(_Payload):
+class SegmentCreateArgs(RequestModel):
     """A new segment."""
 
     content: str | None = None
@@ -238,7 +233,7 @@ class NewSegment(SegmentCreateArgs):
     content: str = Field(min_length=1)
 
 
-class SegmentCreatePayload(_Payload):
+class SegmentCreatePayload(RequestModel):
     """Body of `POST /datasets/{id}/documents/{id}/segments`."""
 
     segments: list[NewSegment] = Field(min_length=1)
@@ -252,13 +247,13 @@ class SegmentUpdateArgs(SegmentCreateArgs):
     summary: str | None = None
 
 
-class SegmentUpdatePayload(_Payload):
+class SegmentUpdatePayload(RequestModel):
     """Body of `POST /datasets/{id}/documents/{id}/segments/{id}`."""
 
     segment: SegmentUpdateArgs
 
 
-class SegmentListQuery(_Payload):
+class SegmentListQuery(RequestModel):
     """Query of `GET /datasets/{id}/documents/{id}/segments`."""
 
     page: int = Field(default=1, ge=1)
@@ -267,7 +262,7 @@ class SegmentListQuery(_Payload):
     keyword: str | None = None
 
 
-class ChildChunkListQuery(_Payload):
+class ChildChunkListQuery(RequestModel):
     """Query of `GET .../child_chunks`."""
 
     page: int = Field(default=1, ge=1)
@@ -275,32 +270,32 @@ class ChildChunkListQuery(_Payload):
     keyword: str | None = None
 
 
-class ChildChunkCreatePayload(_Payload):
+class ChildChunkCreatePayload(RequestModel):
     """Body of `POST .../child_chunks`."""
 
     content: str
 
 
-class ChildChunkUpdatePayload(_Payload):
+class ChildChunkUpdatePayload(RequestModel):
     """Body of `PATCH .../child_chunks/{id}`."""
 
     content: str
 
 
-class MetadataArgs(_Payload):
+class MetadataArgs(RequestModel):
     """Body of `POST /datasets/{id}/metadata`."""
 
     type: FieldType
     name: str
 
 
-class MetadataUpdatePayload(_Payload):
+class MetadataUpdatePayload(RequestModel):
     """Body of `PATCH /datasets/{id}/metadata/{id}`."""
 
     name: str
 
 
-class MetadataDetail(_Payload):
+class MetadataDetail(RequestModel):
     """A value for a field of a document."""
 
     id: str
@@ -308,7 +303,7 @@ class MetadataDetail(_Payload):
     value: StrictStr | int | float | None = None
 
 
-class DocumentMetadataOperation(_Payload):
+class DocumentMetadataOperation(RequestModel):
     """The values of one document."""
 
     document_id: str
@@ -316,32 +311,32 @@ class DocumentMetadataOperation(_Payload):
     partial_update: bool = False
 
 
-class MetadataOperationData(_Payload):
+class MetadataOperationData(RequestModel):
     """Body of `POST /datasets/{id}/documents/metadata`."""
 
     operation_data: list[DocumentMetadataOperation]
 
 
-class TagCreatePayload(_Payload):
+class TagCreatePayload(RequestModel):
     """Body of `POST /datasets/tags`."""
 
     name: str = Field(min_length=1, max_length=50)
 
 
-class TagUpdatePayload(_Payload):
+class TagUpdatePayload(RequestModel):
     """Body of `PATCH /datasets/tags`."""
 
     name: str = Field(min_length=1, max_length=50)
     tag_id: str
 
 
-class TagDeletePayload(_Payload):
+class TagDeletePayload(RequestModel):
     """Body of `DELETE /datasets/tags`."""
 
     tag_id: str
 
 
-class TagBindingPayload(_Payload):
+class TagBindingPayload(RequestModel):
     """Body of `POST /datasets/tags/binding`."""
 
     tag_ids: list[str]
@@ -355,7 +350,7 @@ class TagBindingPayload(_Payload):
         return value
 
 
-class TagUnbindingPayload(_Payload):
+class TagUnbindingPayload(RequestModel):
     """Body of `POST /datasets/tags/unbinding`."""
 
     tag_ids: list[str] = []
@@ -363,13 +358,13 @@ class TagUnbindingPayload(_Payload):
     target_id: str
 
 
-class DatasourcePluginsQuery(_Payload):
+class DatasourcePluginsQuery(RequestModel):
     """Query of `GET /datasets/{id}/pipeline/datasource-plugins`."""
 
     is_published: bool = True
 
 
-class DatasourceNodeRunPayload(_Payload):
+class DatasourceNodeRunPayload(RequestModel):
     """Body of `POST /datasets/{id}/pipeline/datasource/nodes/{id}/run`."""
 
     inputs: dict[str, Any]
@@ -378,7 +373,7 @@ class DatasourceNodeRunPayload(_Payload):
     is_published: bool
 
 
-class PipelineRunApiEntity(_Payload):
+class PipelineRunApiEntity(RequestModel):
     """Body of `POST /datasets/{id}/pipeline/run`."""
 
     inputs: dict[str, Any]
