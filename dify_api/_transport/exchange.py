@@ -116,7 +116,9 @@ class Exchange:
             connection.sock.settimeout(_seconds(self._timeouts, "Write"))
         content: Any = body  # a file of http.client's is whatever can be read from
         framing = {name.lower(): text for name, text in headers.items()}
-        if body is not None and (not isinstance(body, bytes) or len(body) > PIECE):
+        if body is not None and _is_recorded(connection):
+            content = body if isinstance(body, bytes) else b"".join(body)
+        elif body is not None and (not isinstance(body, bytes) or len(body) > PIECE):
             pieces = _cut(body) if isinstance(body, bytes) else body
             length = framing.get("content-length")
             content = _TimedBody(
@@ -173,13 +175,15 @@ class Exchange:
 
 
 def _response_of(connection: HTTPConnection) -> http.client.HTTPResponse:
-    """The reply as http.client reads it, without what urllib3's own adds to it.
+    """The reply as http.client reads it, without what urllib3's own adds to it."""
+    if _is_recorded(connection):
+        return cast("http.client.HTTPResponse", connection.getresponse())
+    return http.client.HTTPConnection.getresponse(connection)
 
-    Recorders such as vcrpy have connections that make the reply themselves.
-    """
-    if type(connection).__module__ == "urllib3.connection":
-        return http.client.HTTPConnection.getresponse(connection)
-    return cast("http.client.HTTPResponse", connection.getresponse())
+
+def _is_recorded(connection: HTTPConnection) -> bool:
+    """Whether it is one of vcrpy's and the like: they want whole bodies, and make the replies."""
+    return type(connection).__module__ != "urllib3.connection"
 
 
 def _cut(body: bytes) -> Iterator[bytes]:
