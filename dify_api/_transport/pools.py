@@ -175,12 +175,8 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
     from dify_api._transport.aiohttp_pool import AiohttpPool
 
     proxy = proxy_of(connection)
-    if proxy and proxy.startswith("socks"):
-        raise ValueError(
-            f"{without_credentials(proxy)} is a SOCKS proxy, which serves sync calls alone: for "
-            "async ones give http_async_client=httpx.AsyncClient(proxy=...) (pip install "
-            "'httpx[socks]'), or an HTTP proxy"
-        )
+    if proxy:
+        _check_async_proxy(proxy, connection.base_url)
     tls = _tls_on_the_way(connection, proxy)
 
     def session() -> aiohttp.ClientSession:
@@ -202,6 +198,27 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
 
         body = BodyOfHttpx2
     return AiohttpPool(session, body, proxy)
+
+
+def _check_async_proxy(proxy: str, base_url: str) -> None:
+    """Refuse what aiohttp cannot go by.
+
+    Raises:
+        ValueError: Says what can.
+    """
+    shown = without_credentials(proxy)
+    if proxy.startswith("socks"):
+        raise ValueError(
+            f"{shown} is a SOCKS proxy, which serves sync calls alone: for async ones give "
+            "http_async_client=httpx.AsyncClient(proxy=...) (pip install 'httpx[socks]'), or an "
+            "HTTP proxy"
+        )
+    if sys.version_info < (3, 11) and proxy.startswith("https:") and base_url.startswith("https:"):
+        raise ValueError(
+            f"{shown} is an https proxy on the way to an https server, which async calls can go by "
+            "since Python 3.11: give http_async_client=httpx.AsyncClient(proxy=...), or a proxy "
+            "at an http address"
+        )
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
