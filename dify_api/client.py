@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -13,6 +14,7 @@ from dify_api._transport.base_client import logged_failure
 from dify_api._transport.calls import AsyncCalls, Calls, Keep
 from dify_api._transport.deadlines import Due, due_in, limit, read_whole, within
 from dify_api._transport.failures import connection_errors
+from dify_api._transport.interrupted import WHEN_INTERRUPTED, leave_unanswered
 from dify_api._transport.pieces import AsyncReply
 from dify_api._transport.pools import (
     asend,
@@ -134,6 +136,8 @@ class DifyClient(RunCalls):
         with operation.opened() as opened, connection_errors(operation, connection):
             request = build_request(connection, opened, timeout, connection.http_client)
             limit(request, due)
+            if operation.stop_path is not None:
+                request.extensions[WHEN_INTERRUPTED] = partial(self._leave_unanswered, operation)
             response = send(connection, request)
             if response.status_code < 300 and is_readable(response.headers):
                 return response
@@ -150,6 +154,14 @@ class DifyClient(RunCalls):
             operation=operation.name,
             advice=self.connection.advice,
         )
+
+    def _leave_unanswered(
+        self,
+        operation: Operation[Answer],
+        request: httpx.Request,
+        wait: Callable[[], httpx.Response],
+    ) -> None:
+        leave_unanswered(self.stream(operation), operation, request, wait)
 
     def _stop(self, operation: Operation[Answer], task_id: str) -> None:
         """Best effort: whatever goes wrong here is not what the caller left the stream for."""

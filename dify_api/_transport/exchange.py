@@ -63,6 +63,8 @@ class Exchange:
         self._timeouts = timeouts
         self._reply: http.client.HTTPResponse | None = None
         self._is_over = False
+        self.awaits_reply = False
+        """Whether the request may have been sent, and its reply has not come yet."""
 
     @property
     def reply(self) -> http.client.HTTPResponse:
@@ -86,6 +88,8 @@ class Exchange:
 
         Raises:
             ExchangeError: If that fails; the connection is closed then.
+            KeyboardInterrupt: As Python has it; `awaits_reply` then tells whether to `close` or to
+                wait on.
         """
         connection = self._connection
         try:
@@ -94,11 +98,25 @@ class Exchange:
                 connection.timeout = _seconds(self._timeouts, "Connect")
                 _made("Connect", connection.connect)
             self._await_replies("Read")
+            self.awaits_reply = True
             self._send(method, target, headers, body)
-            self._reply = _made("Read", partial(_response_of, connection))
-        except BaseException:
+            self.wait()
+        except Exception:
             self.close()
             raise
+        except BaseException:
+            if not self.awaits_reply:
+                self.close()
+            raise
+
+    def wait(self) -> None:
+        """Wait for the head of the reply, again if it was interrupted.
+
+        Raises:
+            ExchangeError: If there is none.
+        """
+        self._reply = _made("Read", partial(_response_of, self._connection))
+        self.awaits_reply = False
 
     def _await_replies(self, step: Step) -> None:
         replies = partial(_TimedReply, timeouts=self._timeouts, step=step)
@@ -166,6 +184,7 @@ class Exchange:
 
     def close(self) -> None:
         """End the exchange; a connection whose body is not at its end is closed."""
+        self.awaits_reply = False
         if not self._is_over:
             self._is_over = True
             self._connection.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import cast
 
@@ -11,6 +12,7 @@ import httpx
 from dify_api._transport.connection_pool import ConnectionPool
 from dify_api._transport.deadlines import IS_LIMITED
 from dify_api._transport.exchange import PIECE, Exchange, ExchangeError
+from dify_api._transport.interrupted import WHEN_INTERRUPTED
 
 
 class Body:
@@ -57,14 +59,23 @@ class PoolTransport(httpx.BaseTransport):
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in request.headers.raw
         }
+        content = _content(request, self.library)
+        target, addressed = self._pool.addressed(request.url.raw_path.decode("ascii"), headers)
+        exchange = self._pool.exchange(request.extensions.get("timeout", {}))
+        begin = partial(exchange.begin, request.method, target, addressed, content)
         try:
-            exchange = self._pool.exchange(
-                request.method,
-                request.url.raw_path.decode("ascii"),
-                headers,
-                _content(request, self.library),
-                request.extensions.get("timeout", {}),
-            )
+            return self._answered(exchange, begin)
+        except BaseException:
+            leave = request.extensions.get(WHEN_INTERRUPTED)
+            if leave is not None and exchange.awaits_reply:
+                leave(request, partial(self._answered, exchange, exchange.wait))
+            else:
+                exchange.close()
+            raise
+
+    def _answered(self, exchange: Exchange, wait: Callable[[], None]) -> httpx.Response:
+        try:
+            wait()
         except ExchangeError as error:
             failure = error
         else:
@@ -76,6 +87,7 @@ class PoolTransport(httpx.BaseTransport):
                 extensions={IS_LIMITED: True, "reason_phrase": reason},
             )
             return response
+        exchange.close()
         raise _error_of(self.library, failure) from failure.cause
 
     def close(self) -> None:
