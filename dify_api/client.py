@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -13,6 +14,7 @@ from dify_api._transport.base_client import logged_failure
 from dify_api._transport.calls import AsyncCalls, Calls, Keep
 from dify_api._transport.deadlines import Due, due_in, read_whole, within
 from dify_api._transport.failures import connection_errors
+from dify_api._transport.interrupted import Leave, Wait, leave_unanswered
 from dify_api._transport.pieces import AsyncReply, Reply
 from dify_api._transport.pools import (
     asend,
@@ -129,7 +131,10 @@ class DifyClient(RunCalls):
     def _attempt(self, operation: Operation[Any], timeout: httpx.Timeout, due: Due) -> Reply:
         connection = self.connection
         with operation.opened() as opened, connection_errors(operation, connection):
-            response = send(connection, opened, timeout, due)
+            leave: Leave | None = None
+            if operation.stop_path is not None:
+                leave = partial(self._leave_unanswered, operation)
+            response = send(connection, opened, timeout, due, leave)
             if response.status_code < 300 and is_readable(response.headers):
                 return response
             try:
@@ -145,6 +150,11 @@ class DifyClient(RunCalls):
             operation=operation.name,
             advice=self.connection.advice,
         )
+
+    def _leave_unanswered(
+        self, operation: Operation[Answer], timeouts: dict[str, float | None], wait: Wait
+    ) -> None:
+        leave_unanswered(self.stream(operation), operation, timeouts, wait)
 
     def _stop(self, operation: Operation[Answer], task_id: str) -> None:
         """Best effort: whatever goes wrong here is not what the caller left the stream for."""

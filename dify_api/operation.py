@@ -232,10 +232,12 @@ def path(template: str, *parts: str) -> str:
     """The path with each "{}" of `template` filled by a quoted part.
 
     Raises:
-        ValueError: If a part is empty, which would address another endpoint.
+        ValueError: If a part is empty, "." or "..", which would address another endpoint.
     """
     for part in parts:
         require(part, "the id", f"{template} needs one")
+        if part in (".", ".."):
+            raise ValueError(f"{part!r} is no id of {template}: it would address another endpoint")
     try:
         return template.format(*(quote(part, safe="") for part in parts))
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,31 +58,19 @@ class ConnectionPool:
         self._idle: deque[tuple[float, HTTPConnection]] = deque()  # the latest last
         self._lock = threading.Lock()
 
-    def exchange(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None,
-        timeouts: Timeouts,
-    ) -> Exchange:
-        """Send a request, and wait for the head of the reply.
+    def exchange(self, timeouts: Timeouts) -> Exchange:
+        """An exchange to begin, over a connection of its own.
 
         Args:
-            method: HTTP method.
-            target: Path and query.
-            headers: All of them, also "Host" and the length of the body.
-            body: Whole, or in pieces.
             timeouts: Limits of the steps, read anew for each.
-
-        Raises:
-            ExchangeError: If that fails.
         """
+        return Exchange(self._connection(), self._release, timeouts)
+
+    def addressed(self, target: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+        """Path and query, and the headers, as they go out: a proxy without a tunnel wants more."""
         if self._proxy is not None and self._scheme == "http":
-            target, headers = self._origin + target, {**headers, **self._proxy_headers}
-        exchange = Exchange(self._connection(), self._release, timeouts)
-        exchange.begin(method, target, headers, body)
-        return exchange
+            return self._origin + target, {**headers, **self._proxy_headers}
+        return target, headers
 
     def close(self) -> None:
         """Close the connections that wait."""

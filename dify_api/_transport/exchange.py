@@ -60,9 +60,11 @@ class Exchange:
     ) -> None:
         self._connection = connection
         self._release = release
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._reply: http.client.HTTPResponse | None = None
         self._is_over = False
+        self.awaits_reply = False
+        """Whether the request may have been sent, and its reply has not come yet."""
 
     @property
     def reply(self) -> http.client.HTTPResponse:
@@ -95,22 +97,38 @@ class Exchange:
 
         Raises:
             ExchangeError: If that fails; the connection is closed then.
+            KeyboardInterrupt: As Python has it; `awaits_reply` then tells whether to `close` or to
+                wait on.
         """
         connection = self._connection
         try:
             if connection.is_closed:
                 self._await_replies("Connect")  # of a proxy
-                connection.timeout = _seconds(self._timeouts, "Connect")
+                connection.timeout = _seconds(self.timeouts, "Connect")
                 _made("Connect", connection.connect)
             self._await_replies("Read")
+            self.awaits_reply = True
             self._send(method, target, headers, body)
-            self._reply = _made("Read", partial(_response_of, connection))
-        except BaseException:
+            self.wait()
+        except Exception:
             self.close()
             raise
+        except BaseException:
+            if not self.awaits_reply:
+                self.close()
+            raise
+
+    def wait(self) -> None:
+        """Wait for the head of the reply, again if it was interrupted.
+
+        Raises:
+            ExchangeError: If there is none.
+        """
+        self._reply = _made("Read", partial(_response_of, self._connection))
+        self.awaits_reply = False
 
     def _await_replies(self, step: Step) -> None:
-        replies = partial(_TimedReply, timeouts=self._timeouts, step=step)
+        replies = partial(_TimedReply, timeouts=self.timeouts, step=step)
         self._connection.response_class = replies  # type: ignore[assignment]  # a factory will do
 
     def _send(
@@ -122,21 +140,21 @@ class Exchange:
     ) -> None:
         connection = self._connection
         if connection.sock is not None:
-            connection.sock.settimeout(_seconds(self._timeouts, "Write"))
+            connection.sock.settimeout(_seconds(self.timeouts, "Write"))
         content: Any = body  # a file of http.client's is whatever can be read from
         framing = {name.lower(): text for name, text in headers.items()}
-        if body is not None and (not isinstance(body, bytes) or len(body) > PIECE):
+        if body is not None and _is_recorded(connection):
+            content = body if isinstance(body, bytes) else b"".join(body)
+        elif body is not None and (not isinstance(body, bytes) or len(body) > PIECE):
             pieces = _cut(body) if isinstance(body, bytes) else body
             length = framing.get("content-length")
-            content = _TimedBody(
-                pieces, int(length) if length else None, connection, self._timeouts
-            )
+            content = _TimedBody(pieces, int(length) if length else None, connection, self.timeouts)
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, text in headers.items():
             connection.putheader(name, text)
         how = {"encode_chunked": True} if "transfer-encoding" in framing else {}
         try:
-            if isinstance(content, bytes) and _is_plain(connection):
+            if isinstance(content, bytes) and not _is_recorded(connection):
                 _made("Write", partial(_send_at_once, connection, content))
             else:
                 _made("Write", partial(connection.endheaders, content, **how))
@@ -176,17 +194,13 @@ class Exchange:
 
     def close(self) -> None:
         """End the exchange; a connection whose body is not at its end is closed."""
+        self.awaits_reply = False
         if not self._is_over:
             self._is_over = True
             self._connection.close()
             self._connection.response_class = http.client.HTTPResponse
             if self._reply is not None:
                 self._reply.close()
-
-
-def _is_plain(connection: HTTPConnection) -> bool:
-    """Whether it is one of urllib3's own, and not of a recorder such as vcrpy."""
-    return type(connection).__module__ == "urllib3.connection"
 
 
 def _send_at_once(connection: HTTPConnection, body: bytes) -> None:
@@ -201,13 +215,15 @@ def _send_at_once(connection: HTTPConnection, body: bytes) -> None:
 
 
 def _response_of(connection: HTTPConnection) -> http.client.HTTPResponse:
-    """The reply as http.client reads it, without what urllib3's own adds to it.
+    """The reply as http.client reads it, without what urllib3's own adds to it."""
+    if _is_recorded(connection):
+        return cast("http.client.HTTPResponse", connection.getresponse())
+    return http.client.HTTPConnection.getresponse(connection)
 
-    Recorders such as vcrpy have connections that make the reply themselves.
-    """
-    if _is_plain(connection):
-        return http.client.HTTPConnection.getresponse(connection)
-    return cast("http.client.HTTPResponse", connection.getresponse())
+
+def _is_recorded(connection: HTTPConnection) -> bool:
+    """Whether it is one of vcrpy's and the like: they want whole bodies, and make the replies."""
+    return type(connection).__module__ != "urllib3.connection"
 
 
 def _cut(body: bytes) -> Iterator[bytes]:

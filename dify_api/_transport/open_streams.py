@@ -16,6 +16,9 @@ from typing import Any, Protocol
 EXIT_LIMIT = 10.0
 """Seconds that the interpreter's end waits for stops at most."""
 
+READ_ON = 10.0
+"""Seconds for which a stream is read on that is left before an event has told the task to stop."""
+
 
 class SyncStream(Protocol):
     """What is needed of a sync stream."""

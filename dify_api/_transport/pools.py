@@ -31,6 +31,7 @@ from dify_api.operation import Operation
 
 if TYPE_CHECKING:
     from dify_api._transport.aiohttp_pool import AiohttpPool
+    from dify_api._transport.interrupted import Leave
     from dify_api._transport.urllib3_pool import SharedPool
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
@@ -49,7 +50,11 @@ _async_pools: dict[asyncio.AbstractEventLoop, dict[_Key, AiohttpPool]] = {}
 
 
 def send(
-    connection: DifyConnection, operation: Operation[object], timeout: httpx.Timeout, due: Due
+    connection: DifyConnection,
+    operation: Operation[object],
+    timeout: httpx.Timeout,
+    due: Due,
+    leave: Leave | None = None,
 ) -> Reply:
     """Make a request by the caller's client, else over the connections that all share.
 
@@ -60,6 +65,7 @@ def send(
         operation: The call; its file is open.
         timeout: Limits of its steps.
         due: When the exchange is to be over.
+        leave: Called if it is interrupted while it waits for the reply.
 
     Raises:
         httpx.TransportError: If it fails.
@@ -71,7 +77,7 @@ def send(
         request = build_request(connection, operation, timeouts, client)
         return client.send(request, stream=True, follow_redirects=False)
     plain = plain_request(connection, operation)
-    reply = shared_pool(connection).send(plain, timeouts)
+    reply = shared_pool(connection).send(plain, timeouts, leave)
     _log(plain, reply)
     return reply
 
@@ -194,12 +200,8 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
     from dify_api._transport.aiohttp_pool import AiohttpPool
 
     proxy = proxy_of(connection)
-    if proxy and proxy.startswith("socks"):
-        raise ValueError(
-            f"{without_credentials(proxy)} is a SOCKS proxy, which serves sync calls alone: for "
-            "async ones give http_async_client=httpx.AsyncClient(proxy=...) (pip install "
-            "'httpx[socks]'), or an HTTP proxy"
-        )
+    if proxy:
+        _check_async_proxy(proxy, connection.base_url)
     tls = _tls_on_the_way(connection, proxy)
 
     def session() -> aiohttp.ClientSession:
@@ -221,6 +223,27 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
 
         body = BodyOfHttpx2
     return AiohttpPool(session, body, proxy)
+
+
+def _check_async_proxy(proxy: str, base_url: str) -> None:
+    """Refuse what aiohttp cannot go by.
+
+    Raises:
+        ValueError: Says what can.
+    """
+    shown = without_credentials(proxy)
+    if proxy.startswith("socks"):
+        raise ValueError(
+            f"{shown} is a SOCKS proxy, which serves sync calls alone: for async ones give "
+            "http_async_client=httpx.AsyncClient(proxy=...) (pip install 'httpx[socks]'), or an "
+            "HTTP proxy"
+        )
+    if sys.version_info < (3, 11) and proxy.startswith("https:") and base_url.startswith("https:"):
+        raise ValueError(
+            f"{shown} is an https proxy on the way to an https server, which async calls can go by "
+            "since Python 3.11: give http_async_client=httpx.AsyncClient(proxy=...), or a proxy "
+            "at an http address"
+        )
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:

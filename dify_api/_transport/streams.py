@@ -22,6 +22,7 @@ from dify_api._transport import open_streams
 from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit_rest, read_in_thread, within
 from dify_api._transport.failures import ignored_failures
+from dify_api._transport.open_streams import READ_ON
 from dify_api._transport.pieces import AsyncReply, Ready, Reply, async_body, no_body, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
@@ -32,9 +33,6 @@ from dify_api.answers.events import Event
 from dify_api.connection import DifyConnection
 from dify_api.errors import DifyError
 from dify_api.operation import Operation
-
-READ_ON = 10.0
-"""Seconds for which a stream is read on that is left before an event has told the task to stop."""
 
 
 class EventStream(StreamState):
@@ -87,7 +85,8 @@ class EventStream(StreamState):
             came = failed = None
             try:
                 if isinstance(step, Follow):
-                    self._begin(step)
+                    self._close_response()
+                    self.take_response(self._calls.open(step.operation), step)
                     return True
                 came = self._take(step)
             except DifyError as error:
@@ -104,10 +103,9 @@ class EventStream(StreamState):
         self._turn = TURNS.take(key, limit, begins=step.begins)
         return None
 
-    def _begin(self, follow: Follow) -> None:
-        self._close_response()
-        response = self._response = self._calls.open(follow.operation)
-        self._is_sent = True
+    def take_response(self, response: Reply, follow: Follow) -> None:
+        """Begin with a response, whoever has asked for it."""
+        self._response, self._is_sent = response, True
         self._begin_body(response.headers.get("content-type", ""), follow)
         self._is_limited, self._is_handed_over = is_limited(response), False
         limit_rest(response, self._reader.due)

@@ -6,8 +6,8 @@ a short call. Its errors are raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import httpx
 from dify_api._transport.connection_pool import ConnectionPool
 from dify_api._transport.deadlines import TIMEOUTS
 from dify_api._transport.exchange import PIECE, Exchange, ExchangeError
+from dify_api._transport.interrupted import Leave
 from dify_api._transport.pieces import Reply
 from dify_api._transport.requests import PlainRequest
 from dify_api._transport.urllib3_body import Body
@@ -25,12 +26,18 @@ from dify_api._transport.urllib3_body import Body
 class SharedPool(Protocol):
     """Connections to one server."""
 
-    def send(self, request: PlainRequest, timeouts: dict[str, float | None]) -> Reply:
+    def send(
+        self,
+        request: PlainRequest,
+        timeouts: dict[str, float | None],
+        leave: Leave | None = None,
+    ) -> Reply:
         """Make a request, and wait for the head of the reply.
 
         Args:
             request: The request.
             timeouts: Limits of the steps, looked at anew for each.
+            leave: Called if it is interrupted while it waits.
 
         Raises:
             httpx.TransportError: If it fails.
@@ -56,21 +63,39 @@ class Urllib3Pool:
         self._host = host
         self._body = body
 
-    def send(self, request: PlainRequest, timeouts: dict[str, float | None]) -> Reply:
+    def send(
+        self,
+        request: PlainRequest,
+        timeouts: dict[str, float | None],
+        leave: Leave | None = None,
+    ) -> Reply:
         """See `SharedPool`."""
         headers, content = _framed({"host": self._host, **request.headers}, request.content)
-        target = _target(request.url)
+        target, addressed = self._pool.addressed(_target(request.url), headers)
+        exchange = self._pool.exchange(timeouts)
+        begin = partial(exchange.begin, request.method, target, addressed, content)
         try:
-            exchange = self._pool.exchange(request.method, target, headers, content, timeouts)
+            return self._answered(exchange, begin)
+        except BaseException:
+            if leave is not None and exchange.awaits_reply:
+                leave(timeouts, partial(self._answered, exchange, exchange.wait))
+            else:
+                exchange.close()
+            raise
+
+    def _answered(self, exchange: Exchange, wait: Callable[[], None]) -> Reply:
+        try:
+            wait()
         except ExchangeError as error:
             failure = error
         else:
-            return self._reply(exchange, timeouts)
+            return self._reply(exchange)
+        exchange.close()
         raise self._body.error_of(failure) from failure.cause
 
-    def _reply(self, exchange: Exchange, timeouts: Mapping[str, float | None]) -> Reply:
+    def _reply(self, exchange: Exchange) -> Reply:
         status, headers, body = exchange.reply.status, exchange.headers, self._body(exchange)
-        extensions: dict[str, Any] = {TIMEOUTS: timeouts}
+        extensions: dict[str, Any] = {TIMEOUTS: exchange.timeouts}
         if status < 300 and "content-encoding" not in headers:
             return _PlainReply(status, headers, body, extensions)
         extensions["reason_phrase"] = (exchange.reply.reason or "").encode("latin-1")
@@ -119,7 +144,12 @@ class TransportPool:
         self._transport = transport
         self._library = library
 
-    def send(self, request: PlainRequest, timeouts: dict[str, float | None]) -> Reply:
+    def send(
+        self,
+        request: PlainRequest,
+        timeouts: dict[str, float | None],
+        leave: Leave | None = None,  # of which others' transports know nothing
+    ) -> Reply:
         """See `SharedPool`."""
         made: httpx.Request = self._library.Request(
             request.method,

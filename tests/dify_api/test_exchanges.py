@@ -138,7 +138,9 @@ def pool(
 
 
 def get(connections: ConnectionPool) -> Exchange:
-    return connections.exchange("GET", "/v1/info", {"Host": "server"}, None, LIMITS)
+    exchange = connections.exchange(LIMITS)
+    exchange.begin("GET", "/v1/info", {"Host": "server"}, None)
+    return exchange
 
 
 def counted(server: ReplayServer) -> Callable[[], int]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -150,6 +151,27 @@ def test_leaving_before_the_first_event_stops_the_run() -> None:
         assert time.monotonic() - began < 2  # it is read on in the background
         release.set()
         assert server.wait_for_stop() == "t1"
+
+
+def test_an_interruption_before_the_headers_stops_the_run() -> None:
+    """Ctrl-C in a notebook, while the app is looking for its first word."""
+    release = threading.Event()
+
+    def reply(_: object) -> Reply:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        release.wait(5)
+        return Reply(200, SSE, [token("a")], ending="open")
+
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        with ReplayServer(reply) as server:
+            with pytest.raises(KeyboardInterrupt):
+                client_of(server).send(ASK)
+            release.set()
+            assert server.wait_for_stop() == "t1"
+            assert len(server.requests) == 2
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize("headers_first", [True, False])

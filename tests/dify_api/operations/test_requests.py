@@ -296,6 +296,9 @@ def test_ids_never_lead_to_another_endpoint() -> None:
     assert chat.stop("../../info", user="ann").path == "/chat-messages/..%2F..%2Finfo/stop"
     with pytest.raises(ValueError, match="needs one"):
         chat.stop("", user="ann")
+    for name in (".", ".."):
+        with pytest.raises(ValueError, match="another endpoint"):
+            chat.stop(name, user="ann")
     with pytest.raises(ValueError, match="went out by e-mail"):
         human_input.form("")
 
