@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -127,3 +128,15 @@ def test_ratios_are_taken_within_rounds() -> None:
     assert bars.ratio(("c", "a"), ("c", "b"), ("c", "d"), combine=min)(results) == 6.0
     assert bars.difference("c", "a", "b")(results) == 4.0
     assert bars.ratio(("c", "a"), ("c", "unknown"))(results) is None
+
+
+@pytest.mark.parametrize(("case", "is_plotted"), [("stream", True), ("calls", False)])
+def test_a_plot_is_written_where_there_is_something_to_plot(
+    tmp_path: Path, case: str, is_plotted: bool
+) -> None:
+    pytest.importorskip("matplotlib")
+    facts = {"python": "3.11", "machine": "a machine", "versions": {}}
+    results = Results(facts, {case: {"httpx": [1.0]}}, {case: "a case"}, {case: "us"})
+    assert "a case" in report.write(results, titles(), tmp_path)
+    written = {file.name for file in tmp_path.iterdir()}
+    assert written == {"results.md", "results.json"} | ({"results.svg"} if is_plotted else set())
