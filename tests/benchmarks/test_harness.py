@@ -81,6 +81,28 @@ def test_a_contender_that_loses_a_token_is_not_measured(measure: str) -> None:
         Worker(Forgetful).run(Task(measure, "http://unused", TOKENS))
 
 
+def test_the_floor_makes_a_chunk_for_each_event() -> None:
+    floor = load("langchain-floor")
+    for delivery, pieces in (
+        ("event", answers.tokens(TOKENS)),
+        ("letters", tuple(answers.text(TOKENS))),
+    ):
+        made = tuple(floor(f"http://unused/{TOKENS}/{delivery}/v1").stream())
+        assert made == (*pieces, "")  # langchain-core says that it was the last
+
+
+def test_a_long_answer_is_warmed_up_for_by_a_short_one() -> None:
+    for case in CASES:
+        warming = case.warming("http://unused")
+        if case.fresh or case.streams >= 200:
+            assert warming is None
+        else:
+            assert warming is not None
+            assert (warming.measure, warming.streams) == (case.measure, case.streams)
+            assert warming.tokens <= 4000
+            assert f"/{warming.tokens}/{case.delivery}/" in warming.base_url
+
+
 def test_both_formats_carry_the_same_tokens() -> None:
     events = [json.loads(event[6:]) for event in answers.dify_events(TOKENS)]
     told = [event["answer"] for event in events if event["event"] == "message"]
