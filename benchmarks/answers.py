@@ -32,6 +32,11 @@ def text(count: int) -> str:
     return "".join(tokens(count))
 
 
+def pieces(count: int, by_letter: bool) -> tuple[str, ...]:
+    """The answer of `count` tokens in pieces of a token, or of a character, each."""
+    return tuple(text(count)) if by_letter else tokens(count)
+
+
 def dify_events(count: int, by_letter: bool = False) -> list[bytes]:
     """The answer as a chat app of Dify 1.16 streams it, an event for each token (or character)."""
     ids = {
@@ -42,8 +47,8 @@ def dify_events(count: int, by_letter: bool = False) -> list[bytes]:
         "id": _MESSAGE,
     }
     messages: Iterator[dict[str, Any]] = (
-        {"event": "message", **ids, "answer": token, "from_variable_selector": []}
-        for token in (text(count) if by_letter else tokens(count))
+        {"event": "message", **ids, "answer": piece, "from_variable_selector": []}
+        for piece in pieces(count, by_letter)
     )
     end = {"event": "message_end", **ids, "metadata": _metadata(count), "files": []}
     return [_event(frame) for frame in (*messages, end)]

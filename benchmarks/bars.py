@@ -154,6 +154,11 @@ def _growth() -> list[Bar]:
             3.0,
             ratio(("letters", "ChatDify"), ("letters", "dify_api")),
         ),
+        Bar(
+            "`ChatDify`, a character an event / (`dify_api` + LangChain floor)",
+            0.75,
+            ratio(("letters", "ChatDify"), ("letters", "dify_api"), ("letters", "langchain-floor")),
+        ),
         *(
             Bar(
                 f"`{name}` after 1,000 turns / after 100",

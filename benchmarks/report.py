@@ -13,15 +13,19 @@ _PLOTTED = ("stream", "astream", "streams-200", "streams-1000")
 
 
 def write(results: Results, titles: dict[str, str], folder: Path) -> str:
-    """Write `results.json`, `.md` and `.svg` into a folder; return the Markdown."""
+    """Write the results into a folder; return the Markdown.
+
+    They are `results.json` and `.md`, and `.svg` where a case was measured that is plotted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = markdown(results, titles)
     (folder / "results.md").write_text(text)
     (folder / "results.json").write_text(json.dumps(as_json(results), indent=1) + "\n")
-    try:
-        plot(results, titles, folder / "results.svg")
-    except ImportError as error:
-        print(f"no plot: {error}")
+    if cases := [case for case in _PLOTTED if case in results.figures]:
+        try:
+            plot(results, cases, titles, folder / "results.svg")
+        except ImportError as error:
+            print(f"no plot: {error}")
     return text
 
 
@@ -70,8 +74,8 @@ def markdown(results: Results, titles: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(results: Results, titles: dict[str, str], path: Path) -> None:
-    """Bars of CPU time per token.
+def plot(results: Results, cases: list[str], titles: dict[str, str], path: Path) -> None:
+    """Bars of CPU time per token, side by side for each case.
 
     Raises:
         ImportError: Without matplotlib.
@@ -81,7 +85,6 @@ def plot(results: Results, titles: dict[str, str], path: Path) -> None:
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
-    cases = [case for case in _PLOTTED if case in results.figures]
     figure, axes = plt.subplots(1, len(cases), figsize=(5.5 * len(cases), 6), squeeze=False)
     for axis, case in zip(axes[0], cases, strict=True):
         medians = {name: results.median(case, name) or 0.0 for name in results.figures[case]}

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
-from benchmarks.answers import DATASET, QUESTION, text, tokens
+from benchmarks.answers import DATASET, QUESTION, pieces
 
 _MESSAGE_ID = "20f9145f-05e3-41a3-a2b1-8e2b1d15ca7d"
 
@@ -46,20 +46,21 @@ class _ChatModel:
         raise NotImplementedError
 
 
-def _chunk(token: str) -> ChatGenerationChunk:
-    return ChatGenerationChunk(message=AIMessageChunk(content=token, id=_MESSAGE_ID))
+def _chunk(piece: str) -> ChatGenerationChunk:
+    return ChatGenerationChunk(message=AIMessageChunk(content=piece, id=_MESSAGE_ID))
 
 
 class _FloorModel(BaseChatModel):
     """The least that a streaming model can do: no wire, only the framework's objects."""
 
-    _tokens: tuple[str, ...] = PrivateAttr()
+    _pieces: tuple[str, ...] = PrivateAttr()
     _chunks: list[ChatGenerationChunk] | None = PrivateAttr()
 
     def __init__(self, base_url: str, prebuilt: bool) -> None:
         super().__init__()
-        self._tokens = tokens(int(base_url.split("/")[3]))
-        self._chunks = [_chunk(token) for token in self._tokens] if prebuilt else None
+        *_, count, delivery, _ = base_url.split("/")
+        self._pieces = pieces(int(count), by_letter=delivery == "letters")
+        self._chunks = [_chunk(piece) for piece in self._pieces] if prebuilt else None
 
     @property
     def _llm_type(self) -> str:
@@ -69,7 +70,7 @@ class _FloorModel(BaseChatModel):
         return self
 
     def _generate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
-        message = AIMessage(content=text(len(self._tokens)))
+        message = AIMessage(content="".join(self._pieces))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     async def _agenerate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
@@ -79,8 +80,8 @@ class _FloorModel(BaseChatModel):
         if self._chunks is not None:
             yield from self._chunks
             return
-        for token in self._tokens:
-            yield _chunk(token)
+        for piece in self._pieces:
+            yield _chunk(piece)
 
     async def _astream(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         for chunk in self._stream():

@@ -122,7 +122,7 @@ class DifyGenerationChunk(GenerationChunk):
 
 
 def _merged(chunks: Sequence[AIMessageChunk]) -> AIMessageChunk:
-    marks = [place for place, chunk in enumerate(chunks) if replacement_of(chunk)]
+    marks = [i for i, chunk in enumerate(chunks) if chunk.response_metadata.get(MESSAGE_REPLACE)]
     mark = replacement_of(chunks[marks[-1]]) if marks else None
     chunks = [_with_plain_blocks(chunk) for chunk in chunks]
     if mark:

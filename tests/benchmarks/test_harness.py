@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -27,6 +29,16 @@ def url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a worker's own process: two of the peers share the name of their package."""
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dify_client"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_contender_receives_every_token(url: str, name: str) -> None:
     measures = {case.measure for case in CASES if name in case.contenders} - {"imports"}
@@ -67,6 +79,28 @@ class Forgetful:
 def test_a_contender_that_loses_a_token_is_not_measured(measure: str) -> None:
     with pytest.raises(AssertionError, match="characters instead of"):
         Worker(Forgetful).run(Task(measure, "http://unused", TOKENS))
+
+
+def test_the_floor_makes_a_chunk_for_each_event() -> None:
+    floor = load("langchain-floor")
+    for delivery, pieces in (
+        ("event", answers.tokens(TOKENS)),
+        ("letters", tuple(answers.text(TOKENS))),
+    ):
+        made = tuple(floor(f"http://unused/{TOKENS}/{delivery}/v1").stream())
+        assert made == (*pieces, "")  # langchain-core says that it was the last
+
+
+def test_a_long_answer_is_warmed_up_for_by_a_short_one() -> None:
+    for case in CASES:
+        warming = case.warming("http://unused")
+        if case.fresh or case.streams >= 200:
+            assert warming is None
+        else:
+            assert warming is not None
+            assert (warming.measure, warming.streams) == (case.measure, case.streams)
+            assert warming.tokens <= 4000
+            assert f"/{warming.tokens}/{case.delivery}/" in warming.base_url
 
 
 def test_both_formats_carry_the_same_tokens() -> None:
@@ -127,3 +161,15 @@ def test_ratios_are_taken_within_rounds() -> None:
     assert bars.ratio(("c", "a"), ("c", "b"), ("c", "d"), combine=min)(results) == 6.0
     assert bars.difference("c", "a", "b")(results) == 4.0
     assert bars.ratio(("c", "a"), ("c", "unknown"))(results) is None
+
+
+@pytest.mark.parametrize(("case", "is_plotted"), [("stream", True), ("calls", False)])
+def test_a_plot_is_written_where_there_is_something_to_plot(
+    tmp_path: Path, case: str, is_plotted: bool
+) -> None:
+    pytest.importorskip("matplotlib")
+    facts = {"python": "3.11", "machine": "a machine", "versions": {}}
+    results = Results(facts, {case: {"httpx": [1.0]}}, {case: "a case"}, {case: "us"})
+    assert "a case" in report.write(results, titles(), tmp_path)
+    written = {file.name for file in tmp_path.iterdir()}
+    assert written == {"results.md", "results.json"} | ({"results.svg"} if is_plotted else set())
