@@ -40,6 +40,7 @@ DEFAULT_BASE_URL = "https://api.dify.ai/v1"
 _MORE_THAN_AN_ADDRESS = re.compile(r"[\s\x00-\x20\x7f\\?#]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_OF_EACH_REQUEST = ("content-length", "transfer-encoding", "expect")
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _APP = "dify_app"
 """Where a pickle names its app, by the hash."""
@@ -340,6 +341,8 @@ def check_header(name: str, value: str) -> None:
     """
     if not _HEADER_NAME.fullmatch(name):
         raise ValueError("default_headers: a name is not one that a header can have")
+    if name.lower() in _OF_EACH_REQUEST:
+        raise ValueError(f"default_headers: {name} is set by each request, for its own body")
     if not _HEADER_VALUE.fullmatch(value):
         raise ValueError(
             f"default_headers: the value of {name} holds line feeds or other characters that no "

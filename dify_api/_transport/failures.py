@@ -14,7 +14,7 @@ from typing import Any
 from dify_api._httpx import http_errors
 from dify_api._replies import PROXY_CREDENTIALS_HINT
 from dify_api._transport.deadlines import TIME_IS_UP
-from dify_api._transport.proxies import shown_proxy_of
+from dify_api._transport.proxies import forget_environment, shown_proxy_of
 from dify_api.connection import DifyConnection
 from dify_api.errors import (
     ConnectionFailedError,
@@ -140,6 +140,8 @@ def connection_failure(
         )
     failure.operation = operation.name
     failure.sent = not _never_sent(error)
+    if not failure.sent:
+        forget_environment()
     return failure
 
 

@@ -24,7 +24,7 @@ from dify_api._httpx import shared_library
 from dify_api._transport import open_streams
 from dify_api._transport.deadlines import Due, limit
 from dify_api._transport.pieces import AsyncReply, Reply
-from dify_api._transport.proxies import proxy_of, without_credentials
+from dify_api._transport.proxies import Environment, environment, proxy_of, without_credentials
 from dify_api._transport.requests import PlainRequest, build_request, plain_request
 from dify_api.connection import DifyConnection, Verify
 from dify_api.operation import Operation
@@ -42,7 +42,7 @@ _LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies
 
 logger = logging.getLogger("dify_api")
 
-_Key = tuple[str, str | None, Verify, int, ModuleType]
+_Key = tuple[str, str | None, Verify, Environment, int, ModuleType]
 
 _lock = threading.Lock()
 _pools: dict[_Key, SharedPool] = {}
@@ -104,7 +104,7 @@ def _new_pool(connection: DifyConnection) -> SharedPool:
         # httpx speaks SOCKS with its extra of this name, and asks for it.
         limits = library.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_EXPIRY)
         transport = library.HTTPTransport(
-            verify=_tls(connection.verify), proxy=proxy, limits=limits
+            verify=_tls(connection.verify, environment()), proxy=proxy, limits=limits
         )
         return TransportPool(transport, library)
     url = httpx.URL(connection.base_url)
@@ -289,18 +289,18 @@ async def _aclose_transports_of(loop: asyncio.AbstractEventLoop) -> None:
 
 def _key(connection: DifyConnection) -> _Key:
     # A forked process must not share the sockets of its parent.
-    server = (connection.base_url, connection.proxy, connection.verify)
+    server = (connection.base_url, connection.proxy, connection.verify, environment())
     return (*server, os.getpid(), shared_library())
 
 
 def _tls_on_the_way(connection: DifyConnection, proxy: str | None) -> ssl.SSLContext | None:
     """The TLS context, where anything on the way to a server speaks TLS."""
     speaks_tls = connection.base_url.startswith("https:") or (proxy or "").startswith("https:")
-    return _tls(connection.verify) if speaks_tls else None
+    return _tls(connection.verify, environment()) if speaks_tls else None
 
 
 @lru_cache(maxsize=8)
-def _tls(verify: Verify) -> ssl.SSLContext:
+def _tls(verify: Verify, _: Environment) -> ssl.SSLContext:
     """One TLS context for all: each costs 25 ms.
 
     Raises:

@@ -4,10 +4,40 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import urllib.request
 from urllib.parse import unquote, urlsplit
 
 from dify_api.connection import DifyConnection, check_proxy
+
+_VARIABLES = (
+    *(f"{name}_proxy" for name in ("http", "https", "all", "no")),
+    *(f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO")),
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+Environment = tuple[str | None, ...]
+
+_environment: Environment | None = None
+
+
+def environment() -> Environment:
+    """What the environment says of the way to servers, as it was looked at last.
+
+    Not at each call, which would cost as much as the rest of its preparation.
+    """
+    global _environment
+    seen = _environment
+    if seen is None:
+        seen = _environment = tuple(os.environ.get(name) for name in _VARIABLES)
+    return seen
+
+
+def forget_environment() -> None:
+    """Have it looked at by the next call: somebody may set what one that failed has missed."""
+    global _environment
+    _environment = None
 
 
 def proxy_of(connection: DifyConnection) -> str | None:

@@ -16,9 +16,14 @@ import pytest
 import trustme
 
 from dify_api import AsyncDifyClient, DifyClient, application, chat
-from dify_api._transport.proxies import proxy_of
+from dify_api._transport.proxies import forget_environment, proxy_of
 from dify_api.connection import Connection
-from dify_api.errors import ConnectionFailedError, ProxyAuthenticationError, StatusError
+from dify_api.errors import (
+    ConnectionFailedError,
+    ProxyAuthenticationError,
+    StatusError,
+    TLSFailedError,
+)
 from dify_api.operation import Operation
 from tests.support.replay import ReplayServer, Reply, through_proxy
 from tests.support.tunnel import TunnelProxy
@@ -41,6 +46,14 @@ async def async_send(operation: Operation[Any], **options: Any) -> Any:
 @pytest.fixture(params=[sync_send, async_send], ids=["sync", "async"])
 def send(request: pytest.FixtureRequest) -> Send:
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _looked_at_anew() -> Iterator[None]:
+    """No test knows the environment of the one before."""
+    forget_environment()
+    yield
+    forget_environment()
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +131,33 @@ async def test_what_the_environment_has_that_is_no_proxy(
     with pytest.raises(ValueError, match="ALL_PROXY of the environment") as raised:
         await send(application.info(), base_url="http://nowhere.invalid/v1")
     assert "pass" not in str(raised.value).replace("user:password", "")
+
+
+async def test_a_proxy_that_is_set_once_it_was_missed(
+    send: Send, environment: Callable[..., None], request: pytest.FixtureRequest
+) -> None:
+    """In a notebook: the first call fails, the variable is set, the next one goes by the proxy."""
+    base_url = f"http://missed-{request.node.callspec.id}.invalid/v1"
+    environment()
+    with pytest.raises(
+        ConnectionFailedError, match=r"cannot reach http://missed-\w+\.invalid/v1: "
+    ):
+        await send(application.info(), base_url=base_url, max_retries=0)
+    with ReplayServer(lambda _: INFO) as proxy:
+        environment(HTTP_PROXY=proxy.base_url.removesuffix("/v1"))
+        assert (await send(application.info(), base_url=base_url)).name == "Planets"
+
+
+async def test_an_authority_that_is_set_once_it_was_missed(
+    send: Send,
+    secure: ReplayServer,
+    authority: tuple[Path, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(TLSFailedError):
+        await send(application.info(), base_url=secure.base_url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    assert (await send(application.info(), base_url=secure.base_url)).name == "Planets"
 
 
 async def test_a_dead_proxy_is_named(send: Send, server: ReplayServer) -> None:

@@ -181,6 +181,9 @@ def test_a_base_url_that_is_more_than_an_address(scheme: str, tail: str) -> None
         ("X SECRET", "1"),
         ("SECRET\r\nX", "1"),
         ("", "SECRET"),
+        ("Content-Length", "SECRET"),
+        ("Transfer-Encoding", "SECRET"),
+        ("Expect", "SECRET"),
     ],
 )
 def test_a_header_that_cannot_be_sent_is_refused_without_being_shown(name: str, value: str) -> None:
