@@ -179,7 +179,7 @@ async def test_a_proxy_is_told_its_credentials_without_a_warning(
     send: Send, server: ReplayServer, secure: ReplayServer, authority: tuple[Path, Any]
 ) -> None:
     with TunnelProxy(CREDENTIALS) as tunnel, warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", DeprecationWarning)
         plain_way = through_proxy(server.base_url, PASSWORD)
         await send(application.info(), base_url=server.base_url, proxy=plain_way)
         await send(
