@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -25,6 +25,7 @@ from langchain_dify._answers.tracing import anode_tracer, node_tracer
 from langchain_dify._answers.workflow_progress import WorkflowOutputs as WorkflowOutputs
 from langchain_dify._answers.workflow_progress import outputs, progress
 from langchain_dify._arguments import check_call_values, default_user
+from langchain_dify._calls.ownership import owning
 from langchain_dify._connection import LangChainConnection
 from langchain_dify._human_input.streams import aanswering, answering
 from langchain_dify._names import MODEL_NAME, HumanInput
@@ -128,20 +129,16 @@ class DifyWorkflow(
             iter([input]), self._progress, config, **kwargs
         )
 
-    async def astream(
+    def astream(
         self,
         input: dict[str, Any],  # noqa: A002  # LangChain's name
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
         """`stream` for asyncio."""
-        iterator = self._atransform_stream_with_config(
-            _only(input), self._aprogress, config, **kwargs
+        return owning(
+            self._atransform_stream_with_config(_only(input), self._aprogress, config, **kwargs)
         )
-        chunks = cast("AsyncGenerator[dict[str, Any], None]", iterator)
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
 
     def start(self, inputs: dict[str, Any], **kwargs: Any) -> WorkflowRun:
         """Begin a run, and leave it to itself as soon as its id is known.

@@ -16,7 +16,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from dify_api._calls.end_user import shown_user
 from dify_api._calls.signatures import kept_signature
-from llama_index_dify.open_streams import OpenStream, aclose, close, opened, remember
+from llama_index_dify.open_streams import OpenStream, aclose, are_running, close, opened, remember
 
 dispatcher = get_dispatcher(__name__)
 
@@ -158,6 +158,7 @@ async def _aleft(
             yield response
     except GeneratorExit:
         await aclose(streams)
-        async for _ in responses:
-            pass
+        if not are_running(streams):
+            async for _ in responses:
+                pass
         raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
-from types import AsyncGeneratorType, GeneratorType, TracebackType
+from types import GeneratorType, TracebackType
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -37,7 +37,7 @@ from dify_api.errors import WorkflowPausedError
 from llama_index_dify._answers.records import source_nodes
 from llama_index_dify._answers.responses import IDS
 from llama_index_dify._chat_turn import ChatTurn
-from llama_index_dify.open_streams import OpenStream, aclose, close
+from llama_index_dify.open_streams import OpenStream, aclose, are_running, close
 
 dispatcher = get_dispatcher(__name__)
 
@@ -153,9 +153,7 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
 
     async def aclose(self) -> None:
         """`close` for asyncio. While another task waits for a token, this is `astop()`."""
-        if any(
-            isinstance(stream, AsyncGeneratorType) and stream.ag_running for stream in self._opened
-        ):
+        if are_running(self._opened):
             await self.astop()
         else:
             await self._aleave()

@@ -51,13 +51,18 @@ def close(streams: Iterable[object]) -> None:
             stream.close()
 
 
+def are_running(streams: Iterable[object]) -> bool:
+    """Whether one is an async generator that runs, or is being closed."""
+    return any(isinstance(stream, AsyncGeneratorType) and stream.ag_running for stream in streams)
+
+
 async def aclose(streams: Iterable[object]) -> None:
     """Close those that are async generators.
 
     One that runs is being closed already: at its end an event loop closes all at once.
     """
     for stream in streams:
-        if isinstance(stream, AsyncGeneratorType) and stream.ag_running:
+        if are_running([stream]):
             continue
         if isinstance(stream, AsyncGenerator):
             try:

@@ -72,12 +72,19 @@ def leave_at_exit() -> bool:
 
 async def leave_with(loop: asyncio.AbstractEventLoop) -> None:
     """Leave the async streams of a loop that is about to be closed."""
+    until = time.monotonic() + EXIT_LIMIT
     await asyncio.sleep(0)  # generators that nobody refers to are about to be closed by tasks
-    closing = [task for task in asyncio.all_tasks() if _closes_generator(task)]
-    if closing:
-        await asyncio.wait(closing, timeout=EXIT_LIMIT)
+    while closing := [task for task in asyncio.all_tasks() if _closes_generator(task)]:
+        await asyncio.wait(closing, timeout=max(0.0, until - time.monotonic()))
+        if time.monotonic() > until:
+            break
+        await asyncio.sleep(0)  # then those that they have read
     for stream in [stream for stream in ASYNC if stream.loop is loop]:
-        await stream.aclose()
+        try:
+            await stream.aclose()
+        except Exception as error:  # noqa: BLE001 - told as asyncio tells it of generators
+            message = "an error occurred while a stream was left"
+            loop.call_exception_handler({"message": message, "exception": error})
     leaving = [task for task in LEAVING if task.get_loop() is loop]
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*leaving, return_exceptions=True)

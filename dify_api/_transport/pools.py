@@ -257,13 +257,21 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
         return
     with _lock:
         _async_pools[loop] = {}
-    close = loop.close
+    close, shutdown_asyncgens = loop.close, loop.shutdown_asyncgens
 
     def close_transports_first() -> None:
         _close_transports_of(loop)
         close()
 
-    loop.close = close_transports_first  # type: ignore[method-assign]  # of this object alone
+    async def leave_streams_first() -> None:
+        try:
+            await open_streams.leave_with(loop)
+        finally:
+            await shutdown_asyncgens()
+
+    # Of this object alone.
+    loop.close = close_transports_first  # type: ignore[method-assign]
+    loop.shutdown_asyncgens = leave_streams_first  # type: ignore[method-assign]
 
 
 def _close_transports_of(loop: asyncio.AbstractEventLoop) -> None:

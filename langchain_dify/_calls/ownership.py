@@ -6,9 +6,13 @@ event loop later, or never where the loop ends first: the app would go on, unhea
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
+
+from dify_api._transport import open_streams
 
 T = TypeVar("T")
 
@@ -27,10 +31,12 @@ async def owning(stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """The stream that core made, closed together with the one of ours below it.
 
     Args:
-        stream: What `super().astream(...)` or `super().atransform(...)` returned.
+        stream: What core's `astream`, `atransform` or the like returned.
     """
     chunks = cast("AsyncGenerator[T, None]", stream)
     below: list[AsyncGenerator[Any, None]] = []
+    owner = _Owner([chunks], asyncio.get_running_loop())
+    open_streams.ASYNC.add(owner)
     try:
         token = _OWNED.set(below)  # core makes it on the way to the first chunk
         try:
@@ -39,10 +45,28 @@ async def owning(stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
             return
         finally:
             _OWNED.reset(token)
+            owner.generators += below
         yield first
         async for chunk in chunks:
             yield chunk
     finally:
-        for generator in (chunks, *below):
-            if not getattr(generator, "ag_running", False):  # else its closing is under way
-                await generator.aclose()
+        await owner.aclose()
+
+
+@dataclass(eq=False)
+class _Owner:
+    """Closes generators in their order, with the loop at the latest.
+
+    The loop by itself would close all at once, and complain of each that another closes already.
+    """
+
+    generators: list[AsyncGenerator[Any, None]]
+    loop: asyncio.AbstractEventLoop | None
+
+    async def aclose(self) -> None:
+        try:
+            for generator in self.generators:
+                if not getattr(generator, "ag_running", False):  # else its closing is under way
+                    await generator.aclose()
+        finally:
+            open_streams.ASYNC.discard(self)
