@@ -252,6 +252,10 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
     That can be done only while the loop runs, and the last moment that every loop comes by is
     its own `close`: LlamaIndex makes loops to call async code from sync code, and closes them
     without shutting anything down.
+
+    Others shut down their generators before, all at once: one that closes another, which waits
+    for the stop, would make asyncio complain that the other is running already. So streams are
+    left even before that, and nothing is left to wait for.
     """
     if loop in _async_pools:
         return

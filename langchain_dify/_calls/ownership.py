@@ -35,8 +35,7 @@ async def owning(stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """
     chunks = cast("AsyncGenerator[T, None]", stream)
     below: list[AsyncGenerator[Any, None]] = []
-    owner = _Owner([chunks], asyncio.get_running_loop())
-    open_streams.ASYNC.add(owner)
+    owner = _Owner([chunks])
     try:
         token = _OWNED.set(below)  # core makes it on the way to the first chunk
         try:
@@ -46,6 +45,8 @@ async def owning(stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         finally:
             _OWNED.reset(token)
             owner.generators += below
+        owner.loop = asyncio.get_running_loop()
+        open_streams.ASYNC.add(owner)
         yield first
         async for chunk in chunks:
             yield chunk
@@ -61,7 +62,7 @@ class _Owner:
     """
 
     generators: list[AsyncGenerator[Any, None]]
-    loop: asyncio.AbstractEventLoop | None
+    loop: asyncio.AbstractEventLoop | None = None
 
     async def aclose(self) -> None:
         try:

@@ -86,6 +86,24 @@ AT_EXIT = {
                 break
         asyncio.run(read())
         """,
+    "generators that close each other, and the end of asyncio.run": """
+        from contextlib import aclosing
+        async def tokens():
+            async with AsyncDifyClient(base_url=url).stream(ASK) as stream:
+                async for event in stream:
+                    yield event
+        async def passed_on(events):
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        async def read():
+            global held
+            held = tokens()
+            for _ in range(5):
+                held = passed_on(held)
+            await anext(held)
+        asyncio.run(read())
+        """,
 }
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dify_api.test_streams import serve, token
+from tests.dify_api.test_streams import SSE, frame, serve, token
+from tests.support.replay import Received, ReplayServer, Reply
 from tests.support.scripts import run_script
 
 HEAD = """
     import asyncio, sys
-    from contextlib import aclosing
+    from contextlib import aclosing, suppress
     from llama_index.core.llms import ChatMessage
-    from llama_index_dify import Dify, DifyChatEngine, DifyCompletion, DifyQueryEngine
+    from llama_index_dify import Dify, DifyChatEngine, DifyCompletion, DifyQueryEngine, DifyWorkflow
+    from llama_index_dify.events import DifyTextEvent
     url = sys.argv[1]
     question = [ChatMessage(content="Hello")]
     async def leave(stream):
@@ -35,6 +37,36 @@ WAYS = {
                 break
         asyncio.run(main())
         """,
+    "query engine, break in core's generator": """
+        async def main():
+            response = await DifyQueryEngine(base_url=url, streaming=True).aquery("Hello")
+            async for _ in response.async_response_gen():
+                break
+        asyncio.run(main())
+        """,
+    "query engine, an error in core's generator": """
+        async def main():
+            response = await DifyQueryEngine(base_url=url, streaming=True).aquery("Hello")
+            async for _ in response.async_response_gen():
+                raise KeyError
+        with suppress(KeyError):
+            asyncio.run(main())
+        """,
+    "query engine, held": """
+        async def main():
+            global tokens
+            response = await DifyQueryEngine(base_url=url, streaming=True).aquery("Hello")
+            tokens = response.async_response_gen()
+            await anext(tokens)
+        asyncio.run(main())
+        """,
+    "chat, held": """
+        async def main():
+            global responses
+            responses = await Dify(base_url=url).astream_chat(question)
+            await anext(responses)
+        asyncio.run(main())
+        """,
     "chat engine, break": """
         async def main():
             response = await DifyChatEngine(Dify(base_url=url)).astream_chat("Hello")
@@ -56,10 +88,39 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_leaving_stops_the_app_in_silence(way: str) -> None:
     with serve(token("a"), token("b"), ending="open") as server:
-        # Core leaves a generator until after the loop has shut down generators: a warning.
-        hidden = "ignore::ResourceWarning"
-        done = run_script(
-            HEAD, WAYS[way], server.base_url, warnings=hidden, framework="llama_index"
-        )
+        done = run_script(HEAD, WAYS[way], server.base_url, framework="llama_index")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert server.stopped == ["t1"]
+
+
+OF_WORKFLOWS = {
+    "break": """
+        async def main():
+            async for event in DifyWorkflow(base_url=url).astream({}):
+                if isinstance(event, DifyTextEvent):
+                    break
+        asyncio.run(main())
+        """,
+    "held": """
+        async def main():
+            global events
+            events = DifyWorkflow(base_url=url).astream({})
+            while not isinstance(await anext(events), DifyTextEvent):
+                pass
+        asyncio.run(main())
+        """,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", OF_WORKFLOWS)
+def test_leaving_stops_the_workflow_in_silence(way: str) -> None:
+    def reply(request: Received) -> Reply:
+        if request.method == "GET":
+            return Reply(200, {"content-type": "application/json"}, [b'{"user_input_form": []}'])
+        return Reply(200, SSE, [frame("text_chunk", data={"text": "a"})], ending="open")
+
+    with ReplayServer(reply) as server:
+        done = run_script(HEAD, OF_WORKFLOWS[way], server.base_url, framework="llama_index")
         assert (done.returncode, done.stderr) == (0, "")
         assert server.stopped == ["t1"]
