@@ -141,7 +141,10 @@ class _History(Dify):
     turns = 0
 
     def __init__(self, base_url: str) -> None:
+        from dify_api._transport.turns import TURNS
+
         super().__init__(base_url)
+        TURNS.interval = 0.0  # this server has no clock that a conversation's turns must wait for
         question = HumanMessage(QUESTION)
         answer = self.model.invoke([question])
         self._messages = [*[question, answer] * self.turns, question]
