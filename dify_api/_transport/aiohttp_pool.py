@@ -15,8 +15,8 @@ import aiohttp
 import httpx
 
 from dify_api._transport.aiohttp_body import WholeBody
-from dify_api._transport.aiohttp_upload import PIECE, TimedUpload
-from dify_api._transport.pieces import AsyncReply
+from dify_api._transport.aiohttp_upload import TimedUpload
+from dify_api._transport.pieces import PIECE, AsyncReply
 from dify_api._transport.proxies import credentials_header, without_credentials
 from dify_api._transport.requests import PlainRequest
 

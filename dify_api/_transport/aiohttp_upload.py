@@ -13,11 +13,9 @@ from typing import TypeVar
 import aiohttp
 
 from dify_api._transport.deadlines import Alarm
+from dify_api._transport.pieces import PIECE
 
 T = TypeVar("T")
-
-PIECE = 65_536
-"""Bytes that are sent at once."""
 
 
 class TimedUpload:

@@ -19,14 +19,12 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.response import assert_header_parsing
 
 from dify_api._transport.deadlines import TIME_IS_UP, Limit
+from dify_api._transport.pieces import PIECE
 
 T = TypeVar("T")
 Step = Literal["Connect", "Write", "Read"]
 Timeouts = Mapping[str, float | None]
 """Seconds for "connect", "write" and "read", or a `Limit`; looked at anew for each of them."""
-
-PIECE = 65_536
-"""Bytes that are read or written at once."""
 
 
 class ExchangeError(Exception):
@@ -95,28 +93,27 @@ class Exchange:
     ) -> None:
         """Send the request, and wait for the head of the reply.
 
+        Whatever is raised, the exchange is the caller's to `close`, or to `wait` on for where that
+        was an interruption and it `awaits_reply`.
+
+        Args:
+            method: HTTP method.
+            target: Path and query.
+            headers: All of them; those that tell the length in lower case.
+            body: The body, whole or in pieces; None for none.
+
         Raises:
-            ExchangeError: If that fails; the connection is closed then.
-            KeyboardInterrupt: As Python has it; `awaits_reply` then tells whether to `close` or to
-                wait on.
+            ExchangeError: If that fails.
         """
         connection = self._connection
-        try:
-            if connection.is_closed:
-                self._await_replies("Connect")  # of a proxy
-                connection.timeout = _seconds(self.timeouts, "Connect")
-                _made("Connect", connection.connect)
-            self._await_replies("Read")
-            self.awaits_reply = True
-            self._send(method, target, headers, body)
-            self.wait()
-        except Exception:
-            self.close()
-            raise
-        except BaseException:
-            if not self.awaits_reply:
-                self.close()
-            raise
+        if connection.is_closed:
+            self._await_replies("Connect")  # of a proxy
+            connection.timeout = _seconds(self.timeouts, "Connect")
+            _made("Connect", connection.connect)
+        self._await_replies("Read")
+        self.awaits_reply = True
+        self._send(method, target, headers, body)
+        self.wait()
 
     def wait(self) -> None:
         """Wait for the head of the reply, again if it was interrupted.
@@ -142,17 +139,16 @@ class Exchange:
         if connection.sock is not None:
             connection.sock.settimeout(_seconds(self.timeouts, "Write"))
         content: Any = body  # a file of http.client's is whatever can be read from
-        framing = {name.lower(): text for name, text in headers.items()}
         if body is not None and _is_recorded(connection):
             content = body if isinstance(body, bytes) else b"".join(body)
         elif body is not None and (not isinstance(body, bytes) or len(body) > PIECE):
             pieces = _cut(body) if isinstance(body, bytes) else body
-            length = framing.get("content-length")
+            length = headers.get("content-length")
             content = _TimedBody(pieces, int(length) if length else None, connection, self.timeouts)
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, text in headers.items():
             connection.putheader(name, text)
-        how = {"encode_chunked": True} if "transfer-encoding" in framing else {}
+        how = {"encode_chunked": True} if "transfer-encoding" in headers else {}
         try:
             if isinstance(content, bytes) and not _is_recorded(connection):
                 _made("Write", partial(_send_at_once, connection, content))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
+PIECE = 65_536
+"""Bytes that are sent at once, or read at once in sync calls."""
+
 
 class Reply(Protocol):
     """What is asked of a reply: a response of httpx's, or what `urllib3_pool` has for it."""

@@ -273,9 +273,8 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
         finally:
             await shutdown_asyncgens()
 
-    # Of this object alone.
-    loop.close = close_transports_first  # type: ignore[method-assign]
-    loop.shutdown_asyncgens = leave_streams_first  # type: ignore[method-assign]
+    loop.close = close_transports_first  # type: ignore[method-assign]  # of this object alone
+    loop.shutdown_asyncgens = leave_streams_first  # type: ignore[method-assign]  # likewise
 
 
 def _close_transports_of(loop: asyncio.AbstractEventLoop) -> None:

@@ -9,44 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from dify_api._transport.connection_pool import ConnectionPool
 from dify_api._transport.deadlines import TIMEOUTS
-from dify_api._transport.exchange import PIECE, Exchange, ExchangeError
+from dify_api._transport.exchange import Exchange, ExchangeError
 from dify_api._transport.interrupted import Leave
-from dify_api._transport.pieces import Reply
+from dify_api._transport.pieces import PIECE, Reply
 from dify_api._transport.requests import PlainRequest
 from dify_api._transport.urllib3_body import Body
-
-
-class SharedPool(Protocol):
-    """Connections to one server."""
-
-    def send(
-        self,
-        request: PlainRequest,
-        timeouts: dict[str, float | None],
-        leave: Leave | None = None,
-    ) -> Reply:
-        """Make a request, and wait for the head of the reply.
-
-        Args:
-            request: The request.
-            timeouts: Limits of the steps, looked at anew for each.
-            leave: Called if it is interrupted while it waits.
-
-        Raises:
-            httpx.TransportError: If it fails.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the connections that wait for requests."""
-        ...
 
 
 class Urllib3Pool:
@@ -69,7 +43,16 @@ class Urllib3Pool:
         timeouts: dict[str, float | None],
         leave: Leave | None = None,
     ) -> Reply:
-        """See `SharedPool`."""
+        """Make a request, and wait for the head of the reply.
+
+        Args:
+            request: The request.
+            timeouts: Limits of the steps, looked at anew for each.
+            leave: Called if it is interrupted while it waits.
+
+        Raises:
+            httpx.TransportError: If it fails.
+        """
         headers, content = _framed({"host": self._host, **request.headers}, request.content)
         target, addressed = self._pool.addressed(_target(request.url), headers)
         exchange = self._pool.exchange(timeouts)
@@ -77,7 +60,7 @@ class Urllib3Pool:
         try:
             return self._answered(exchange, begin)
         except BaseException:
-            if leave is not None and exchange.awaits_reply:
+            if leave is not None and exchange.awaits_reply:  # it was interrupted
                 leave(timeouts, partial(self._answered, exchange, exchange.wait))
             else:
                 exchange.close()
@@ -86,11 +69,12 @@ class Urllib3Pool:
     def _answered(self, exchange: Exchange, wait: Callable[[], None]) -> Reply:
         try:
             wait()
-        except ExchangeError as error:
-            failure = error
-        else:
             return self._reply(exchange)
-        exchange.close()
+        except Exception as error:
+            exchange.close()
+            if not isinstance(error, ExchangeError):
+                raise
+            failure = error
         raise self._body.error_of(failure) from failure.cause
 
     def _reply(self, exchange: Exchange) -> Reply:
@@ -105,7 +89,7 @@ class Urllib3Pool:
         return whole
 
     def close(self) -> None:
-        """See `SharedPool`."""
+        """Close the connections that wait for requests."""
         self._pool.close()
 
 
@@ -150,7 +134,7 @@ class TransportPool:
         timeouts: dict[str, float | None],
         leave: Leave | None = None,  # of which others' transports know nothing
     ) -> Reply:
-        """See `SharedPool`."""
+        """See `Urllib3Pool.send`."""
         made: httpx.Request = self._library.Request(
             request.method,
             request.url,
@@ -163,8 +147,11 @@ class TransportPool:
         return response
 
     def close(self) -> None:
-        """See `SharedPool`."""
+        """Close the connections that wait for requests."""
         self._transport.close()
+
+
+SharedPool = Urllib3Pool | TransportPool
 
 
 def _framed(
