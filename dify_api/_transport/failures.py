@@ -7,7 +7,7 @@ import contextlib
 import re
 import ssl
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any
 
@@ -32,22 +32,27 @@ def broken_connection(error: Exception) -> Exception:
     Raises:
         Exception: `error` itself, if it is anything else.
     """
-    known = (*http_errors("HTTPError", "InvalidURL"), OSError, *_foreign_errors())
+    # Those that have no match in httpx, and those that come through it as they are: frames that
+    # follow a GOAWAY, while a body is read.
+    known = (
+        *http_errors("HTTPError", "InvalidURL"),
+        OSError,
+        *_kinds("aiohttp", "ClientError"),
+        *_kinds("h2.exceptions", "H2Error"),
+    )
     if not isinstance(error, known):
         raise error
     hide_key(error)
     return error
 
 
-def _foreign_errors() -> tuple[type[Exception], ...]:
-    """Errors below httpx that come through it as they are, of the libraries that are in use."""
-    known = (
-        ("aiohttp", "ClientError"),  # those that have no match in httpx
-        ("h2.exceptions", "H2Error"),  # while a body is read: frames that follow a GOAWAY
-    )
-    return tuple(
-        getattr(sys.modules[module], name) for module, name in known if module in sys.modules
-    )
+def _kinds(module: str, *names: str) -> tuple[type[Any], ...]:
+    """The classes of these names, of a library that is in use.
+
+    One that another thread is importing may lack them still.
+    """
+    found = [getattr(sys.modules.get(module), name, None) for name in names]
+    return tuple(kind for kind in found if kind is not None)
 
 
 class ignored_failures(contextlib.AbstractContextManager[None]):  # noqa: N801 - as `suppress`
@@ -178,25 +183,19 @@ def timed_out(error: Exception) -> bool:
     """Whether the server took the request and did not answer in time."""
     if not isinstance(error, http_errors("TimeoutException")) or _never_sent(error):
         return False
-    aiohttp = sys.modules.get("aiohttp")
     cause = error.__cause__
     # httpx-aiohttp, of a client of the caller's own, calls a lost connection a time-out too.
-    lost = aiohttp is not None and isinstance(cause, aiohttp.ClientConnectionError)
+    lost = isinstance(cause, _kinds("aiohttp", "ClientConnectionError"))
     return not lost or isinstance(cause, asyncio.TimeoutError)
 
 
 def _never_sent(error: Exception) -> bool:
     """Whether the connection failed before a byte of the request can have left."""
     cause = error.__cause__
-    aiohttp = sys.modules.get("aiohttp")
-    if aiohttp is not None and isinstance(cause, aiohttp.ClientError):
+    if isinstance(cause, _kinds("aiohttp", "ClientError")):
         # httpx-aiohttp reports a lost connection as ConnectTimeout: only the cause tells.
-        return isinstance(
-            cause,
-            aiohttp.ClientConnectorError
-            | aiohttp.ConnectionTimeoutError
-            | aiohttp.ClientHttpProxyError,
-        )
+        never_sent = ("ClientConnectorError", "ConnectionTimeoutError", "ClientHttpProxyError")
+        return isinstance(cause, _kinds("aiohttp", *never_sent))
     never = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "InvalidURL")
     return isinstance(error, http_errors(*never, "UnsupportedProtocol"))
 
@@ -211,21 +210,21 @@ def hide_key(error: BaseException) -> None:
     headers = getattr(getattr(error, "_request", None), "headers", None)
     if isinstance(headers, MutableMapping):
         headers.pop("Authorization", None)
-    aiohttp = sys.modules.get("aiohttp")
+    with_headers = _kinds("aiohttp", "ClientResponseError")
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None
         link.args = tuple(
             _QUERY.sub(r"\1", text) if isinstance(text, str) else text for text in link.args
         )
-        if aiohttp is not None and isinstance(link, aiohttp.ClientResponseError):
-            _take_headers(link, aiohttp.RequestInfo)
+        if isinstance(link, with_headers):
+            _take_headers(link)
         link = link.__cause__ or link.__context__
 
 
-def _take_headers(error: Any, request_info: Callable[..., object]) -> None:
+def _take_headers(error: Any) -> None:
     """Errors of aiohttp about a reply show the headers that were sent, also by their repr."""
     sent = error.request_info
     url = sent.url.with_query(None)
-    error.request_info = request_info(url, sent.method, {}, url)
+    error.request_info = type(sent)(url, sent.method, {}, url)
     error.args = (error.request_info, error.history)

@@ -102,10 +102,11 @@ def _announced(chunk: GenerationChunk | ChatGenerationChunk) -> Mapping[str, Any
     mark = (
         replacement_of(message) if isinstance(message, AIMessageChunk | GenerationChunk) else None
     )
-    graph = sys.modules.get("langgraph.config")
-    if mark and graph is not None:
+    # Lacking it still, while another thread imports LangGraph.
+    get_stream_writer = getattr(sys.modules.get("langgraph.config"), "get_stream_writer", None)
+    if mark and get_stream_writer is not None:
         with suppress(RuntimeError, LookupError):  # outside of a graph
-            graph.get_stream_writer()({"event": MESSAGE_REPLACE, **mark})
+            get_stream_writer()({"event": MESSAGE_REPLACE, **mark})
     return mark
 
 

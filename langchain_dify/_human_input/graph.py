@@ -50,11 +50,12 @@ def node_config() -> RunnableConfig | None:
     Raises:
         RuntimeError: If LangGraph is too old.
     """
-    graph = sys.modules.get("langgraph.config")
-    if graph is None:
+    # Lacking it still, while another thread imports LangGraph.
+    get_config = getattr(sys.modules.get("langgraph.config"), "get_config", None)
+    if get_config is None:
         return None
     try:
-        config: RunnableConfig = graph.get_config()
+        config: RunnableConfig = get_config()
     except RuntimeError:  # outside of a graph; in asyncio before Python 3.11
         return None
     known = _known(config)

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any, TypeVar
 
 import httpx
@@ -157,6 +158,17 @@ async def test_nobody_there(send: Send, at_once: None) -> None:
     with pytest.raises(errors.ConnectionFailedError, match="cannot reach") as raised:
         await send(MESSAGE, base_url=gone.base_url)
     assert (raised.value.sent, raised.value.retryable) == (False, True)
+
+
+@pytest.mark.parametrize("library", ["aiohttp", "h2.exceptions"])
+async def test_a_failure_while_another_thread_imports_a_library(
+    monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, ModuleType(library))  # nothing in it yet
+    with serve(reply()) as gone:
+        pass
+    with pytest.raises(errors.ConnectionFailedError, match="cannot reach"):
+        await sync_send(MESSAGE, base_url=gone.base_url, max_retries=0)
 
 
 async def test_retry_after_is_honoured(send: Send) -> None:
