@@ -11,14 +11,13 @@ import httpx
 
 from dify_api._replies import error_from_reply, is_json, is_readable, older_call, result_from_reply
 from dify_api._transport.base_client import logged_failure
-from dify_api._transport.calls import AsyncCalls, Calls, Keep
+from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Due, due_in, read_whole, within
 from dify_api._transport.failures import connection_errors
-from dify_api._transport.interrupted import Leave, Wait, leave_unanswered
+from dify_api._transport.interrupted import AsyncLeave, Leave, Wait, leave_unanswered
 from dify_api._transport.pieces import AsyncReply, Reply
 from dify_api._transport.pools import (
     asend,
-    notice_closed_connections,
     require_asyncio,
     send,
 )
@@ -254,23 +253,25 @@ class AsyncDifyClient(AsyncRunCalls):
                     await response.aclose()
         return result_from_reply(operation, response.status_code, response.headers, body)
 
-    async def _open(self, operation: Operation[Any], keep: Keep | None = None) -> AsyncReply:
+    async def _open(self, operation: Operation[Any], leave: AsyncLeave | None = None) -> AsyncReply:
         limits, time = self.connection.limits, self._time_for(operation)
-
-        async def attempt() -> AsyncReply:
-            attempted = self._attempt(operation, limits, time)
-            return await (keep(attempted) if keep else attempted)
-
-        return await aretried(operation, self.connection, attempt)
+        return await aretried(
+            operation,
+            self.connection,
+            lambda: self._attempt(operation, limits, time, leave),
+        )
 
     async def _attempt(
-        self, operation: Operation[Any], timeout: httpx.Timeout, time: float | None
+        self,
+        operation: Operation[Any],
+        timeout: httpx.Timeout,
+        time: float | None,
+        leave: AsyncLeave | None = None,
     ) -> AsyncReply:
         connection = self.connection
-        await notice_closed_connections()
         with operation.opened() as opened, connection_errors(operation, connection):
             async with within(time):
-                response = await asend(connection, opened, timeout)
+                response = await asend(connection, opened, timeout, leave)
                 if response.status_code < 300 and is_readable(response.headers):
                     return response
                 try:
@@ -278,7 +279,7 @@ class AsyncDifyClient(AsyncRunCalls):
                 finally:
                     await response.aclose()
         if older := older_call(operation, response.status_code, response.headers):
-            return await self._attempt(older, timeout, time)
+            return await self._attempt(older, timeout, time, leave)
         raise error_from_reply(
             response.status_code,
             response.headers,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import aiohttp
 import httpx
+from aiohttp.http import HttpProcessingError
 from typing_extensions import Self
 
 _LONGEST_PIECE = 16_384  # bytes
@@ -36,22 +37,21 @@ class WholeBody:
     aiohttp's own is set up anew for each piece.
 
     Args:
-        response: The reply, its head read.
+        content: The body, for which aiohttp has no limit of its own.
+        release: Gives its connection back, or closes it.
         silence: Seconds without a byte after which reading fails; None for no limit.
     """
 
     library: ModuleType
 
-    def __init__(self, response: aiohttp.ClientResponse, silence: float | None) -> None:
-        self._response = response
+    def __init__(
+        self, content: aiohttp.StreamReader, release: Callable[[], object], silence: float | None
+    ) -> None:
+        self._content = content
+        self._release = release
         self._silence = silence
-        self._loop = asyncio.get_running_loop()
         self._since: float | None = None  # when the waiting began, if there is any
         self._timer: asyncio.TimerHandle | None = None
-        connection = response.connection  # none if the body has come already
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = None
-            connection.protocol.start_timeout()  # none: it drops the one that runs
 
     @classmethod
     @contextlib.contextmanager
@@ -62,6 +62,8 @@ class WholeBody:
         except aiohttp.ClientError as error:
             kind = next(name for of, name in _KINDS if isinstance(error, of))
             raise getattr(cls.library, kind)(_reason(error)) from error
+        except HttpProcessingError as error:  # it speaks no HTTP
+            raise cls.library.RemoteProtocolError(error.message) from error
 
     def __aiter__(self) -> Self:
         return self
@@ -72,7 +74,7 @@ class WholeBody:
         Raises:
             StopAsyncIteration: At the end.
         """
-        content = self._response.content
+        content = self._content
         if content.exception() is not None:
             return None
         if piece := content.read_nowait(_LONGEST_PIECE):
@@ -82,10 +84,11 @@ class WholeBody:
         return None
 
     async def __anext__(self) -> bytes:
-        content = self._response.content
-        self._since = self._loop.time()
+        content = self._content
+        loop = asyncio.get_running_loop()
+        self._since = loop.time()
         if self._timer is None and self._silence is not None and not content.is_eof():
-            self._timer = self._loop.call_later(self._silence, self._look)
+            self._timer = loop.call_later(self._silence, self._look)
         try:
             piece = await content.read(_LONGEST_PIECE)
         except Exception:
@@ -103,21 +106,18 @@ class WholeBody:
         self._timer = None
         if self._since is None or self._silence is None:
             return  # set again by whom waits next
-        due = self._since + self._silence
-        if due > self._loop.time():
-            self._timer = self._loop.call_at(due, self._look)
+        loop, due = asyncio.get_running_loop(), self._since + self._silence
+        if due > loop.time():
+            self._timer = loop.call_at(due, self._look)
         else:
             reason = f"nothing came for {self._silence:g} s"
-            self._response.content.set_exception(aiohttp.SocketTimeoutError(reason))
+            self._content.set_exception(aiohttp.SocketTimeoutError(reason))
 
     async def aclose(self) -> None:
         """Give the connection back, or close it."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._response.closed:  # with its end
-            return
-        with self.mapped():
-            await self._response.__aexit__(None, None, None)
+        self._release()
 
 
 class BodyOfHttpx(WholeBody, httpx.AsyncByteStream):

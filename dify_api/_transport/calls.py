@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dify_api._transport.interrupted import AsyncLeave
 from dify_api._transport.pieces import AsyncReply, Reply
 from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
-
-Keep = Callable[[Coroutine[Any, Any, AsyncReply]], Awaitable[AsyncReply]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Calls:
 class AsyncCalls:
     """`Calls` for asyncio."""
 
-    open: Callable[[Operation[Answer], Keep | None], Awaitable[AsyncReply]]
+    open: Callable[[Operation[Answer], AsyncLeave | None], Awaitable[AsyncReply]]
     send: Callable[[Operation[Any]], Awaitable[Any]]
     stop: Callable[[Operation[Answer], str], Awaitable[None]]
     delete: Callable[[Operation[Answer], str], Awaitable[None]]

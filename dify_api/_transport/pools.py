@@ -13,7 +13,6 @@ import os
 import ssl
 import sys
 import threading
-import time
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -22,7 +21,9 @@ import httpx
 
 from dify_api._httpx import shared_library
 from dify_api._transport import open_streams
+from dify_api._transport.closed_connections import notice_closed_connections
 from dify_api._transport.deadlines import Due, limit
+from dify_api._transport.interrupted import AsyncLeave, Leave, kept
 from dify_api._transport.pieces import AsyncReply, Reply
 from dify_api._transport.proxies import Environment, environment, proxy_of, without_credentials
 from dify_api._transport.requests import PlainRequest, build_request, plain_request
@@ -31,14 +32,11 @@ from dify_api.operation import Operation
 
 if TYPE_CHECKING:
     from dify_api._transport.aiohttp_pool import AiohttpPool
-    from dify_api._transport.interrupted import Leave
     from dify_api._transport.urllib3_pool import SharedPool
 
 # Dify up to 1.12.1 closes idle connections after 2 seconds: never reuse one about to go.
 _KEEPALIVE_EXPIRY = 1.5
 _MAX_KEEPALIVE = 100
-
-_LONGEST_HEADER = 65_536  # bytes; aiohttp's own 8190 are less than some proxies send
 
 logger = logging.getLogger("dify_api")
 
@@ -124,25 +122,6 @@ def _new_pool(connection: DifyConnection) -> SharedPool:
     return Urllib3Pool(pool, host, body)
 
 
-async def notice_closed_connections() -> None:
-    """Let the loop hear of connections that servers closed while it was kept from running.
-
-    Such a one would be taken for the next request, and fail. The loop takes one turn to read the
-    end of a connection and one to drop it. Where it has just done so nothing was kept from it.
-    """
-    global _noticed
-    loop = id(asyncio.get_running_loop())
-    if _noticed[0] == loop and time.monotonic() - _noticed[1] < _JUST:
-        return
-    for _ in range(3):
-        await asyncio.sleep(0)
-    _noticed = (loop, time.monotonic())
-
-
-_JUST = 0.01  # seconds
-_noticed = (0, 0.0)  # by which loop, and when
-
-
 def require_asyncio() -> None:
     """Refuse to run under anything else.
 
@@ -159,22 +138,27 @@ def require_asyncio() -> None:
 
 
 async def asend(
-    connection: DifyConnection, operation: Operation[object], timeout: httpx.Timeout
+    connection: DifyConnection,
+    operation: Operation[object],
+    timeout: httpx.Timeout,
+    leave: AsyncLeave | None = None,
 ) -> AsyncReply:
-    """`send` for asyncio, which makes the request too."""
+    """`send` for asyncio."""
     if connection.http_async_client is not None:
+        await notice_closed_connections()
         client = cast("httpx.AsyncClient", connection.http_async_client)
         request = build_request(connection, operation, timeout.as_dict(), client)
-        return await client.send(request, stream=True, follow_redirects=False)
+        return await kept(client.send(request, stream=True, follow_redirects=False), leave)
     plain = plain_request(connection, operation)
-    reply = await shared_async_pool(connection).send(plain, timeout)
+    reply = await shared_async_pool(connection).send(plain, timeout, leave)
     _log(plain, reply)
     return reply
 
 
 def _log(request: PlainRequest, reply: Reply | AsyncReply) -> None:
-    # Without the query, which may name an end user.
-    logger.debug("%s %s: %d", request.method, request.path, reply.status_code)
+    if logger.isEnabledFor(logging.DEBUG):
+        # Without the query, which may name an end user.
+        logger.debug("%s %s: %d", request.method, request.path, reply.status_code)
 
 
 def shared_async_pool(connection: DifyConnection) -> AiohttpPool:
@@ -197,6 +181,7 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
     import aiohttp
 
     from dify_api._transport.aiohttp_body import BodyOfHttpx, WholeBody
+    from dify_api._transport.aiohttp_exchange import LONGEST_HEADER
     from dify_api._transport.aiohttp_pool import AiohttpPool
 
     proxy = proxy_of(connection)
@@ -211,8 +196,8 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
         made = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            max_line_size=_LONGEST_HEADER,
-            max_field_size=_LONGEST_HEADER,
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
         )
         made._retry_connection = False  # what is sent twice, `retry` decides
         return made
@@ -222,7 +207,7 @@ def _new_async_pool(connection: DifyConnection) -> AiohttpPool:
         from dify_api._transport.aiohttp_body_of_httpx2 import BodyOfHttpx2
 
         body = BodyOfHttpx2
-    return AiohttpPool(session, body, proxy)
+    return AiohttpPool(session, body, httpx.URL(connection.base_url), proxy)
 
 
 def _check_async_proxy(proxy: str, base_url: str) -> None:

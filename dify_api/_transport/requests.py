@@ -87,6 +87,18 @@ class PlainRequest:
         """The path, without the query."""
         return urlsplit(self.url).path
 
+    @property
+    def target(self) -> str:
+        """The path with the query, as the first line of a request has it."""
+        return _target(self.url)
+
+
+@lru_cache(maxsize=256)
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    return f"{path}?{parts.query}" if parts.query else path
+
 
 def plain_request(connection: DifyConnection, operation: Operation[object]) -> PlainRequest:
     """`build_request` for the shared connections, which want no objects of httpx's."""

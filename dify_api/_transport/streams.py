@@ -266,22 +266,25 @@ class AsyncEventStream(StreamState):
 
     async def _begin(self, follow: Follow) -> None:
         await self._close_response()
-        keep = self._keep if follow.begins else None
-        self._take_response(await self._calls.open(follow.operation, keep), follow)
+        leave = self._leave_unanswered if follow.begins else None
+        self._take_response(await self._calls.open(follow.operation, leave), follow)
 
     async def _close_response(self) -> None:
+        if self._opening is not None:  # it was not for the sake of its run that nobody waited
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+            if not self._opening.cancelled() and self._opening.exception() is None:
+                self._response = self._opening.result()
+            self._opening = None
         if self._response is not None:
             with ignored_failures():
                 await self._response.aclose()
 
-    async def _keep(self, attempt: Coroutine[Any, Any, AsyncReply]) -> AsyncReply:
-        """Await an attempt in a task of its own, which outlives a cancellation.
-
-        A request that was sent is not taken back by cancelling: the server goes on generating,
-        and what came of the reply is needed to stop it.
-        """
-        self._opening, self._is_sent = asyncio.ensure_future(attempt), True
-        return await asyncio.shield(self._opening)
+    def _leave_unanswered(
+        self, reply: Coroutine[Any, Any, AsyncReply] | asyncio.Future[AsyncReply]
+    ) -> None:
+        """What comes of the reply to a request that was cancelled is needed to stop its run."""
+        self._opening, self._is_sent = asyncio.ensure_future(reply), True
 
     def _take_response(self, response: AsyncReply, follow: Follow) -> None:
         self._response, self._opening, self._is_sent = response, None, True

@@ -7,10 +7,9 @@ a short call. Its errors are raised.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -54,7 +53,7 @@ class Urllib3Pool:
             httpx.TransportError: If it fails.
         """
         headers, content = _framed({"host": self._host, **request.headers}, request.content)
-        target, addressed = self._pool.addressed(_target(request.url), headers)
+        target, addressed = self._pool.addressed(request.target, headers)
         exchange = self._pool.exchange(timeouts)
         begin = partial(exchange.begin, request.method, target, addressed, content)
         try:
@@ -167,10 +166,3 @@ def _framed(
     pieces = cast("Iterable[bytes]", content)
     is_small = int(headers.get("content-length", PIECE + 1)) <= PIECE
     return headers, b"".join(pieces) if is_small else pieces
-
-
-@lru_cache(maxsize=256)
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    path = parts.path or "/"
-    return f"{path}?{parts.query}" if parts.query else path
