@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import time
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -72,6 +74,17 @@ async def test_a_running_loop_keeps_its_clients(server: LocalDify) -> None:
     connections.close_shared_transports()
     assert connections._async_pools[asyncio.get_running_loop()] == pools
     assert await _ask(server) == "Solar System Chat"
+
+
+async def test_a_connection_that_was_closed_unseen_is_not_used_again() -> None:
+    headers = {"content-type": "application/json"}
+    with ReplayServer(lambda _: Reply(200, headers, [b"{}"])) as replay:
+        client = AsyncDifyClient("app-x", base_url=replay.base_url, max_retries=0)
+        for connections in (1, 2, 3):
+            await client.send(application.info())
+            assert len(replay._connections) == connections
+            replay._connections[-1].shutdown(socket.SHUT_RDWR)  # and the loop reads nothing
+            time.sleep(0.05)  # noqa: ASYNC251 - nor while the end is on its way
 
 
 async def test_a_cookie_of_one_app_reaches_no_request() -> None:

@@ -1,7 +1,8 @@
-"""The shared connections of sync calls: what a server may send, and the ways there."""
+"""The shared connections: what a server may send, and the ways there."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import socket
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 import pytest
 import trustme
 
-from dify_api import DifyClient, application, documents
+from dify_api import AsyncDifyClient, DifyClient, application, documents
 from dify_api._transport.connection_pool import ConnectionPool
 from dify_api._transport.exchange import Exchange
 from dify_api.errors import ConnectionFailedError, RequestTimeoutError
@@ -59,13 +60,27 @@ class RawServer:
             connection.close()
 
 
-def ask(server: RawServer, **options: float) -> str | None:
+Ask = Callable[..., str]
+
+
+def sync_ask(server: RawServer, progress_timeout: float | None = None) -> str:
     client = DifyClient("app-key", base_url=server.base_url, max_retries=0)
-    client.connection.progress_timeout = options.get("progress_timeout")
+    client.connection.progress_timeout = progress_timeout
     return client.send(application.info()).name
 
 
-def test_a_hint_before_the_reply_is_no_reply() -> None:
+def async_ask(server: RawServer, progress_timeout: float | None = None) -> str:
+    client = AsyncDifyClient("app-key", base_url=server.base_url, max_retries=0)
+    client.connection.progress_timeout = progress_timeout
+    return asyncio.run(client.send(application.info())).name
+
+
+@pytest.fixture(params=[sync_ask, async_ask], ids=["sync", "async"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    return request.param
+
+
+def test_a_hint_before_the_reply_is_no_reply(ask: Ask) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n"
     with RawServer(hint, hint + WHOLE) as server:
         assert ask(server) == "Planets"
@@ -85,19 +100,19 @@ def test_a_hint_before_the_reply_is_no_reply() -> None:
     ],
     ids=range(8),
 )
-def test_what_is_no_whole_reply_is_a_failure(sent: bytes) -> None:
+def test_what_is_no_whole_reply_is_a_failure(ask: Ask, sent: bytes) -> None:
     with RawServer(sent) as server, pytest.raises(ConnectionFailedError) as raised:
         ask(server)
     assert raised.value.sent
 
 
-def test_hints_without_end_come_to_an_end() -> None:
+def test_hints_without_end_come_to_an_end(ask: Ask) -> None:
     hint = b"HTTP/1.1 102 Processing\r\n\r\n"
     with RawServer(hint, holds=True) as server, pytest.raises(RequestTimeoutError):
         ask(server, progress_timeout=0.2)
 
 
-def test_a_reply_that_ends_with_its_connection() -> None:
+def test_a_reply_that_ends_with_its_connection(ask: Ask) -> None:
     with RawServer(b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n", INFO) as server:
         assert ask(server) == "Planets"
 

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from dify_api import chat, errors
+from dify_api import AsyncDifyClient, chat, errors
 from dify_api._transport import pools
 from dify_api._transport.turns import TURNS
 from tests.dify_api.test_streams import ASK, END, SSE, async_client_of, client_of, serve, token
@@ -192,8 +193,19 @@ def test_an_interruption_before_the_headers_stops_the_run() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-@pytest.mark.parametrize("headers_first", [True, False])
-async def test_cancelling_before_the_first_event_stops_the_run(headers_first: bool) -> None:
+@pytest.mark.parametrize(
+    ("headers_first", "over"),
+    [
+        (True, "aiohttp's connections"),
+        (False, "aiohttp's connections"),
+        (True, "its session"),
+        (False, "its session"),
+        (False, "an own client"),  # httpx ends a reply with a read of it that is cancelled
+    ],
+)
+async def test_cancelling_before_the_first_event_stops_the_run(
+    headers_first: bool, over: str
+) -> None:
     """Completion, chat and agent apps send their headers with the first event."""
     release, arrived = threading.Event(), threading.Event()
 
@@ -206,8 +218,10 @@ async def test_cancelling_before_the_first_event_stops_the_run(headers_first: bo
             wait()
         return Reply(200, SSE, [wait, token("a")], ending="open")
 
+    ask = chat.send_message("Hello " * 20_000, user="ann") if over == "its session" else ASK
+    own = httpx.AsyncClient() if over == "an own client" else None
     with ReplayServer(reply) as server:
-        task = asyncio.create_task(async_client_of(server).send(ASK))
+        task = asyncio.create_task(async_client_of(server, http_async_client=own).send(ask))
         await asyncio.to_thread(arrived.wait)
         if headers_first:
             await asyncio.sleep(0.1)  # the headers are read, too
@@ -216,6 +230,41 @@ async def test_cancelling_before_the_first_event_stops_the_run(headers_first: bo
             await task
         release.set()
         assert await asyncio.to_thread(server.wait_for_stop) == "t1"
+    if own is not None:
+        await own.aclose()
+
+
+async def test_cancelling_while_it_connects_sends_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        with contextlib.ExitStack() as others:  # who fill the queue, so that nobody else comes in
+            for _ in range(3):
+                other = others.enter_context(socket.socket())
+                other.setblocking(False)
+                other.connect_ex(("127.0.0.1", port))
+            client = AsyncDifyClient("app-x", base_url=f"http://127.0.0.1:{port}/v1")
+            task = asyncio.create_task(client.send(ASK))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_limit_while_the_reply_is_waited_for_leaves_nothing() -> None:
+    release, asked = threading.Event(), []
+
+    def reply(request: object) -> Reply:
+        asked.append(request)
+        release.wait(5)
+        return Reply(200, SSE, [token("a")], ending="open")
+
+    with ReplayServer(reply) as server:
+        with pytest.raises(errors.RequestTimeoutError):
+            await async_client_of(server, progress_timeout=0.2).send(ASK)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        release.set()
+        assert len(asked) == 1
 
 
 async def test_cancelling_while_the_turn_before_goes_on_leaves_nothing() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 import vcr
@@ -67,3 +68,23 @@ async def test_a_client_with_a_transport_of_ones_own() -> None:
         assert (await sync_send(hello, http_client=client)).text == "Hi"
     async with httpx.AsyncClient(transport=transport) as async_client:
         assert (await async_send(hello, http_async_client=async_client)).text == "Hi"
+
+
+async def test_who_instruments_aiohttp_sees_async_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenTelemetry's instrumentation does."""
+    traced: list[str] = []
+
+    async def note(_: object, __: object, told: aiohttp.TraceRequestStartParams) -> None:
+        traced.append(told.url.path)
+
+    def instrumented(session: Any, *args: Any, **options: Any) -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(note)
+        plain(session, *args, trace_configs=[trace], **options)
+
+    plain = aiohttp.ClientSession.__init__
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+    with ReplayServer(lambda _: Reply(200, SSE, [EVENTS])) as server:
+        hello = chat.send_message("Hello", user="ann")
+        assert (await async_send(hello, base_url=server.base_url)).text == "Hi"
+    assert traced == ["/v1/chat-messages"]
