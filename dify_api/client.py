@@ -245,7 +245,7 @@ class AsyncDifyClient(AsyncRunCalls):
         """One attempt at a call, up to the end of its body."""
         time = self._time_for(operation)
         with connection_errors(operation, self.connection):
-            async with within(time):
+            with within(time):
                 response = await self._attempt(operation, self.connection.limits, time)
                 try:
                     body = await response.aread()
@@ -270,7 +270,7 @@ class AsyncDifyClient(AsyncRunCalls):
     ) -> AsyncReply:
         connection = self.connection
         with operation.opened() as opened, connection_errors(operation, connection):
-            async with within(time):
+            with within(time):
                 response = await asend(connection, opened, timeout, leave)
                 if response.status_code < 300 and is_readable(response.headers):
                     return response

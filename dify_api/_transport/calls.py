@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dify_api._transport.interrupted import AsyncLeave
 from dify_api._transport.pieces import AsyncReply, Reply
@@ -12,8 +11,7 @@ from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 
 
-@dataclass(frozen=True)
-class Calls:
+class Calls(NamedTuple):
     """The calls that a stream makes.
 
     Attributes:
@@ -29,8 +27,7 @@ class Calls:
     delete: Callable[[Operation[Answer], str], None]
 
 
-@dataclass(frozen=True)
-class AsyncCalls:
+class AsyncCalls(NamedTuple):
     """`Calls` for asyncio."""
 
     open: Callable[[Operation[Answer], AsyncLeave | None], Awaitable[AsyncReply]]

@@ -132,37 +132,14 @@ def read_in_thread(response: Reply, pieces: Iterator[bytes], due: Due) -> Iterat
         yield piece
 
 
-class within:  # noqa: N801 - as `asyncio.timeout`, which is a class too
-    """Limit what is awaited inside the block.
-
-    Raises:
-        httpx.ReadTimeout: When the time is up.
-    """
-
-    def __init__(self, seconds: float | None) -> None:
-        self._alarm = Alarm(due_in(seconds))
-
-    async def __aenter__(self) -> None:
-        self._alarm.listen()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        rang = self._alarm.rang() and isinstance(error, asyncio.CancelledError)
-        self._alarm.reset()
-        if rang or isinstance(error, asyncio.TimeoutError):
-            raise httpx.ReadTimeout(TIME_IS_UP) from error
-
-
 class Alarm:
     """Ends a task's waiting at a moment that moves.
 
     `asyncio.timeout` sets up a timer for each await; a stream waits for every token. (And it costs
     a short call twice as much.)
     """
+
+    __slots__ = ("_cancelled", "_due", "_rang", "_task", "_timer")
 
     def __init__(self, due: Due) -> None:
         self._due = due
@@ -219,3 +196,30 @@ class Alarm:
         else:
             self._rang = True
             self._task.cancel()
+
+
+class within(Alarm):  # noqa: N801 - as `asyncio.timeout`
+    """Limit what is awaited inside the block.
+
+    Raises:
+        httpx.ReadTimeout: When the time is up.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__(due_in(seconds))
+
+    def __enter__(self) -> None:
+        self.listen()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        rang = self.rang() and isinstance(error, asyncio.CancelledError)
+        self.reset()
+        if rang or isinstance(error, asyncio.TimeoutError):
+            raise httpx.ReadTimeout(TIME_IS_UP) from error

@@ -308,7 +308,8 @@ class AsyncEventStream(StreamState):
             return
         self._is_leaving()
         if self._leaves_nothing:
-            await self._leave()  # which waits for nobody
+            await self._close_response()
+            self._left()
             return
         # In a task of its own, so that a second cancellation does not cut it short.
         leaving = asyncio.ensure_future(self._leave())
@@ -327,12 +328,15 @@ class AsyncEventStream(StreamState):
             if conversation_id := self._conversation_to_delete():
                 await self._calls.delete(self._operation, conversation_id)
         finally:
-            self._end_turn()
-            open_streams.ASYNC.discard(self)
+            self._left()
+
+    def _left(self) -> None:
+        self._end_turn()
+        open_streams.ASYNC.discard(self)
 
     async def _read_on(self) -> None:
         """Read until the task is known, which cannot be stopped before."""
-        async with within(READ_ON):
+        with within(READ_ON):
             if self._response is None and self._opening is not None:
                 self._take_response(await self._opening, Follow(self._operation))
             # Begun anew: a reading that was cancelled is over, the body is not (over aiohttp).
