@@ -64,7 +64,7 @@ class DifyClient(RunCalls):
         """
         if operation.generates:
             with self.stream(cast("Operation[Answer]", operation)) as stream:
-                for _ in stream.steps():
+                while stream.next_steps():
                     pass
             return cast("T", stream.answer)
         return retried(operation, self.connection, lambda: self._fetch(operation))
@@ -196,11 +196,8 @@ class AsyncDifyClient(AsyncRunCalls):
         """
         require_asyncio()
         if operation.generates:
-            async with (
-                self.stream(cast("Operation[Answer]", operation)) as stream,
-                contextlib.aclosing(stream.steps()) as steps,
-            ):
-                async for _ in steps:
+            async with self.stream(cast("Operation[Answer]", operation)) as stream:
+                while await stream.next_steps():
                     pass
             return cast("T", stream.answer)
         return await aretried(operation, self.connection, lambda: self._fetch(operation))

@@ -217,10 +217,8 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         call = run(client, flow)
         _begin(responses, call)
         with responses.spans, open_stream(client, call) as stream:
-            for event, text in stream.steps():
-                responses.watch(event, text)
-                if responses.is_cut:
-                    break
+            while not responses.is_cut and (steps := stream.next_steps()):
+                responses.watch(steps)
         return responses.only(stream.answer)
 
     async def _aask(self, flow: Flow[ReadyCall], responses: Responses[ResponseT]) -> ResponseT:
@@ -230,14 +228,9 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         call = await arun(client, flow)
         _begin(responses, call)
         with responses.spans:
-            async with (
-                open_async_stream(client, call) as stream,
-                aclosing(stream.steps()) as steps,
-            ):
-                async for event, text in steps:
-                    responses.watch(event, text)
-                    if responses.is_cut:
-                        break
+            async with open_async_stream(client, call) as stream:
+                while not responses.is_cut and (steps := await stream.next_steps()):
+                    responses.watch(steps)
         return responses.only(stream.answer)
 
     def _stream(

@@ -176,7 +176,8 @@ class Alarm:
     def rang(self) -> bool:
         """Whether a cancellation that was caught is the alarm's own, and nobody else's."""
         task, self._task = self._task, None
-        if not self._rang or task is None:
+        rang, self._rang = self._rang, False
+        if not rang or task is None:
             return False
         return sys.version_info < (3, 11) or task.uncancel() <= self._cancelled
 

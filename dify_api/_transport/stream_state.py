@@ -51,6 +51,7 @@ class StreamState:
         self._is_sent = False  # the request that begins it
         self._ended = False  # by the server, or broken: nothing more can be read
         self._is_whole = False  # ended by the server
+        self._is_over = False  # nothing more comes
         self._finished: Answer | None = None  # the answer, once it has ended well
         self._stops = operation.stop_path is not None
         self._closed = False

@@ -170,9 +170,14 @@ class EventStream(StreamState):
 
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
+        while steps := self.next_steps():
+            yield from steps
+
+    def next_steps(self) -> list[Step]:
+        """Wait for the next of `steps`, and return what came with it; [] at the end."""
         self._require_entered()
-        reader, is_over = self._reader, False
-        while not is_over:
+        reader = self._reader
+        while not self._is_over:
             try:
                 while not reader.is_done:
                     if reader.is_impatient and not self._is_limited:
@@ -185,20 +190,23 @@ class EventStream(StreamState):
                         break
                     steps = reader.feed(piece)
                     self._hold_first_turn()
-                    yield from steps
+                    if steps:
+                        return steps
             except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
                 self._cause = self._take_failure(error)
-            rest, is_over = self._end_body()
-            yield from rest
+            if rest := self._end_body():
+                return rest
         self._finish()
+        return []
 
-    def _end_body(self) -> tuple[list[Step], bool]:
-        """The events that are left of a body, and whether it was the last."""
+    def _end_body(self) -> list[Step]:
+        """The events that are left of a body."""
         rest = self._rest()
         if self._go_on():
-            return rest, False
+            return rest
+        self._is_over = True
         self._end_turn()
-        return rest + self._reader.restored(), True
+        return rest + self._reader.restored()
 
     def _read_in_thread(self) -> None:
         response = cast("Reply", self._response)
@@ -223,6 +231,7 @@ class AsyncEventStream(StreamState):
         self._pieces: AsyncIterator[bytes]
         self._ready: Ready
         self._pieces, self._ready = no_body()
+        self._alarm = Alarm(self._reader.due)
         self._opening: asyncio.Future[AsyncReply] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -307,6 +316,7 @@ class AsyncEventStream(StreamState):
         if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
             return
         self._is_leaving()
+        self._alarm.reset()
         if self._leaves_nothing:
             await self._close_response()
             self._left()
@@ -356,28 +366,33 @@ class AsyncEventStream(StreamState):
                 await self._calls.stop(self._stopped, self.task_id)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        async with contextlib.aclosing(self.steps()) as steps:
-            async for event, _ in steps:
+        while steps := await self.next_steps():
+            for event, _ in steps:
                 yield event
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
+        while steps := await self.next_steps():
+            for step in steps:
+                yield step
+
+    async def next_steps(self) -> list[Step]:
+        """Wait for the next of `steps`, and return what came with it; [] at the end."""
         self._require_entered()
-        reader, is_over = self._reader, False
-        while not is_over:
-            alarm, next_piece, ready = Alarm(reader.due), self._pieces.__anext__, self._ready
+        reader, alarm = self._reader, self._alarm
+        while not self._is_over:
             try:
                 while not reader.is_done:
                     reader.wait()
-                    piece = ready()
+                    piece = self._ready()
                     if piece is None:
                         alarm.listen(anew=reader.is_impatient)
-                        piece = await next_piece()
+                        piece = await anext(self._pieces)
                         alarm.ignore()
                     steps = reader.feed(piece)
                     self._hold_first_turn()
-                    for step in steps:
-                        yield step
+                    if steps:
+                        return steps
             except StopAsyncIteration:
                 self._take_end()
             except asyncio.CancelledError:
@@ -386,17 +401,17 @@ class AsyncEventStream(StreamState):
                 reader.look_at_clock()
             except Exception as error:  # noqa: BLE001 - what is not the connection's is raised again
                 self._cause = self._take_failure(error)
-            finally:
-                alarm.reset()
-            rest, is_over = await self._end_body()
-            for step in rest:
-                yield step
+            alarm.reset()
+            if rest := await self._end_body():
+                return rest
         self._finish()
+        return []
 
-    async def _end_body(self) -> tuple[list[Step], bool]:
-        """The events that are left of a body, and whether it was the last."""
+    async def _end_body(self) -> list[Step]:
+        """The events that are left of a body."""
         rest = self._rest()
         if await self._go_on():
-            return rest, False
+            return rest
+        self._is_over = True
         self._end_turn()
-        return rest + self._reader.restored(), True
+        return rest + self._reader.restored()

@@ -34,6 +34,7 @@ from llama_index.core.instrumentation.span import active_span_id
 
 from dify_api._calls.end_user import private_answer, private_event
 from dify_api._calls.input_message import Marks
+from dify_api.answers._reader import Step
 from dify_api.answers._stop import StopSequences
 from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers._tool_calls import Call, ToolCallReader
@@ -123,12 +124,15 @@ class Responses(ABC, Generic[ResponseT]):
             text = self.reader.feed(text)
         return self._respond(event, text, thinking) if text or thinking else None
 
-    def watch(self, event: Event, text: str) -> None:
-        """Take an event of a call that does not stream."""
-        if not text:
-            self.note(event)
-        elif self._stop is not None:
-            self._stop.feed(text if self._splitter is None else self._splitter.feed(text)[0])
+    def watch(self, steps: Sequence[Step]) -> None:
+        """Take events of a call that does not stream, and their text, up to a stop sequence."""
+        for event, text in steps:
+            if not text:
+                self.note(event)
+            elif self._stop is not None:
+                self._stop.feed(text if self._splitter is None else self._splitter.feed(text)[0])
+                if self._stop.found:
+                    return
 
     def note(self, event: Event) -> ResponseT | None:
         """Take an event without text: dispatch what it tells, respond to reasoning."""
