@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
+from typing_extensions import Self
+
 PIECE = 65_536
 """Bytes that are sent at once, or read at once in sync calls."""
 
@@ -70,13 +72,15 @@ def async_body(response: AsyncReply) -> tuple[AsyncIterator[bytes], Ready]:
 
 def no_body() -> tuple[AsyncIterator[bytes], Ready]:
     """`async_body` where there is none."""
-    return _no_pieces(), _nothing
+    return _NoPieces(), _nothing
 
 
-async def _no_pieces() -> AsyncIterator[bytes]:
-    pieces: tuple[bytes, ...] = ()
-    for piece in pieces:
-        yield piece
+class _NoPieces:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
 
 
 def _nothing() -> None:
