@@ -241,13 +241,12 @@ class AsyncDifyClient(AsyncRunCalls):
     async def _fetch(self, operation: Operation[T]) -> T:
         """One attempt at a call, up to the end of its body."""
         time = self._time_for(operation)
-        with connection_errors(operation, self.connection):
-            with within(time):
-                response = await self._attempt(operation, self.connection.limits, time)
-                try:
-                    body = await response.aread()
-                finally:
-                    await response.aclose()
+        with connection_errors(operation, self.connection), within(time):
+            response = await self._attempt(operation, self.connection.limits, time)
+            try:
+                body = await response.aread()
+            finally:
+                await response.aclose()
         return result_from_reply(operation, response.status_code, response.headers, body)
 
     async def _open(self, operation: Operation[Any], leave: AsyncLeave | None = None) -> AsyncReply:
