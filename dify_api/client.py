@@ -265,15 +265,18 @@ class AsyncDifyClient(AsyncRunCalls):
         leave: AsyncLeave | None = None,
     ) -> AsyncReply:
         connection = self.connection
-        with operation.opened() as opened, connection_errors(operation, connection):
-            with within(time):
-                response = await asend(connection, opened, timeout, leave)
-                if response.status_code < 300 and is_readable(response.headers):
-                    return response
-                try:
-                    body = await response.aread()
-                finally:
-                    await response.aclose()
+        with (
+            operation.opened() as opened,
+            connection_errors(operation, connection),
+            within(time),
+        ):
+            response = await asend(connection, opened, timeout, leave)
+            if response.status_code < 300 and is_readable(response.headers):
+                return response
+            try:
+                body = await response.aread()
+            finally:
+                await response.aclose()
         if older := older_call(operation, response.status_code, response.headers):
             return await self._attempt(older, timeout, time, leave)
         raise error_from_reply(
