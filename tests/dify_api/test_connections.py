@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import ssl
 import time
 import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
+import trustme
 
 from dify_api import AsyncDifyClient, DifyClient, application
 from dify_api._transport import pools as connections
@@ -85,6 +87,21 @@ async def test_a_connection_that_was_closed_unseen_is_not_used_again() -> None:
             assert len(replay._connections) == connections
             replay._connections[-1].shutdown(socket.SHUT_RDWR)  # and the loop reads nothing
             time.sleep(0.05)  # noqa: ASYNC251 - nor while the end is on its way
+
+
+async def test_connections_over_tls_serve_again() -> None:
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    headers = {"content-type": "application/json"}
+    with ReplayServer(lambda _: Reply(200, headers, [b"{}"]), tls=tls) as replay:
+        for key in ("app-one", "app-two"):
+            client = AsyncDifyClient(key, base_url=replay.base_url, verify=trust, max_retries=0)
+            for _ in range(2):
+                await client.send(application.info())
+        assert len(replay.requests) == 4
+        assert len(replay._connections) == 2  # one, before and after its handshake
 
 
 async def test_a_cookie_of_one_app_reaches_no_request() -> None:
