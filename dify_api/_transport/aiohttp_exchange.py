@@ -119,12 +119,13 @@ def has_unread(connection: Connection) -> bool:
     """
     transport = connection.transport
     sock = None if transport is None else transport.get_extra_info("socket")
-    if sock is None:
-        return False
+    file = -1 if sock is None else sock.fileno()
+    if file < 0:
+        return sock is not None
     if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock], [], [], 0)[0])
+        return bool(select.select([file], [], [], 0)[0])
     poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
+    poll.register(file, select.POLLIN)
     return bool(poll.poll(0))
 
 

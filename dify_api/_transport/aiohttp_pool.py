@@ -83,7 +83,9 @@ class AiohttpPool:
     async def _connected(
         self, session: aiohttp.ClientSession, timeout: httpx.Timeout
     ) -> Connection:
-        connector = cast("aiohttp.BaseConnector", session.connector)
+        connector = session.connector
+        if connector is None:
+            raise aiohttp.ClientConnectionError("the connections of this event loop are closed")
         limits = _timeout(timeout.connect, timeout.read)
         try:
             connection = await connector.connect(self._connecting, [], limits)
