@@ -7,10 +7,10 @@ a short call. Its errors are raised.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 import httpx
@@ -109,7 +109,7 @@ class AiohttpPool:
             head, content = await exchange.wait()
         except BaseException as error:
             if leave is not None and isinstance(error, asyncio.CancelledError):
-                leave(self._answered(exchange, None, None))
+                leave(_closing(exchange, self._answered(exchange, None, None)))
                 raise
             exchange.close()
             with self._body.mapped():
@@ -208,6 +208,20 @@ class _Reply:
 
     async def aclose(self) -> None:
         await self.stream.aclose()
+
+
+def _closing(
+    exchange: Exchange, answered: Coroutine[Any, Any, AsyncReply]
+) -> asyncio.Future[AsyncReply]:
+    """A task, which closes nothing itself where it is cancelled before its first step."""
+    reply = asyncio.ensure_future(answered)
+
+    def close(done: asyncio.Future[AsyncReply]) -> None:
+        if done.cancelled():
+            exchange.close()
+
+    reply.add_done_callback(close)
+    return reply
 
 
 def _is_short(content: object) -> bool:

@@ -29,7 +29,7 @@ Wait = Callable[[], Reply]
 """Waits on for the reply of a request."""
 Leave = Callable[[dict[str, float | None], Wait], None]
 """Called where a request is interrupted, with the timeouts of its exchange and what waits on."""
-AsyncLeave = Callable[["Coroutine[Any, Any, AsyncReply] | asyncio.Future[AsyncReply]"], None]
+AsyncLeave = Callable[["asyncio.Future[AsyncReply]"], None]
 """Called where a request is cancelled that was sent, with what waits on for its reply."""
 
 

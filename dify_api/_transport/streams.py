@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, cast
 
@@ -289,11 +289,9 @@ class AsyncEventStream(StreamState):
             with ignored_failures():
                 await self._response.aclose()
 
-    def _leave_unanswered(
-        self, reply: Coroutine[Any, Any, AsyncReply] | asyncio.Future[AsyncReply]
-    ) -> None:
+    def _leave_unanswered(self, reply: asyncio.Future[AsyncReply]) -> None:
         """What comes of the reply to a request that was cancelled is needed to stop its run."""
-        self._opening, self._is_sent = asyncio.ensure_future(reply), True
+        self._opening, self._is_sent = reply, True
 
     def _take_response(self, response: AsyncReply, follow: Follow) -> None:
         self._response, self._opening, self._is_sent = response, None, True

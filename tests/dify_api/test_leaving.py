@@ -252,6 +252,8 @@ async def test_cancelling_while_it_connects_sends_nothing() -> None:
 
 
 async def test_a_limit_while_the_reply_is_waited_for_leaves_nothing() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     release, asked = threading.Event(), []
 
     def reply(request: object) -> Reply:
@@ -263,6 +265,8 @@ async def test_a_limit_while_the_reply_is_waited_for_leaves_nothing() -> None:
         with pytest.raises(errors.RequestTimeoutError):
             await async_client_of(server, progress_timeout=0.2).send(ASK)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        gc.collect()
+        assert told == []  # as of connections that nobody has closed
         release.set()
         assert len(asked) == 1
 
