@@ -20,7 +20,8 @@ import urllib3.connection
 from urllib3.connection import HTTPConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
-from dify_api._transport.exchange import Exchange, Timeouts
+from dify_api._transport.exchange import Exchange
+from dify_api._transport.exchange_steps import Timeouts
 from dify_api._transport.proxies import credentials_header
 
 _PORTS = {"http": 80, "https": 443}

@@ -9,36 +9,23 @@ No type of httpx's is known here: `urllib3_pool` translates.
 from __future__ import annotations
 
 import http.client
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, cast
 
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError
-from urllib3.util.response import assert_header_parsing
 
-from dify_api._transport.deadlines import TIME_IS_UP, Limit
+from dify_api._transport.exchange_steps import (
+    BROKEN,
+    ExchangeError,
+    Step,
+    Timeouts,
+    failure_of,
+    made,
+    seconds_for,
+)
 from dify_api._transport.pieces import PIECE
-
-T = TypeVar("T")
-Step = Literal["Connect", "Write", "Read"]
-Timeouts = Mapping[str, float | None]
-"""Seconds for "connect", "write" and "read", or a `Limit`; looked at anew for each of them."""
-
-
-class ExchangeError(Exception):
-    """A failed exchange.
-
-    Attributes:
-        kind: The name that httpx has for it, such as "ReadTimeout".
-        cause: What the socket said, if it was the socket.
-    """
-
-    def __init__(self, kind: str, reason: str, cause: Exception | None = None) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.cause = cause
+from dify_api._transport.timed_reply import TimedReply
 
 
 class Exchange:
@@ -108,8 +95,8 @@ class Exchange:
         connection = self._connection
         if connection.is_closed:
             self._await_replies("Connect")  # of a proxy
-            connection.timeout = _seconds(self.timeouts, "Connect")
-            _made("Connect", connection.connect)
+            connection.timeout = seconds_for(self.timeouts, "Connect")
+            made("Connect", connection.connect)
         self._await_replies("Read")
         self.awaits_reply = True
         self._send(method, target, headers, body)
@@ -121,11 +108,11 @@ class Exchange:
         Raises:
             ExchangeError: If there is none.
         """
-        self._reply = _made("Read", partial(_response_of, self._connection))
+        self._reply = made("Read", partial(_response_of, self._connection))
         self.awaits_reply = False
 
     def _await_replies(self, step: Step) -> None:
-        replies = partial(_TimedReply, timeouts=self.timeouts, step=step)
+        replies = partial(TimedReply, timeouts=self.timeouts, step=step)
         self._connection.response_class = replies  # type: ignore[assignment]  # a factory will do
 
     def _send(
@@ -137,7 +124,7 @@ class Exchange:
     ) -> None:
         connection = self._connection
         if connection.sock is not None:
-            connection.sock.settimeout(_seconds(self.timeouts, "Write"))
+            connection.sock.settimeout(seconds_for(self.timeouts, "Write"))
         content: Any = body  # a file of http.client's is whatever can be read from
         if body is not None and _is_recorded(connection):
             content = body if isinstance(body, bytes) else b"".join(body)
@@ -151,9 +138,9 @@ class Exchange:
         how = {"encode_chunked": True} if "transfer-encoding" in headers else {}
         try:
             if isinstance(content, bytes) and not _is_recorded(connection):
-                _made("Write", partial(_send_at_once, connection, content))
+                made("Write", partial(_send_at_once, connection, content))
             else:
-                _made("Write", partial(connection.endheaders, content, **how))
+                made("Write", partial(connection.endheaders, content, **how))
         except ExchangeError as error:
             # A server may refuse a request before it has read it all, and say why.
             if error.kind != "WriteError" or connection.is_closed:
@@ -169,8 +156,8 @@ class Exchange:
         try:
             while piece := read(PIECE):
                 yield piece
-        except _BROKEN as error:
-            failure = _failure("Read", error)
+        except BROKEN as error:
+            failure = failure_of("Read", error)
         else:
             self._finish()
             return
@@ -259,130 +246,5 @@ class _TimedBody:
             if self._left < 0 or (self._left > 0 and not piece):
                 raise ExchangeError("LocalProtocolError", "the file has changed while it was sent")
         if self._connection.sock is not None:
-            self._connection.sock.settimeout(_seconds(self._timeouts, "Write"))
+            self._connection.sock.settimeout(seconds_for(self._timeouts, "Write"))
         return piece
-
-
-class _TimedReply(http.client.HTTPResponse):
-    """A reply whose every read knows how much time is left."""
-
-    def __init__(
-        self, sock: Any, *args: Any, timeouts: Timeouts, step: Step, **kwargs: Any
-    ) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._reads = _TimedReads(sock, self.fp.detach(), timeouts, step)
-        self._buffer = self.fp = _Buffer(self._reads)
-
-    def begin(self) -> None:
-        """Read the head, after those that only say that it takes time (103).
-
-        Raises:
-            http.client.HTTPException: If it is only a part of one.
-            urllib3.exceptions.HeaderParsingError: If a line of it is no header.
-        """
-        super().begin()
-        while 100 < self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
-            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
-            super().begin()
-        assert_header_parsing(self.headers)
-        if self._reads.have_ended:  # http.client takes that for the end of the headers
-            raise http.client.HTTPException("the server closed the connection within the headers")
-
-    @property
-    def has_more(self) -> bool:
-        """Whether the server has sent more than this reply, once that was read to its end."""
-        return self._buffer.had_more
-
-    def read1(self, n: int = -1) -> bytes:
-        """The bytes that come next; b"" at the end.
-
-        Raises:
-            http.client.IncompleteRead: If the body ends before its length.
-        """
-        piece = super().read1(n)
-        if not piece and self.length:
-            raise http.client.IncompleteRead(b"", self.length)
-        return piece
-
-
-class _Buffer(io.BufferedReader):
-    had_more = False
-
-    def close(self) -> None:
-        if not self.closed:
-            cast("_TimedReads", self.raw).are_over = True
-            self.had_more = bool(self.peek())
-        super().close()
-
-
-class _TimedReads(io.RawIOBase):
-    def __init__(self, sock: Any, raw: io.RawIOBase, timeouts: Timeouts, step: Step) -> None:
-        self._sock = sock
-        self._raw = raw
-        self._timeouts = timeouts
-        self._step: Step = step
-        self._set: float | None = -1.0  # the timeout that the socket has
-        self.have_ended = False
-        """Whether the server has closed the connection, and all that it sent was read."""
-        self.are_over = False
-        """Whether nothing is to be read any more."""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.are_over:
-            return 0
-        seconds = _seconds(self._timeouts, self._step)
-        if seconds != self._set:
-            self._sock.settimeout(seconds)
-            self._set = seconds
-        count = self._raw.readinto(buffer)
-        self.have_ended = count == 0
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-_NAMES = {"Connect": "connect", "Write": "write", "Read": "read"}
-
-
-def _seconds(timeouts: Timeouts, step: Step) -> float | None:
-    timeout = timeouts.get(_NAMES[step])
-    if not isinstance(timeout, Limit):
-        return timeout
-    seconds = timeout.left()
-    if seconds <= 0:
-        raise ExchangeError(f"{step}Timeout", TIME_IS_UP)
-    return seconds
-
-
-_BROKEN = (OSError, http.client.HTTPException, HTTPError)
-
-
-def _made(step: Step, call: Callable[[], T]) -> T:
-    """What a step returns.
-
-    Raises:
-        ExchangeError: For what the libraries below raise, whose errors hold the connection, and
-            with it what was sent.
-    """
-    try:
-        return call()
-    except _BROKEN as error:
-        failure = _failure(step, error)
-    raise failure
-
-
-def _failure(step: Step, error: Exception) -> ExchangeError:
-    cause = error.__cause__ if isinstance(error, HTTPError) else error
-    reason = str(cause or error)
-    if isinstance(cause, TimeoutError):
-        return ExchangeError(f"{step}Timeout", reason, cause)
-    if isinstance(cause, OSError) and not isinstance(cause, http.client.HTTPException):
-        return ExchangeError(f"{step}Error", reason, cause)
-    if step == "Connect":
-        return ExchangeError("ConnectError", reason)
-    return ExchangeError("RemoteProtocolError", reason or type(error).__name__)

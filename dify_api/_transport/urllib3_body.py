@@ -7,7 +7,8 @@ from types import ModuleType
 
 import httpx
 
-from dify_api._transport.exchange import Exchange, ExchangeError
+from dify_api._transport.exchange import Exchange
+from dify_api._transport.exchange_steps import ExchangeError
 
 
 class Body:

@@ -15,7 +15,8 @@ import httpx
 
 from dify_api._transport.connection_pool import ConnectionPool
 from dify_api._transport.deadlines import TIMEOUTS
-from dify_api._transport.exchange import Exchange, ExchangeError
+from dify_api._transport.exchange import Exchange
+from dify_api._transport.exchange_steps import ExchangeError
 from dify_api._transport.interrupted import Leave
 from dify_api._transport.pieces import PIECE, Reply
 from dify_api._transport.requests import PlainRequest
