@@ -9,13 +9,22 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextvars import Token
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import (
+    DISPATCHER_SPAN_DECORATED_ATTR,
+    active_instrument_tags,
+)
+from llama_index_instrumentation.events.span import SpanDropEvent
+from llama_index_instrumentation.span import active_span_id
+from typing_extensions import Self
 
 from dify_api._calls.end_user import shown_user
-from dify_api._calls.signatures import kept_signature
 from llama_index_dify.open_streams import OpenStream, aclose, are_running, close, opened, remember
 
 dispatcher = get_dispatcher(__name__)
@@ -64,29 +73,74 @@ def waiting_errors() -> tuple[type[Exception], ...]:
 class _Waits:
     """What the span of a call has as its result where its step waits for an event."""
 
-    error: Exception = field(repr=False)
+    error: BaseException = field(repr=False)
+
+
+class _Span:
+    """The span of a call, as `dispatcher.span` makes it, except that it takes the arguments.
+
+    LlamaIndex's own works out the signature of the bound method at each call. This one does not
+    fail where a workflow's step waits.
+
+    Args:
+        instance: Whose method is called.
+        name: The method's.
+        arguments: Those of the call.
+
+    Attributes:
+        result: What the call returns.
+    """
+
+    __slots__ = ("_arguments", "_id", "_instance", "_token", "result")
+
+    def __init__(self, instance: object, name: str, arguments: inspect.BoundArguments) -> None:
+        self._id = f"{type(instance).__name__}.{name}-{uuid4()}"
+        self._instance, self._arguments = instance, arguments
+        self.result: object = None
+
+    def __enter__(self) -> Self:
+        token = self._token = active_span_id.set(self._id)
+        dispatcher.span_enter(
+            id_=self._id,
+            bound_args=self._arguments,
+            instance=self._instance,
+            parent_id=None if token.old_value is Token.MISSING else token.old_value,
+            tags=active_instrument_tags.get(),
+        )
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        known: Any = {
+            "id_": self._id,
+            "bound_args": self._arguments,
+            "instance": self._instance,
+        }
+        if error is None:
+            dispatcher.span_exit(**known, result=self.result)
+        elif isinstance(error, waiting_errors()):
+            dispatcher.span_exit(**known, result=_Waits(error))
+        else:
+            dispatcher.event(SpanDropEvent(span_id=self._id, err_str=str(error)))
+            dispatcher.span_drop(**known, err=error)
+        active_span_id.reset(self._token)
 
 
 def span(method: Method) -> Method:
     """Have calls of an async method be spans, which do not fail where a workflow's step waits."""
+    signature = _signature_when_bound(method)
 
     @functools.wraps(method)
-    async def quiet(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await method(self, *args, **kwargs)
-        except waiting_errors() as error:
-            return _Waits(error)
-
-    spanned: Any = dispatcher.span(quiet)
-
-    @functools.wraps(quiet)  # which is marked, so that LlamaIndex makes no span of its own
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = await spanned.__get__(self, type(self))(*args, **kwargs)
-        if isinstance(result, _Waits):
-            raise result.error
-        return result
+        with _Span(self, method.__name__, signature.bind(*args, **kwargs)) as span:
+            span.result = await method(self, *args, **kwargs)
+        return span.result
 
-    return cast("Method", call)
+    return _marked(call)
 
 
 def traced(method: Method) -> Method:
@@ -94,23 +148,34 @@ def traced(method: Method) -> Method:
 
     Outermost, where LlamaIndex would put its own span around the method.
     """
-    is_async = inspect.iscoroutinefunction(method)
-    kept_signature(method)
-    spanned: Any = span(method) if is_async else dispatcher.span(method)
+    signature, name = _signature_when_bound(method), method.__name__
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with opened() as streams:
-            result = spanned.__get__(self, type(self))(*args, **_private(kwargs))
+        kwargs = _private(kwargs)
+        with opened() as streams, _Span(self, name, signature.bind(*args, **kwargs)) as span:
+            result = span.result = method(self, *args, **kwargs)
         return _leavable(result, streams) if isinstance(result, Generator) else result
 
-    @functools.wraps(spanned)
+    @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with opened() as streams:
-            result = await spanned.__get__(self, type(self))(*args, **_private(kwargs))
+        kwargs = _private(kwargs)
+        with opened() as streams, _Span(self, name, signature.bind(*args, **kwargs)) as span:
+            result = span.result = await method(self, *args, **kwargs)
         return _aleavable(result, streams) if isinstance(result, AsyncGenerator) else result
 
-    return cast("Method", acall if is_async else call)
+    return _marked(acall if inspect.iscoroutinefunction(method) else call)
+
+
+def _signature_when_bound(method: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(method)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _marked(call: Callable[..., Any]) -> Any:
+    """The method, so that LlamaIndex makes no span of its own around it."""
+    setattr(call, DISPATCHER_SPAN_DECORATED_ATTR, True)
+    return call
 
 
 def _private(kwargs: Mapping[str, Any]) -> dict[str, Any]:
