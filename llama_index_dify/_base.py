@@ -21,6 +21,7 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from pydantic import ConfigDict, Field
 
+from dify_api._lazy import LazyModule
 from dify_api.endpoints.response_mode import ResponseMode
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify._structured import StructuredLLM, refuse_function_agent
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
         Responses,
         ResponseT,
     )
+    from llama_index_dify._calls import running
     from llama_index_dify._calls.resumed_call import ReadyCall
-
-# What calls run with is imported at the first one: see `llama_index_dify._calls.running`.
+else:
+    running = LazyModule("llama_index_dify._calls.running")  # imported at the first call
 
 CALL_ARGUMENTS = frozenset(
     {"user", "inputs", "files", "reasoning", "stop", "trace_id", "trace_session_id"}
@@ -112,9 +114,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
         """What turns the answer's events into chat responses."""
-        from llama_index_dify._calls.running import ChatResponses
-
-        return ChatResponses(
+        return running.ChatResponses(
             self._reasons(options),
             self.base_url,
             stop=self._stops(options),
@@ -123,9 +123,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
     def _completion_responses(self, options: Mapping[str, Any]) -> CompletionResponses:
         """What turns the answer's events into completion responses."""
-        from llama_index_dify._calls.running import CompletionResponses
-
-        return CompletionResponses(
+        return running.CompletionResponses(
             self._reasons(options), self._stops(options), user=self._user(options)
         )
 
@@ -211,24 +209,20 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     # The edge: one loop, sync and async, to read a whole answer or to stream it ----------------
 
     def _ask(self, flow: Flow[ReadyCall], responses: Responses[ResponseT]) -> ResponseT:
-        from llama_index_dify._calls.running import open_stream, run
-
         client = self.client
-        call = run(client, flow)
+        call = running.run(client, flow)
         _begin(responses, call)
-        with responses.spans, open_stream(client, call) as stream:
+        with responses.spans, running.open_stream(client, call) as stream:
             while not responses.is_cut and (steps := stream.next_steps()):
                 responses.watch(steps)
         return responses.only(stream.answer)
 
     async def _aask(self, flow: Flow[ReadyCall], responses: Responses[ResponseT]) -> ResponseT:
-        from llama_index_dify._calls.running import arun, open_async_stream
-
         client = self.async_client
-        call = await arun(client, flow)
+        call = await running.arun(client, flow)
         _begin(responses, call)
         with responses.spans:
-            async with open_async_stream(client, call) as stream:
+            async with running.open_async_stream(client, call) as stream:
                 while not responses.is_cut and (steps := await stream.next_steps()):
                     responses.watch(steps)
         return responses.only(stream.answer)
@@ -236,12 +230,10 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     def _stream(
         self, flow: Flow[ReadyCall], responses: Responses[ResponseT]
     ) -> Generator[ResponseT, None, None]:
-        from llama_index_dify._calls.running import open_stream, run
-
         client = self.client
-        call = run(client, flow)
+        call = running.run(client, flow)
         _begin(responses, call)
-        with responses.spans, open_stream(client, call) as stream:
+        with responses.spans, running.open_stream(client, call) as stream:
             for event, text in stream.steps():
                 response = responses.take(event, text) if text else responses.note(event)
                 if response is not None:
@@ -253,14 +245,12 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
     async def _astream(
         self, flow: Flow[ReadyCall], responses: Responses[ResponseT]
     ) -> AsyncGenerator[ResponseT, None]:
-        from llama_index_dify._calls.running import arun, open_async_stream
-
         client = self.async_client
-        call = await arun(client, flow)
+        call = await running.arun(client, flow)
         _begin(responses, call)
         with responses.spans:
             async with (
-                open_async_stream(client, call) as stream,
+                running.open_async_stream(client, call) as stream,
                 aclosing(stream.steps()) as steps,
             ):
                 async for event, text in steps:
@@ -300,7 +290,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         metadata = self.metadata
         return {
             "class_name": self.class_name(),
-            **metadata.model_dump(),
+            **vars(metadata),
             "model": metadata.model_name,
             "base_url": self.base_url,
             "app": self.app,
@@ -309,11 +299,9 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
 
 def _begin(responses: Responses[Any], call: ReadyCall) -> None:
     """Tell responses what is known once the call is prepared."""
-    from llama_index_dify._calls.running import ResumedCall
-
     responses.marks = call.marks
-    if isinstance(call, ResumedCall):
-        responses.go_on_after(call.resumption.streamed_text)
+    if call.streamed_text:
+        responses.go_on_after(call.streamed_text)
 
 
 def check_call_arguments(

@@ -26,7 +26,7 @@ from dify_api._transport.turns import Turn, Turns
 from dify_api.answers.answer import Answer
 from dify_api.errors import DifyError, WorkflowPausedError
 from llama_index_dify._answers.records import Origin, anchor, conversation_id, paused_run
-from llama_index_dify._answers.responses import answer_message
+from llama_index_dify._answers.responses import answer_message, raw
 from llama_index_dify._calls.input_messages import input_messages
 from llama_index_dify._calls.memory_text import adds_text, with_memory_text
 from llama_index_dify._calls.resumed_call import Resumption
@@ -265,7 +265,8 @@ class ChatTurn:
         if self.resumption is not None:
             text = self.resumption.streamed_text + text
         known = marks(self.llm.app, self.user) if self._keeper != "none" else {}
-        return answer_message(Answer(text=text, **ids), text, Origin(known, self.llm.base_url))
+        answer = Answer(text=text, **ids)
+        return answer_message(answer, text, Origin(known, self.llm.base_url), raw(answer))
 
     def stop(self, task_id: str) -> None:
         """Stop the app, best effort."""

@@ -140,7 +140,7 @@ def span(method: Method) -> Method:
             span.result = await method(self, *args, **kwargs)
         return span.result
 
-    return _marked(call)
+    return cast("Method", _marked(call))
 
 
 def traced(method: Method) -> Method:
@@ -164,7 +164,7 @@ def traced(method: Method) -> Method:
             result = span.result = await method(self, *args, **kwargs)
         return _aleavable(result, streams) if isinstance(result, AsyncGenerator) else result
 
-    return _marked(acall if inspect.iscoroutinefunction(method) else call)
+    return cast("Method", _marked(acall if inspect.iscoroutinefunction(method) else call))
 
 
 def _signature_when_bound(method: Callable[..., Any]) -> inspect.Signature:

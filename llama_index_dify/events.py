@@ -167,6 +167,11 @@ _MAKERS: Mapping[type[Event], _Make] = {
 }
 
 
+def is_told(event: Event) -> bool:
+    """Whether an event of a stream tells anything."""
+    return type(event) in _MAKERS
+
+
 def dispatch(event: Event, span_id: str | None) -> DifyEvent | None:
     """Dispatch what an event of a stream tells, if anything, within a span.
 

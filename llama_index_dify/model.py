@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from dify_api._calls.chat_settings import Memory, OnFork, Transcript
 from dify_api._calls.trace_session import trace_session_of
+from dify_api._lazy import LazyModule
 from llama_index_dify._base import CALL_ARGUMENTS, DifyModel, check_call_arguments
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from dify_api.answers.answer import Answer
     from llama_index_dify._agent_turn import AgentTurn
     from llama_index_dify._answers.responses import ChatResponses
+    from llama_index_dify._calls import running
     from llama_index_dify._calls.resumed_call import ReadyCall, ResumedCall
+else:
+    running = LazyModule("llama_index_dify._calls.running")
 
 CHAT_ARGUMENTS = CALL_ARGUMENTS | {
     "conversation_id",
@@ -136,21 +140,15 @@ class Dify(DifyModel, defer_build=False):
     def _chat_call(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
     ) -> Flow[ReadyCall]:
-        from llama_index_dify._calls.running import (
-            ResumedCall,
-            Resumption,
-            input_messages,
-            planned_marks,
-            prepare_chat,
-        )
-
         check_call_arguments(options, CHAT_ARGUMENTS, type(self))
         chat_options, instructions = self._chat_options(options), self._instructions()
         if (paused := options.get("paused")) is None:
-            return prepare_chat(input_messages(messages), chat_options, instructions)
-        resumption = Resumption(paused, options.get("values") or {})
-        marks = planned_marks(input_messages(messages), chat_options, instructions)
-        return _ready(ResumedCall(resumption, self._user(options), marks))
+            return running.prepare_chat(
+                running.input_messages(messages), chat_options, instructions
+            )
+        resumption = running.Resumption(paused, options.get("values") or {})
+        marks = running.planned_marks(running.input_messages(messages), chat_options, instructions)
+        return _ready(running.ResumedCall(resumption, self._user(options), marks))
 
     def in_turn(self, turn: AgentTurn) -> Self:
         """The same app for a step of an agent."""
@@ -162,11 +160,9 @@ class Dify(DifyModel, defer_build=False):
         self, messages: Sequence[ChatMessage], answer: Answer, options: Mapping[str, Any]
     ) -> tuple[ChatResponse, list[Call]]:
         """An answer to messages that came before, as a response, and the tool calls in it."""
-        from llama_index_dify._calls.running import input_messages, planned_marks
-
         responses = self._chat_responses(options)
-        responses.marks = planned_marks(
-            input_messages(messages), self._chat_options(options), self._instructions()
+        responses.marks = running.planned_marks(
+            running.input_messages(messages), self._chat_options(options), self._instructions()
         )
         return responses.of_answer(answer), responses.calls
 
@@ -176,16 +172,12 @@ class Dify(DifyModel, defer_build=False):
         return (self.__pydantic_private__ or {}).get("_turn")
 
     def _instructions(self) -> Instructions:
-        from llama_index_dify._calls.running import Instructions
-
         turn = self._agent_turn
-        return Instructions(turn.offer) if turn else Instructions()
+        return running.Instructions(turn.offer if turn else "")
 
     def _chat_options(self, options: Mapping[str, Any]) -> ChatOptions:
-        from llama_index_dify._calls.running import ChatOptions
-
         turn = self._agent_turn
-        return ChatOptions(
+        return running.ChatOptions(
             apps=turn.app_names(self.app_names) if turn else self.app_names,
             user=self._user(options),
             conversation_id=options.get("conversation_id"),
@@ -207,9 +199,7 @@ class Dify(DifyModel, defer_build=False):
         return self._chat_call([ChatMessage(role=MessageRole.USER, content=prompt)], options)
 
     def _chat_responses(self, options: Mapping[str, Any]) -> ChatResponses:
-        from llama_index_dify._calls.running import ChatResponses
-
-        responses = ChatResponses(
+        responses = running.ChatResponses(
             self._reasons(options),
             self.base_url,
             self.content_blocks,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from dify_api._calls.attachments import references
 from dify_api._calls.chat_settings import Memory, OnFork, Transcript
@@ -29,7 +29,7 @@ from dify_api.operation import Operation
 _VALUES = {"memory": get_args(Memory), "on_fork": get_args(OnFork)}
 
 
-@dataclass(frozen=True)
+@dataclass
 class ChatOptions:
     """What a chat call is made with beside its messages.
 
@@ -89,7 +89,7 @@ class ChatOptions:
         return bool(self.conversation_id or anchor)
 
 
-@dataclass(frozen=True)
+@dataclass
 class AppCall:
     """A call that is ready.
 
@@ -100,6 +100,9 @@ class AppCall:
 
     operation: Operation[Answer]
     marks: Marks = field(default_factory=dict)
+
+    streamed_text: ClassVar[str] = ""
+    """What was told of the answer before: nothing."""
 
 
 def prepare_chat(

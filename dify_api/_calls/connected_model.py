@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import field_serializer, field_validator
 
 from dify_api._calls.end_user import is_shown_user, shown_user
+from dify_api._lazy import LazyModule
 from dify_api.connection import DifyConnection
 
 if TYPE_CHECKING:
+    from dify_api import client
     from dify_api.client import AsyncDifyClient, DifyClient
+else:
+    client = LazyModule("dify_api.client")  # which a class need not wait for
 
 KNOWLEDGE_KEY_VARIABLES = ("DIFY_DATASET_API_KEY", "DIFY_API_KEY")
 
@@ -48,9 +52,7 @@ class ConnectedModel(DifyConnection, defer_build=True):
         Raises:
             ValueError: If there is no key.
         """
-        from dify_api.client import DifyClient  # which a class need not wait for
-
-        return DifyClient.over(self)
+        return client.DifyClient.over(self)
 
     @property
     def async_client(self) -> AsyncDifyClient:
@@ -59,6 +61,4 @@ class ConnectedModel(DifyConnection, defer_build=True):
         Raises:
             ValueError: If there is no key.
         """
-        from dify_api.client import AsyncDifyClient
-
-        return AsyncDifyClient.over(self)
+        return client.AsyncDifyClient.over(self)

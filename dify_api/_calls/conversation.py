@@ -39,7 +39,7 @@ class Instructions:
     demand: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """What to send.
 

@@ -35,7 +35,7 @@ from dify_api.answers.events import (
     WorkflowPaused,
     WorkflowPausedEvent,
 )
-from dify_api.models import AnswerFile, decode
+from dify_api.models import AnswerFile, decode, unchecked
 
 
 class AnswerBuilder:
@@ -162,26 +162,27 @@ class AnswerBuilder:
         resources = metadata.retriever_resources if metadata else None
         if not resources and self.message_end:
             resources = self.message_end.retriever_resources
-        return Answer(
-            text=self._text(streamed),
-            streamed_text=streamed,
-            conversation_id=self.conversation_id,
-            message_id=self.message_id,
-            task_id=self.task_id,
-            workflow_run_id=self.workflow_run_id,
-            created_at=self._created_at,
-            usage=(metadata.usage if metadata else None) or self._node_usages.build(self.workflow),
-            retriever_resources=resources or [],
-            files=self._all_files(),
-            agent_thoughts=list(self._thoughts.values()),
-            reasoning="".join(self._reasoning),
-            annotation_reply=metadata.annotation_reply if metadata else None,
-            outputs=self.workflow.outputs if self.workflow else None,
-            workflow=self.workflow,
-            finish_reason=self._finish_reason(),
-            lacks_message_end=self.lacks_message_end,
-            forms=self.forms,
-        )
+        fields = {
+            "text": self._text(streamed),
+            "streamed_text": streamed,
+            "conversation_id": self.conversation_id,
+            "message_id": self.message_id,
+            "task_id": self.task_id,
+            "workflow_run_id": self.workflow_run_id,
+            "created_at": self._created_at,
+            "usage": (metadata and metadata.usage) or self._node_usages.build(self.workflow),
+            "retriever_resources": [*(resources or ())],
+            "files": self._all_files(),
+            "agent_thoughts": list(self._thoughts.values()),
+            "reasoning": "".join(self._reasoning),
+            "annotation_reply": metadata.annotation_reply if metadata else None,
+            "outputs": self.workflow.outputs if self.workflow else None,
+            "workflow": self.workflow,
+            "forms": self.forms,
+            "finish_reason": self._finish_reason(),
+            "lacks_message_end": self.lacks_message_end,
+        }
+        return unchecked(Answer, fields)
 
     def _text(self, streamed: str) -> str:
         if self._replacement is not None and self._moderated:

@@ -11,7 +11,7 @@ from dify_api.answers._thinking import ThinkSplitter
 from dify_api.answers.answer import Answer
 from dify_api.endpoints.messages import Message
 from llama_index_dify._answers.records import Origin
-from llama_index_dify._answers.responses import answer_message
+from llama_index_dify._answers.responses import answer_message, raw
 
 
 def chat_messages(
@@ -39,5 +39,5 @@ def chat_messages(
             text, thinking = (
                 ThinkSplitter.split(message.answer) if reasoning else (message.answer, "")
             )
-            history.append(answer_message(answer, text, origin, thinking=thinking))
+            history.append(answer_message(answer, text, origin, raw(answer), thinking=thinking))
     return history

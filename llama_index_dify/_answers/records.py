@@ -10,7 +10,7 @@ is written into prompts and requests, and citation blocks make several integrati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from llama_index.core.schema import NodeWithScore
 from dify_api._calls.input_message import Anchor, Marks
 from dify_api.answers.answer import Answer
 from dify_api.models import RetrieverResource, decode
+from dify_api.operation import without_none
 from llama_index_dify.nodes import nodes_from_resources
 
 if TYPE_CHECKING:  # LlamaIndex's agents take long to import
@@ -35,7 +36,7 @@ _KEY = "dify"
 _PAUSED_RUN = "paused_run_id"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Origin:
     """Where an answer comes from.
 
@@ -68,8 +69,16 @@ class DifyChatMessage(ChatMessage):
         self.blocks = [*others[:at], TextBlock(text=content), *others[at:]]
 
 
-def record(answer: Answer, origin: Origin) -> dict[str, Any]:
-    """What is kept of an answer, as JSON values, for `ThinkingBlock.additional_information`."""
+def record(
+    answer: Answer, origin: Origin, retriever_resources: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What is kept of an answer, as JSON values, for `ThinkingBlock.additional_information`.
+
+    Args:
+        answer: The answer.
+        origin: Where it comes from.
+        retriever_resources: Its citations as JSON values.
+    """
     ids = {"conversation_id": answer.conversation_id, "message_id": answer.message_id}
     waits = bool(answer.forms) and answer.finish_reason is None
     return {
@@ -77,10 +86,7 @@ def record(answer: Answer, origin: Origin) -> dict[str, Any]:
             **(ids if origin.marks else {}),
             **({_PAUSED_RUN: answer.workflow_run_id} if waits else {}),
             **origin.marks,
-            "retriever_resources": [
-                resource.model_dump(mode="json", exclude_none=True)
-                for resource in answer.retriever_resources
-            ],
+            "retriever_resources": [without_none(cited) for cited in retriever_resources],
         }
     }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
 
@@ -136,15 +136,15 @@ class Responses(ABC, Generic[ResponseT]):
 
     def note(self, event: Event) -> ResponseT | None:
         """Take an event without text: dispatch what it tells, respond to reasoning."""
-        if not isinstance(event, ReasoningChunkEvent):
-            if isinstance(event, TTSMessageEvent) and event.audio:
-                self._speech.append(event.audio)
+        if events.is_told(event):
             event = private_event(event, self._user)
             self.spans.take(event)
             told = events.dispatch(event, self._span_id)
             if told is not None and self.on_event is not None:
                 self.on_event(told)
-        elif self._splitter is not None and event.data.reasoning:
+        elif isinstance(event, TTSMessageEvent) and event.audio:
+            self._speech.append(event.audio)
+        elif isinstance(event, ReasoningChunkEvent) and event.data.reasoning and self._splitter:
             return self._respond(event, "", event.data.reasoning)
         return None
 
@@ -232,17 +232,19 @@ class ChatResponses(Responses[ChatResponse]):
         self._content_blocks = content_blocks
 
     def _whole(self, answer: Answer, text: str, thinking: str, delta: str | None) -> ChatResponse:
+        told = raw(answer)
         return ChatResponse(
             message=answer_message(
                 answer,
                 text,
                 Origin(self.marks, self._base_url),
+                told,
                 thinking=thinking,
                 content_blocks=self._content_blocks,
                 speech=self._speech,
             ),
             delta=delta,
-            raw=raw(answer),
+            raw=told,
             additional_kwargs=_additional_kwargs(answer),
         )
 
@@ -282,6 +284,7 @@ def answer_message(
     answer: Answer,
     text: str,
     origin: Origin,
+    told: Mapping[str, Any],
     *,
     thinking: str = "",
     content_blocks: bool = False,
@@ -293,14 +296,16 @@ def answer_message(
         answer: The answer.
         text: Its text, without reasoning where that is kept apart.
         origin: Where it comes from.
+        told: What `raw` says of it.
         thinking: The reasoning.
         content_blocks: Whether citations, tool calls, files and speech become blocks.
         speech: Pieces of the answer read aloud, in base64.
     """
+    kept = record(answer, origin, told["retriever_resources"])
     # Thinking comes first, as in other integrations: the one for Gemini repeats whatever stands
     # before a block without content.
     blocks: list[ContentBlock] = [
-        ThinkingBlock(content=thinking or None, additional_information=record(answer, origin)),
+        ThinkingBlock(content=thinking or None, additional_information=kept),
         TextBlock(text=text),
     ]
     if content_blocks:

@@ -38,16 +38,17 @@ _ROLES: dict[MessageRole, Role] = {
 
 def input_messages(messages: Sequence[ChatMessage]) -> list[InputMessage]:
     """Read the messages of a call, oldest first."""
-    return [
-        InputMessage(
-            _ROLES[message.role],
-            "\n".join(_texts(message.blocks)),
-            anchor(message),
-            message.additional_kwargs.get("name"),
-            partial(_attachments, message),
-        )
-        for message in messages
-    ]
+    return [_input_message(message, _ROLES[message.role]) for message in messages]
+
+
+def _input_message(message: ChatMessage, role: Role) -> InputMessage:
+    return InputMessage(
+        role,
+        "\n".join(_texts(message.blocks)),
+        anchor(message) if role == "assistant" else None,
+        message.additional_kwargs.get("name"),
+        partial(_attachments, message),
+    )
 
 
 def _attachments(message: ChatMessage) -> list[Attachment]:
@@ -68,6 +69,8 @@ def _texts(blocks: Iterable[ContentBlock]) -> Iterator[str]:
 
 def _files(blocks: Iterable[ContentBlock]) -> Iterator[Attachment]:
     for block in blocks:
+        if isinstance(block, TextBlock):  # first: pydantic is slow to say what a block is not
+            continue
         if isinstance(block, CitableBlock):
             yield from _files(block.content)
         elif isinstance(block, ImageBlock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from dify_api._calls.chat_call import AppCall
 from dify_api._calls.input_message import Marks
@@ -49,6 +50,11 @@ class ResumedCall:
     user: str = field(repr=False)
     marks: Marks = field(default_factory=dict)
 
+    @property
+    def streamed_text(self) -> str:
+        """The text that was streamed before the pause, as far as it is known."""
+        return self.resumption.streamed_text
+
 
 @dataclass(frozen=True)
 class AttachedCall:
@@ -63,6 +69,8 @@ class AttachedCall:
     workflow_run_id: str
     user: str = field(repr=False)
     marks: Marks = field(default_factory=dict)
+
+    streamed_text: ClassVar[str] = ""
 
 
 ReadyCall = AppCall | ResumedCall | AttachedCall

@@ -42,6 +42,13 @@ def finished(status: str = "succeeded", **outputs: Any) -> dict[str, Any]:
 END = {"event": "message_end", "message_id": "m", "metadata": {}}
 
 
+def test_an_answer_has_all_its_fields_in_order() -> None:
+    _, answer = fold()
+    assert list(vars(answer)) == list(Answer.model_fields)
+    assert answer == Answer()
+    assert answer.model_copy(update={"text": "Hi"}).text == "Hi"
+
+
 def test_deltas_in_order() -> None:
     streamed, answer = fold(message("a"), message(" b"), END)
     assert (streamed, answer.text, answer.finish_reason) == ("a b", "a b", "stop")
