@@ -201,7 +201,7 @@ class DifyConnection(BaseModel):
                 f"{self.key_variables[0]} holds the key of another app than the one that this "
                 f"{type(self).__name__} was pickled with: set it to that app's key before loading"
             )
-        return check_api_key(self.api_key, self.key_variables)
+        return _checked_key(self.api_key, self.key_variables)
 
     @property
     def limits(self) -> httpx.Timeout:
@@ -219,7 +219,7 @@ class DifyConnection(BaseModel):
     @property
     def app_names(self) -> tuple[str, ...]:
         """`app`, and what the app was known by before it had an `app_id`."""
-        return tuple(dict.fromkeys(name for name in (self.app_id, self.fingerprint) if name))
+        return tuple(dict.fromkeys(filter(None, (self.app_id, self.fingerprint))))
 
     @property
     def fingerprint(self) -> str:
@@ -294,6 +294,12 @@ def _limits(timeout: float | None) -> httpx.Timeout:
         return httpx.Timeout(timeout, pool=None)
     # Reading: six of the pings that a living server sends every ten seconds.
     return httpx.Timeout(60.0, connect=10.0, pool=None)
+
+
+@lru_cache(maxsize=1024)
+def _checked_key(api_key: SecretStr | str | None, variables: tuple[str, ...]) -> SecretStr:
+    """Kept, for each call asks for it several times."""
+    return check_api_key(api_key, variables)
 
 
 @lru_cache(maxsize=1024)

@@ -25,7 +25,7 @@ from dify_api._lazy import LazyModule
 from dify_api.endpoints.response_mode import ResponseMode
 from llama_index_dify._connection import LlamaIndexConnection
 from llama_index_dify._structured import StructuredLLM, refuse_function_agent
-from llama_index_dify._traced import traced, user_of
+from llama_index_dify._traced import traced, traced_stream, user_of
 from llama_index_dify.open_streams import remember
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         """`chat` for asyncio."""
         return await self._aask(self._chat_call(messages, kwargs), self._chat_responses(kwargs))
 
-    @traced
+    @traced_stream
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer messages as a stream; the request goes out with the first `next`.
@@ -163,7 +163,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         responses = self._chat_responses(kwargs)
         return remember(self._stream(self._chat_call(messages, kwargs), responses))
 
-    @traced
+    @traced_stream
     @llm_chat_callback()
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
@@ -188,7 +188,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
         return await self._aask(call, self._completion_responses(kwargs))
 
-    @traced
+    @traced_stream
     @llm_completion_callback()
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -197,7 +197,7 @@ class DifyModel(LlamaIndexConnection, StructuredLLM):
         call = self._completion_call(self._formatted(prompt, formatted), kwargs)
         return remember(self._stream(call, self._completion_responses(kwargs)))
 
-    @traced
+    @traced_stream
     @llm_completion_callback()
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any

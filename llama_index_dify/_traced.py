@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass, field
+from random import Random
 from types import TracebackType
 from typing import Any, TypeVar, cast
-from uuid import uuid4
+from uuid import UUID
 
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import (
@@ -28,6 +30,11 @@ from dify_api._calls.end_user import shown_user
 from llama_index_dify.open_streams import OpenStream, aclose, are_running, close, opened, remember
 
 dispatcher = get_dispatcher(__name__)
+
+# For names of spans: `uuid4` asks the system each time, which takes a hundredth of a short call.
+_random = Random()  # noqa: S311 - nothing secret
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -77,10 +84,9 @@ class _Waits:
 
 
 class _Span:
-    """The span of a call, as `dispatcher.span` makes it, except that it takes the arguments.
+    """The span of a call, as `dispatcher.span` makes it, which works out a signature each time.
 
-    LlamaIndex's own works out the signature of the bound method at each call. This one does not
-    fail where a workflow's step waits.
+    It does not fail where a workflow's step waits.
 
     Args:
         instance: Whose method is called.
@@ -94,7 +100,9 @@ class _Span:
     __slots__ = ("_arguments", "_id", "_instance", "_token", "result")
 
     def __init__(self, instance: object, name: str, arguments: inspect.BoundArguments) -> None:
-        self._id = f"{type(instance).__name__}.{name}-{uuid4()}"
+        self._id = (
+            f"{type(instance).__name__}.{name}-{UUID(int=_random.getrandbits(128), version=4)}"
+        )
         self._instance, self._arguments = instance, arguments
         self.result: object = None
 
@@ -130,17 +138,30 @@ class _Span:
         active_span_id.reset(self._token)
 
 
-def span(method: Method) -> Method:
-    """Have calls of an async method be spans, which do not fail where a workflow's step waits."""
-    signature = _signature_when_bound(method)
+def span(method: Method, shown: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Method:
+    """Have calls of a method be spans, which do not fail where a workflow's step waits.
+
+    Args:
+        method: The method.
+        shown: Makes of keyword arguments those that the method is called with, and that show.
+    """
+    bind, name = _binder(method), method.__name__
 
     @functools.wraps(method)
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _Span(self, method.__name__, signature.bind(*args, **kwargs)) as span:
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs = shown(kwargs)
+        with _Span(self, name, bind(args, kwargs)) as span:
+            span.result = method(self, *args, **kwargs)
+        return span.result
+
+    @functools.wraps(method)
+    async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs = shown(kwargs)
+        with _Span(self, name, bind(args, kwargs)) as span:
             span.result = await method(self, *args, **kwargs)
         return span.result
 
-    return cast("Method", _marked(call))
+    return _marked(method, acall if inspect.iscoroutinefunction(method) else call)
 
 
 def traced(method: Method) -> Method:
@@ -148,34 +169,54 @@ def traced(method: Method) -> Method:
 
     Outermost, where LlamaIndex would put its own span around the method.
     """
-    signature, name = _signature_when_bound(method), method.__name__
+    return span(method, _private)
+
+
+def traced_stream(method: Method) -> Method:
+    """`traced` for methods that stream."""
+    spanned: Any = traced(method)
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs = _private(kwargs)
-        with opened() as streams, _Span(self, name, signature.bind(*args, **kwargs)) as span:
-            result = span.result = method(self, *args, **kwargs)
-        return _leavable(result, streams) if isinstance(result, Generator) else result
+        with opened() as streams:
+            responses = spanned(self, *args, **kwargs)
+        return _leavable(responses, streams)
 
     @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs = _private(kwargs)
-        with opened() as streams, _Span(self, name, signature.bind(*args, **kwargs)) as span:
-            result = span.result = await method(self, *args, **kwargs)
-        return _aleavable(result, streams) if isinstance(result, AsyncGenerator) else result
+        with opened() as streams:
+            responses = await spanned(self, *args, **kwargs)
+        return _aleavable(responses, streams)
 
-    return cast("Method", _marked(acall if inspect.iscoroutinefunction(method) else call))
-
-
-def _signature_when_bound(method: Callable[..., Any]) -> inspect.Signature:
-    signature = inspect.signature(method)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
+    return _marked(method, acall if inspect.iscoroutinefunction(method) else call)
 
 
-def _marked(call: Callable[..., Any]) -> Any:
-    """The method, so that LlamaIndex makes no span of its own around it."""
+def _marked(method: Method, call: Callable[..., Any]) -> Method:
+    """A call in the method's place, so that LlamaIndex makes no span of its own around it."""
     setattr(call, DISPATCHER_SPAN_DECORATED_ATTR, True)
-    return call
+    return cast("Method", call)
+
+
+_Binder = Callable[[tuple[Any, ...], dict[str, Any]], inspect.BoundArguments]
+
+
+def _binder(method: Callable[..., Any]) -> _Binder:
+    """What binds the arguments of a method's calls, but for `self`, to its signature."""
+    whole = inspect.signature(method)
+    parameters = list(whole.parameters.values())[1:]
+    signature = whole.replace(parameters=parameters)
+    plain = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    names = [p.name for p in plain]
+    required = sum(p.default is p.empty for p in plain)
+    is_plain = all(p in plain or p.kind is p.VAR_KEYWORD for p in parameters)
+
+    def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        if is_plain and not kwargs and required <= len(args) <= len(names):
+            # Written out, for `Signature.bind` takes a hundredth of a short call.
+            return inspect.BoundArguments(signature, dict(zip(names, args, strict=False)))  # type: ignore[arg-type]  # a dict since Python 3.9
+        return signature.bind(*args, **kwargs)
+
+    return bind
 
 
 def _private(kwargs: Mapping[str, Any]) -> dict[str, Any]:
