@@ -213,7 +213,7 @@ def _binder(method: Callable[..., Any]) -> _Binder:
     def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         if is_plain and not kwargs and required <= len(args) <= len(names):
             # Written out, for `Signature.bind` takes a hundredth of a short call.
-            return inspect.BoundArguments(signature, dict(zip(names, args, strict=False)))  # type: ignore[arg-type]  # a dict since Python 3.9
+            return inspect.BoundArguments(signature, dict(zip(names, args, strict=False)))
         return signature.bind(*args, **kwargs)
 
     return bind
