@@ -29,7 +29,7 @@ from dify_api.operation import Operation
 _VALUES = {"memory": get_args(Memory), "on_fork": get_args(OnFork)}
 
 
-@dataclass
+@dataclass  # to freeze so many fields takes longer than to make them
 class ChatOptions:
     """What a chat call is made with beside its messages.
 
@@ -89,7 +89,7 @@ class ChatOptions:
         return bool(self.conversation_id or anchor)
 
 
-@dataclass
+@dataclass(frozen=True)
 class AppCall:
     """A call that is ready.
 

@@ -39,7 +39,7 @@ class Instructions:
     demand: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Request:
     """What to send.
 

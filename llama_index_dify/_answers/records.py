@@ -36,7 +36,7 @@ _KEY = "dify"
 _PAUSED_RUN = "paused_run_id"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Origin:
     """Where an answer comes from.
 

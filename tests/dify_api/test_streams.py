@@ -132,6 +132,20 @@ async def test_a_finished_stream_is_not_stopped() -> None:
         assert server.stopped == []
 
 
+async def test_what_came_at_once_is_taken_at_once() -> None:
+    with serve(token("a") + token("b"), END) as server:
+        with client_of(server).stream(ASK) as stream:
+            batches = list(iter(stream.next_steps, []))
+        async with async_client_of(server).stream(ASK) as astream:
+            abatches = [await astream.next_steps()]
+            abatches += [[step async for step in astream.steps()], await astream.next_steps()]
+    texts = [[text for _, text in steps if text] for steps in batches]
+    assert texts[0] == ["a", "b"]
+    assert sum(len(steps) for steps in batches) == sum(len(steps) for steps in abatches) == 3
+    assert abatches[-1] == []
+    assert stream.answer.text == astream.answer.text == "ab"
+
+
 def test_tokens_come_out_as_they_come_in() -> None:
     """Each event is delivered before the next one is sent."""
     seen = threading.Semaphore(0)

@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from llama_index.core.instrumentation import get_dispatcher
@@ -37,13 +38,20 @@ class Tree(SimpleSpanHandler):
     """Keeps spans, and all that handlers are handed."""
 
     _told: list[str] = PrivateAttr(default_factory=list)
+    _arguments: list[tuple[str, dict[str, Any]]] = PrivateAttr(default_factory=list)
 
     def new_span(
         self, id_: str, bound_args: inspect.BoundArguments, *args: Any, **kwargs: Any
     ) -> SimpleSpan | None:
         self._told += [repr(bound_args), json.dumps(bound_args.arguments, default=repr)]
         self._told.append(repr(kwargs.get("instance")))
+        self._arguments.append((id_.partition("-")[0], dict(bound_args.arguments)))
         return super().new_span(id_, bound_args, *args, **kwargs)
+
+    @property
+    def arguments(self) -> list[tuple[str, dict[str, Any]]]:
+        """The name of each span's method, and what it was called with."""
+        return self._arguments
 
     @property
     def text(self) -> str:
@@ -197,3 +205,35 @@ def test_dumps_tell_a_hash(chatflow: Dify) -> None:
     with pytest.raises(ValueError, match="give the user too"):
         Dify.from_dict(chatflow.to_dict(), api_key="app-x")
     assert Dify.from_dict(chatflow.to_dict(), api_key="app-x", user="bob").user == "bob"
+
+
+async def test_spans_are_those_of_llama_indexs_dispatcher(chatflow: Dify, tree: Tree) -> None:
+    """A method that asks a model is a span above the model's, told in the same way."""
+
+    dispatcher = get_dispatcher()
+
+    class Asking:
+        @dispatcher.span
+        async def ask(self, messages: list[ChatMessage]) -> None:
+            await chatflow.achat(messages)
+            await chatflow.achat(messages=messages, stop=["."])
+            with pytest.raises(TypeError, match="missing a required argument: 'messages'"):
+                await chatflow.achat()
+
+        def signature(self, messages: list[ChatMessage], **kwargs: Any) -> None: ...
+
+    told = inspect.signature(Asking().signature).bind
+    messages = [ChatMessage(QUESTION)]
+    await Asking().ask(messages)
+    outer, *calls = sorted(
+        (s for s in tree.completed_spans if s.id_.startswith(("Asking", "Dify."))),
+        key=lambda span: span.start_time,
+    )
+    assert [span.parent_id for span in calls] == [outer.id_] * 2
+    for span, name in ((outer, "Asking.ask"), *((call, "Dify.achat") for call in calls)):
+        method, _, number = span.id_.partition("-")
+        assert (method, UUID(number).version) == (name, 4)
+    assert [arguments for name, arguments in tree.arguments if name == "Dify.achat"] == [
+        told(messages).arguments,
+        told(messages=messages, stop=["."]).arguments,
+    ]
