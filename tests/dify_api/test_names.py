@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import dify_api
+from dify_api._lazy import LazyModule
 
 _OF_PACKAGE = {"errors", "events"}
 
@@ -25,3 +26,11 @@ def test_every_name_is_there() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'planets'"):
         dify_api.planets  # noqa: B018  # there is none
+
+
+def test_a_lazy_module_has_the_names_of_its_module() -> None:
+    lazy = LazyModule("dify_api.client")
+    assert lazy.AsyncDifyClient is dify_api.AsyncDifyClient
+    assert vars(lazy)["DifyClient"] is dify_api.DifyClient  # nothing is asked for twice
+    with pytest.raises(AttributeError, match="has no attribute 'planets'"):
+        lazy.planets  # noqa: B018  # there is none
