@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
@@ -129,21 +129,36 @@ class ChatArguments(DifyArguments, BaseChatModel):
             messages, stop, run_manager, **kwargs
         )
 
-    async def _agenerate_with_cache(
+    def _agenerate_with_cache(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
+    ) -> Coroutine[Any, Any, ChatResult]:
+        if self._is_uncached:
+            return super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+        return self._agenerate_where_new(messages, stop, run_manager, kwargs)
+
+    async def _agenerate_where_new(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
     ) -> ChatResult:
         model = self._cached_where_new(messages, kwargs)
         return await super(ChatArguments, model)._agenerate_with_cache(
             messages, stop, run_manager, **kwargs
         )
 
+    @property
+    def _is_uncached(self) -> bool:
+        return self.cache is False or (self.cache is None and get_llm_cache() is None)
+
     def _cached_where_new(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Self:
         """This model, without its cache where a conversation goes on: a turn is not repeated."""
-        if self.cache is False or (self.cache is None and get_llm_cache() is None):
+        if self._is_uncached:
             return self
         from langchain_dify._calls.chat_running import input_messages
 

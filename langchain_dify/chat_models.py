@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import (
@@ -87,16 +86,17 @@ class ChatDify(ChatArguments, defer_build=False):
             chunks = call.chunks(stream)
             token = chunks.token
             yield from chunks.seen(text_before(stream))
-            for event, text in stream.steps():
-                if text and chunks.is_plain:
-                    yield token(text)
-                    continue
-                tracer.take(event)
-                for chunk in chunks.take(event, text):
-                    tracer.tell(chunk)
-                    yield chunk
-                if chunks.is_cut:
-                    break
+            while not chunks.is_cut and (steps := stream.next_steps()):
+                for event, text in steps:
+                    if text and chunks.is_plain:
+                        yield token(text)
+                        continue
+                    tracer.take(event)
+                    for chunk in chunks.take(event, text):
+                        tracer.tell(chunk)
+                        yield chunk
+                    if chunks.is_cut:
+                        break
             tracer.finish(stream)
             for chunk in chunks.finish():
                 tracer.tell(chunk)
@@ -120,22 +120,22 @@ class ChatDify(ChatArguments, defer_build=False):
             async with (
                 anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
                 await self._aanswering(call) as stream,
-                aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
                 token = chunks.token
                 for chunk in chunks.seen(text_before(stream)):
                     yield chunk
-                async for event, text in steps:
-                    if text and chunks.is_plain:
-                        yield token(text)
-                        continue
-                    await tracer.atake(event)
-                    for chunk in chunks.take(event, text):
-                        await tracer.atell(chunk)
-                        yield chunk
-                    if chunks.is_cut:
-                        break
+                while not chunks.is_cut and (steps := await stream.next_steps()):
+                    for event, text in steps:
+                        if text and chunks.is_plain:
+                            yield token(text)
+                            continue
+                        await tracer.atake(event)
+                        for chunk in chunks.take(event, text):
+                            await tracer.atell(chunk)
+                            yield chunk
+                        if chunks.is_cut:
+                            break
                 await tracer.afinish(stream)
                 for chunk in chunks.finish():
                     await tracer.atell(chunk)
@@ -159,12 +159,9 @@ class ChatDify(ChatArguments, defer_build=False):
         ):
             chunks = call.chunks(stream)
             chunks.seen(text_before(stream))
-            for event, text in stream.steps():
-                if not text:
+            while not chunks.is_cut and (steps := stream.next_steps()):
+                for event in chunks.watch(steps):
                     tracer.take(event)
-                chunks.watch(event, text)
-                if chunks.is_cut:
-                    break
             tracer.finish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
@@ -183,16 +180,12 @@ class ChatDify(ChatArguments, defer_build=False):
             async with (
                 anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
                 await self._aanswering(call) as stream,
-                aclosing(stream.steps()) as steps,
             ):
                 chunks = call.chunks(stream)
                 chunks.seen(text_before(stream))
-                async for event, text in steps:
-                    if not text:
+                while not chunks.is_cut and (steps := await stream.next_steps()):
+                    for event in chunks.watch(steps):
                         await tracer.atake(event)
-                    chunks.watch(event, text)
-                    if chunks.is_cut:
-                        break
                 await tracer.afinish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
@@ -249,17 +242,32 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import current_run
+        from langchain_dify._calls.chat_running import current_run, is_untold
 
+        if is_untold(run_manager):
+            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
         with current_run(run_manager):
             return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
 
-    async def _agenerate_with_cache(
+    def _agenerate_with_cache(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
+    ) -> Coroutine[Any, Any, ChatResult]:
+        from langchain_dify._calls.chat_running import is_untold
+
+        if is_untold(run_manager):  # no coroutine between those of langchain-core
+            return super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+        return self._agenerate_as_current(messages, stop, run_manager, kwargs)
+
+    async def _agenerate_as_current(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
     ) -> ChatResult:
         from langchain_dify._calls.chat_running import current_run
 
@@ -396,3 +404,4 @@ class ChatDify(ChatArguments, defer_build=False):
         reasoning = self.reasoning if reasoning is None else reasoning
         stop = stop or self.stop or ()
         return plan_call(messages, options, kwargs, stop, reasoning, self.model_name)
+

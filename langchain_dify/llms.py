@@ -202,10 +202,8 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors(), self.client.stream(operation) as stream:
             chunks = make_chunks(stream)
-            for event, text in stream.steps():
-                chunks.watch(event, text)
-                if chunks.is_cut:
-                    break
+            while not chunks.is_cut and (steps := stream.next_steps()):
+                chunks.watch(steps)
         if run_manager:
             add_run_facts(run_manager, stream.answer)
         return chunks.generation()
@@ -219,15 +217,10 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
     ) -> Generation:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with model_errors():
-            async with (
-                self.async_client.stream(operation) as stream,
-                aclosing(stream.steps()) as steps,
-            ):
+            async with self.async_client.stream(operation) as stream:
                 chunks = make_chunks(stream)
-                async for event, text in steps:
-                    chunks.watch(event, text)
-                    if chunks.is_cut:
-                        break
+                while not chunks.is_cut and (steps := await stream.next_steps()):
+                    chunks.watch(steps)
         if run_manager:
             add_run_facts(run_manager, stream.answer)
         return chunks.generation()

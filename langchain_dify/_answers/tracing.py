@@ -22,6 +22,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from typing_extensions import Self
 
 from dify_api.answers.events import Event
 from dify_api.errors import DifyError
@@ -39,7 +40,10 @@ CURRENT_RUN: ContextVar[RunManager | None] = ContextVar("dify_run", default=None
 
 
 class NodeTracer:
-    """Traces the events of an answer, sync or async; does nothing where nobody listens."""
+    """Traces the events of an answer, sync or async; does nothing where nobody listens.
+
+    A context manager, which ends the runs that are open at its end.
+    """
 
     def __init__(self, runs: NodeRuns | None, above: BaseRunManager | None) -> None:
         self._runs = runs
@@ -91,6 +95,28 @@ class NodeTracer:
         if self._runs is not None:
             await _amake(self._runs.close(error))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close(error)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose(error)
+
     def _add_partial(self, error: BaseException | None) -> None:
         if self._above is not None and isinstance(error, DifyError) and error.answer is not None:
             add_run_facts(self._above, error.answer)
@@ -110,8 +136,11 @@ def _announced(chunk: GenerationChunk | ChatGenerationChunk) -> Mapping[str, Any
     return mark
 
 
-@contextmanager
-def node_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> Iterator[NodeTracer]:
+_SILENT = NodeTracer(None, None)
+"""Serves all calls of which nobody is told."""
+
+
+def node_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> NodeTracer:
     """What traces an answer below a run; runs open at the end are ended.
 
     Args:
@@ -119,36 +148,28 @@ def node_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> It
         model: Name of the app as a model.
         user: The end user, whose name no run tells.
     """
+    return _tracer(run_manager, CallbackManager, model, user)
+
+
+def anode_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> NodeTracer:
+    """`node_tracer` for asyncio."""
+    return _tracer(run_manager, AsyncCallbackManager, model, user)
+
+
+def _tracer(
+    run_manager: BaseRunManager | None,
+    kind: type[CallbackManager] | type[AsyncCallbackManager],
+    model: str,
+    user: str,
+) -> NodeTracer:
     above = run_manager or CURRENT_RUN.get()
-    tracer = NodeTracer(_runs_below(above, CallbackManager, model, user), above)
-    try:
-        yield tracer
-    except BaseException as error:
-        tracer.close(error)
-        raise
-    tracer.close()
+    if above is None or not _has_listeners(above):
+        return _SILENT
+    return NodeTracer(_runs_below(above, kind, model, user), above)
 
 
-class anode_tracer:  # noqa: N801 - used like `node_tracer`
-    """`node_tracer` for asyncio.
-
-    A class, for asyncio may close a generator in it before the one that uses it at a loop's end.
-    """
-
-    def __init__(self, run_manager: BaseRunManager | None, model: str, user: str) -> None:
-        above = run_manager or CURRENT_RUN.get()
-        self._tracer = NodeTracer(_runs_below(above, AsyncCallbackManager, model, user), above)
-
-    async def __aenter__(self) -> NodeTracer:
-        return self._tracer
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        await self._tracer.aclose(error)
+def _has_listeners(run_manager: BaseRunManager) -> bool:
+    return bool(run_manager.handlers or run_manager.inheritable_handlers)
 
 
 def _make(calls: Calls) -> None:
@@ -163,6 +184,11 @@ async def _amake(calls: Calls) -> None:
         result = await next(calls)
         while True:
             result = await calls.send(result)
+
+
+def is_untold(run_manager: RunManager | None) -> bool:
+    """Whether `_stream` needs no `current_run`: nobody listens to it, nor to one around it."""
+    return CURRENT_RUN.get() is None and not (run_manager and _has_listeners(run_manager))
 
 
 @contextmanager
@@ -216,12 +242,12 @@ def known_run(
 
 
 def _runs_below(
-    run_manager: BaseRunManager | None,
+    run_manager: BaseRunManager,
     kind: type[CallbackManager] | type[AsyncCallbackManager],
     model: str,
     user: str,
 ) -> NodeRuns | None:
-    if run_manager is None or not run_manager.inheritable_handlers:
+    if not run_manager.inheritable_handlers:
         return None
     # What langchain-core tells of the model, the nodes below it are not.
     metadata = {

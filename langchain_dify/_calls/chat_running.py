@@ -7,6 +7,7 @@ from dify_api._calls.chat_call import ChatOptions as ChatOptions
 from langchain_dify._answers.metadata import without_anchor as without_anchor
 from langchain_dify._answers.tracing import anode_tracer as anode_tracer
 from langchain_dify._answers.tracing import current_run as current_run
+from langchain_dify._answers.tracing import is_untold as is_untold
 from langchain_dify._answers.tracing import known_run as known_run
 from langchain_dify._answers.tracing import node_tracer as node_tracer
 from langchain_dify._calls.chat_call import CALL_ARGUMENTS as CALL_ARGUMENTS
