@@ -79,7 +79,7 @@ class ChatDify(ChatArguments, defer_build=False):
 
         call = self._call_of(messages, stop, kwargs)
         with (
-            model_errors(),
+            model_errors,
             node_tracer(run_manager, self.model_name, call.options.user) as tracer,
             self._answering(call) as stream,
         ):
@@ -116,7 +116,7 @@ class ChatDify(ChatArguments, defer_build=False):
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
         from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
 
-        with model_errors():
+        with model_errors:
             async with (
                 anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
                 await self._aanswering(call) as stream,
@@ -153,7 +153,7 @@ class ChatDify(ChatArguments, defer_build=False):
 
         call = self._call_of(messages, stop, kwargs)
         with (
-            model_errors(),
+            model_errors,
             node_tracer(run_manager, self.model_name, call.options.user) as tracer,
             self._answering(call) as stream,
         ):
@@ -176,7 +176,7 @@ class ChatDify(ChatArguments, defer_build=False):
         from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
 
         call = self._call_of(messages, stop, kwargs)
-        with model_errors():
+        with model_errors:
             async with (
                 anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
                 await self._aanswering(call) as stream,

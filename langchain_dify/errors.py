@@ -40,9 +40,7 @@ _CONTEXT_OVERFLOW = re.compile(
 )
 
 
-class model_errors:  # noqa: N801 - used like a function
-    """Raise a `DifyError` of the block as what it is in LangChain too."""
-
+class _ModelErrors:
     __slots__ = ()
 
     def __enter__(self) -> None:
@@ -56,6 +54,10 @@ class model_errors:  # noqa: N801 - used like a function
     ) -> None:
         if isinstance(error, DifyError):
             raise as_model_error(error).with_traceback(error.__traceback__) from error.__cause__
+
+
+model_errors = _ModelErrors()
+"""`with model_errors:` raises a `DifyError` of the block as what it is in LangChain too."""
 
 
 def as_model_error(error: DifyError) -> DifyError:

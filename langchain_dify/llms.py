@@ -127,7 +127,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
     ) -> Iterator[GenerationChunk]:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with (
-            model_errors(),
+            model_errors,
             node_tracer(run_manager, self.model_name, kwargs.get("user") or self.user) as tracer,
             self.client.stream(operation) as stream,
         ):
@@ -156,7 +156,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         kwargs: dict[str, Any],
     ) -> AsyncGenerator[GenerationChunk, None]:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
-        with model_errors():
+        with model_errors:
             async with (
                 anode_tracer(
                     run_manager, self.model_name, kwargs.get("user") or self.user
@@ -200,7 +200,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         run_manager: BaseRunManager | None = None,
     ) -> Generation:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
-        with model_errors(), self.client.stream(operation) as stream:
+        with model_errors, self.client.stream(operation) as stream:
             chunks = make_chunks(stream)
             while not chunks.is_cut and (steps := stream.next_steps()):
                 chunks.watch(steps)
@@ -216,7 +216,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         run_manager: BaseRunManager | None = None,
     ) -> Generation:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
-        with model_errors():
+        with model_errors:
             async with self.async_client.stream(operation) as stream:
                 chunks = make_chunks(stream)
                 while not chunks.is_cut and (steps := await stream.next_steps()):

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 
 from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions
-from dify_api._calls.input_message import InputMessage, Marks
+from dify_api._calls.input_message import Marks
 from dify_api._calls.tool_calling import (
     structure_instructions,
     tool_choice_of,
@@ -56,7 +56,7 @@ class ChatCall:
         model: Name of the app as a model.
     """
 
-    messages: list[InputMessage]
+    messages: Sequence[BaseMessage]
     options: ChatOptions
     instructions: Instructions
     text_filter: TextFilter
@@ -65,7 +65,8 @@ class ChatCall:
 
     def prepare(self) -> Flow[Operation[Answer]]:
         """The calls that stand before the message, and the message itself."""
-        call = yield from prepare_chat(self.messages, self.options, self.instructions)
+        messages = input_messages(self.messages)
+        call = yield from prepare_chat(messages, self.options, self.instructions)
         self._marks = call.marks
         return call.operation
 
@@ -73,7 +74,8 @@ class ChatCall:
         """What makes the chunks of the answer, whether it was asked for now or before."""
         marks = self._marks
         if marks is None:
-            marks = planned_marks(self.messages, self.options, self.instructions)
+            messages = input_messages(self.messages)
+            marks = planned_marks(messages, self.options, self.instructions)
         return AnswerChunks(source, marks, self.text_filter, self.model)
 
 
@@ -98,6 +100,18 @@ def plan_call(
     Raises:
         ValueError: If `tool_choice` names no tool, or the response format is none.
     """
+    instructions, reader = _asked(arguments) if arguments else (_NOTHING, None)
+    text_filter = TextFilter(reasoning, stop, reader)
+    return ChatCall(messages, options, instructions, text_filter, model)
+
+
+_NOTHING = Instructions()
+
+
+def _asked(
+    arguments: Mapping[str, Any],
+) -> tuple[Instructions, Callable[[], ToolCallReader] | None]:
+    """What is asked of the app's model, and what makes a reader of the tool calls that it makes."""
     offer, demands = "", []
     reader: Callable[[], ToolCallReader] | None = None
     tools = arguments.get("tools") or []
@@ -108,6 +122,4 @@ def plan_call(
         reader = partial(ToolCallReader, [tool["function"]["name"] for tool in tools])
     if schema := schema_of(arguments.get("response_format")):
         demands.append(structure_instructions(schema))
-    instructions = Instructions(offer, "\n\n".join(demand for demand in demands if demand))
-    text_filter = TextFilter(reasoning, stop, reader)
-    return ChatCall(input_messages(messages), options, instructions, text_filter, model)
+    return Instructions(offer, "\n\n".join(demand for demand in demands if demand)), reader
