@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 
     from dify_api._calls.chat_call import ChatOptions
 
+CALL_ARGUMENTS = frozenset(
+    {
+        "conversation_id",
+        "memory",
+        "on_fork",
+        "reasoning",
+        "workflow_id",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "strict",
+    }
+)
+"""What `ChatDify` takes for a call, beside what every model takes."""
 
 _PROFILE: ModelProfile = {"text_inputs": True, "text_outputs": True, "tool_calling": True}
 

@@ -21,17 +21,16 @@ from pydantic import BaseModel
 
 import langchain_dify._answers.block_translator  # noqa: F401  # registers it
 from dify_api._calls.signatures import kept_signature
+from langchain_dify._answers.current_run import current_run, is_untold, known_run
 from langchain_dify._arguments import check_call_arguments, with_user_hidden
 from langchain_dify._calls.ownership import owned, owning
-from langchain_dify._chat_arguments import ChatArguments
+from langchain_dify._chat_arguments import CALL_ARGUMENTS, ChatArguments
 from langchain_dify._names import MODEL_PROVIDER
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from dify_api._transport.streams import AsyncEventStream, EventStream
     from langchain_dify._calls.chat_call import ChatCall
-    from langchain_dify._human_input.streams import AsyncInterruptingStream, InterruptingStream
 
 # What calls run with is imported at the first one: see `langchain_dify._calls.chat_running`.
 
@@ -75,17 +74,17 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        from langchain_dify._calls.chat_running import model_errors, node_tracer, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
         call = self._call_of(messages, stop, kwargs)
         with (
             model_errors,
-            node_tracer(run_manager, self.model_name, call.options.user) as tracer,
-            self._answering(call) as stream,
+            call.tracer(run_manager) as tracer,
+            call.answering(self.client, self.human_input, self.app) as stream,
         ):
-            chunks = call.chunks(stream)
+            chunks, before = call.begin(stream)
             token = chunks.token
-            yield from chunks.seen(text_before(stream))
+            yield from before
             while not chunks.is_cut and (steps := stream.next_steps()):
                 for event, text in steps:
                     if text and chunks.is_plain:
@@ -114,16 +113,16 @@ class ChatDify(ChatArguments, defer_build=False):
     async def _achunks(
         self, call: ChatCall, run_manager: AsyncCallbackManagerForLLMRun | None
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
-        from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
         with model_errors:
             async with (
-                anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
-                await self._aanswering(call) as stream,
+                call.atracer(run_manager) as tracer,
+                await call.aanswering(self.async_client, self.human_input, self.app) as stream,
             ):
-                chunks = call.chunks(stream)
+                chunks, before = call.begin(stream)
                 token = chunks.token
-                for chunk in chunks.seen(text_before(stream)):
+                for chunk in before:
                     yield chunk
                 while not chunks.is_cut and (steps := await stream.next_steps()):
                     for event, text in steps:
@@ -149,16 +148,15 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import model_errors, node_tracer, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
         call = self._call_of(messages, stop, kwargs)
         with (
             model_errors,
-            node_tracer(run_manager, self.model_name, call.options.user) as tracer,
-            self._answering(call) as stream,
+            call.tracer(run_manager) as tracer,
+            call.answering(self.client, self.human_input, self.app) as stream,
         ):
-            chunks = call.chunks(stream)
-            chunks.seen(text_before(stream))
+            chunks, _ = call.begin(stream)
             while not chunks.is_cut and (steps := stream.next_steps()):
                 for event in chunks.watch(steps):
                     tracer.take(event)
@@ -173,16 +171,15 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
         call = self._call_of(messages, stop, kwargs)
         with model_errors:
             async with (
-                anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
-                await self._aanswering(call) as stream,
+                call.atracer(run_manager) as tracer,
+                await call.aanswering(self.async_client, self.human_input, self.app) as stream,
             ):
-                chunks = call.chunks(stream)
-                chunks.seen(text_before(stream))
+                chunks, _ = call.begin(stream)
                 while not chunks.is_cut and (steps := await stream.next_steps()):
                     for event in chunks.watch(steps):
                         await tracer.atake(event)
@@ -201,8 +198,6 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Stream an answer. See `BaseChatModel.stream`; `kwargs` are arguments of the call."""
-        from langchain_dify._calls.chat_running import known_run
-
         if self._should_stream(async_api=False, **{**kwargs, "stream": True}):
             config, run = known_run(self, CallbackManager, CallbackManagerForLLMRun, config)
             kwargs |= {"run_manager": run} if run else {}
@@ -217,8 +212,6 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream an answer, for asyncio. See `BaseChatModel.astream`."""
-        from langchain_dify._calls.chat_running import known_run
-
         if self._should_stream(async_api=True, **{**kwargs, "stream": True}):
             config, run = known_run(
                 self, AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config
@@ -242,8 +235,6 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import current_run, is_untold
-
         if is_untold(run_manager):
             return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
         with current_run(run_manager):
@@ -256,8 +247,6 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, ChatResult]:
-        from langchain_dify._calls.chat_running import is_untold
-
         if is_untold(run_manager):  # no coroutine between those of langchain-core
             return super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
         return self._agenerate_as_current(messages, stop, run_manager, kwargs)
@@ -269,8 +258,6 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None,
         kwargs: dict[str, Any],
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import current_run
-
         with current_run(run_manager):
             return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
@@ -381,22 +368,10 @@ class ChatDify(ChatArguments, defer_build=False):
         """About how many tokens a text has."""
         return count_tokens_approximately([HumanMessage(text)])
 
-    def _answering(self, call: ChatCall) -> EventStream | InterruptingStream:
-        from langchain_dify._calls.chat_running import answering
-
-        return answering(self.client, call.prepare(), self.human_input, self.app, call.options.user)
-
-    async def _aanswering(self, call: ChatCall) -> AsyncEventStream | AsyncInterruptingStream:
-        from langchain_dify._calls.chat_running import aanswering
-
-        return await aanswering(
-            self.async_client, call.prepare(), self.human_input, self.app, call.options.user
-        )
-
     def _call_of(
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> ChatCall:
-        from langchain_dify._calls.chat_running import CALL_ARGUMENTS, plan_call
+        from langchain_dify._calls.chat_running import plan_call
 
         check_call_arguments(kwargs, type(self), CALL_ARGUMENTS)
         options = self._chat_options(kwargs)
@@ -404,4 +379,3 @@ class ChatDify(ChatArguments, defer_build=False):
         reasoning = self.reasoning if reasoning is None else reasoning
         stop = stop or self.stop or ()
         return plan_call(messages, options, kwargs, stop, reasoning, self.model_name)
-

@@ -204,9 +204,9 @@ class AnswerChunks(AnswerProgress):
         """The whole answer at once: what the merged chunks come to."""
         answer = self._source.answer
         text, reasoning, calls = self._filter.whole(answer.text)
-        _, streamed_reasoning, _ = self._filter.whole(answer.streamed_text)
         kept: dict[str, Any] = {}
         if self._filter.reasoning:
+            _, streamed_reasoning, _ = self._filter.whole(answer.streamed_text)
             reasoning = answer.reasoning + (reasoning or streamed_reasoning)
         if reasoning:
             kept["reasoning_content"] = reasoning

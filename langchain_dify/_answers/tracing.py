@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, TypeVar
-from uuid import uuid4
+from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -17,26 +15,17 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
 from typing_extensions import Self
 
 from dify_api.answers.events import Event
 from dify_api.errors import DifyError
 from langchain_dify._answers.chunks import AnswerSource
+from langchain_dify._answers.current_run import CURRENT_RUN, has_listeners
 from langchain_dify._answers.node_runs import Calls, NodeRuns
 from langchain_dify._answers.replacement import MESSAGE_REPLACE, replacement_of
 from langchain_dify._answers.run_facts import add_run_facts
-
-RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
-_Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)
-_RunManager = TypeVar("_RunManager", CallbackManagerForLLMRun, AsyncCallbackManagerForLLMRun)
-
-CURRENT_RUN: ContextVar[RunManager | None] = ContextVar("dify_run", default=None)
-"""The model's run, where langchain-core does not hand it to `_stream`."""
 
 
 class NodeTracer:
@@ -163,13 +152,9 @@ def _tracer(
     user: str,
 ) -> NodeTracer:
     above = run_manager or CURRENT_RUN.get()
-    if above is None or not _has_listeners(above):
+    if above is None or not has_listeners(above):
         return _SILENT
     return NodeTracer(_runs_below(above, kind, model, user), above)
-
-
-def _has_listeners(run_manager: BaseRunManager) -> bool:
-    return bool(run_manager.handlers or run_manager.inheritable_handlers)
 
 
 def _make(calls: Calls) -> None:
@@ -184,61 +169,6 @@ async def _amake(calls: Calls) -> None:
         result = await next(calls)
         while True:
             result = await calls.send(result)
-
-
-def is_untold(run_manager: RunManager | None) -> bool:
-    """Whether `_stream` needs no `current_run`: nobody listens to it, nor to one around it."""
-    return CURRENT_RUN.get() is None and not (run_manager and _has_listeners(run_manager))
-
-
-@contextmanager
-def current_run(run_manager: RunManager | None) -> Iterator[None]:
-    """Make a model's run known to `_stream`, which langchain-core does not hand it to."""
-    token = CURRENT_RUN.set(run_manager)
-    try:
-        yield
-    finally:
-        CURRENT_RUN.reset(token)
-
-
-def known_run(
-    model: BaseChatModel,
-    manager_type: type[_Manager],
-    run_type: type[_RunManager],
-    config: RunnableConfig | None,
-) -> tuple[RunnableConfig, _RunManager | None]:
-    """Decide the model's run before langchain-core makes it, so that it is known.
-
-    Returns:
-        The config to call langchain-core with, and the run; None where nobody listens.
-    """
-    config = ensure_config(config)
-    # The handlers of the environment are made once, here: langchain-core finds them in the config.
-    shared = manager_type.configure(config.get("callbacks"))
-    if not shared.inheritable_handlers:
-        return config, None
-    # The same tags and metadata as langchain-core gives the run, which it hands on to those below.
-    manager = manager_type.configure(
-        shared,
-        model.callbacks,
-        model.verbose,
-        config.get("tags"),
-        model.tags,
-        config.get("metadata"),
-        model.metadata,
-    )
-    run_id = config.get("run_id") or uuid4()
-    run = run_type(
-        run_id=run_id,
-        handlers=manager.handlers,
-        inheritable_handlers=manager.inheritable_handlers,
-        parent_run_id=manager.parent_run_id,
-        tags=manager.tags,
-        inheritable_tags=manager.inheritable_tags,
-        metadata=manager.metadata,
-        inheritable_metadata=manager.inheritable_metadata,
-    )
-    return {**config, "callbacks": shared, "run_id": run_id}, run
 
 
 def _runs_below(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
 
 from dify_api._calls.chat_call import ChatOptions, planned_marks, prepare_chat
 from dify_api._calls.conversation import Instructions
@@ -19,29 +21,24 @@ from dify_api._calls.tool_calling import (
     tool_instructions,
 )
 from dify_api._runs.flows import Flow
+from dify_api._transport.streams import AsyncEventStream, EventStream
 from dify_api.answers._tool_calls import ToolCallReader
 from dify_api.answers.answer import Answer
+from dify_api.client import AsyncDifyClient, DifyClient
 from dify_api.operation import Operation
 from langchain_dify._answers.chunks import AnswerChunks, AnswerSource
 from langchain_dify._answers.text import TextFilter
+from langchain_dify._answers.tracing import NodeTracer, anode_tracer, node_tracer
 from langchain_dify._calls.input_messages import input_messages
 from langchain_dify._calls.structured_output import schema_of
-
-CALL_ARGUMENTS = frozenset(
-    {
-        "conversation_id",
-        "memory",
-        "on_fork",
-        "reasoning",
-        "workflow_id",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "strict",
-    }
+from langchain_dify._human_input.streams import (
+    AsyncInterruptingStream,
+    InterruptingStream,
+    aanswering,
+    answering,
+    text_before,
 )
-"""What `ChatDify` takes for a call, beside what every model takes."""
+from langchain_dify._names import HumanInput
 
 
 @dataclass
@@ -70,13 +67,34 @@ class ChatCall:
         self._marks = call.marks
         return call.operation
 
-    def chunks(self, source: AnswerSource) -> AnswerChunks:
-        """What makes the chunks of the answer, whether it was asked for now or before."""
+    def answering(
+        self, client: DifyClient, human_input: HumanInput, app: str
+    ) -> EventStream | InterruptingStream:
+        """The stream of the answer."""
+        return answering(client, self.prepare(), human_input, app, self.options.user)
+
+    def aanswering(
+        self, client: AsyncDifyClient, human_input: HumanInput, app: str
+    ) -> Awaitable[AsyncEventStream | AsyncInterruptingStream]:
+        """`answering` for asyncio."""
+        return aanswering(client, self.prepare(), human_input, app, self.options.user)
+
+    def tracer(self, run_manager: CallbackManagerForLLMRun | None) -> NodeTracer:
+        """What traces the answer below the model's run."""
+        return node_tracer(run_manager, self.model, self.options.user)
+
+    def atracer(self, run_manager: AsyncCallbackManagerForLLMRun | None) -> NodeTracer:
+        """`tracer` for asyncio."""
+        return anode_tracer(run_manager, self.model, self.options.user)
+
+    def begin(self, source: AnswerSource) -> tuple[AnswerChunks, list[ChatGenerationChunk]]:
+        """What makes the chunks of the answer, and those of what was streamed of it before."""
         marks = self._marks
-        if marks is None:
+        if marks is None:  # it was asked for when the node was executed before
             messages = input_messages(self.messages)
             marks = planned_marks(messages, self.options, self.instructions)
-        return AnswerChunks(source, marks, self.text_filter, self.model)
+        chunks = AnswerChunks(source, marks, self.text_filter, self.model)
+        return chunks, chunks.seen(text_before(source))
 
 
 def plan_call(
