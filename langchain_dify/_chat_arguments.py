@@ -17,7 +17,7 @@ from typing_extensions import Self
 from dify_api._calls.chat_settings import Memory, OnFork, Transcript, name_of
 from dify_api._calls.trace_session import trace_session_of
 from dify_api.endpoints.response_mode import ResponseMode
-from langchain_dify._arguments import DifyArguments
+from langchain_dify._arguments import DifyArguments, with_user_hidden
 from langchain_dify._names import HumanInput
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ class ChatArguments(DifyArguments, BaseChatModel):
             "workflow_id": self.workflow_id,
             "transcript": name_of(self.transcript),
         }
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        kwargs.pop("run_manager", None)
+        # As langchain-core has them, whose own way there silences its warnings on each call.
+        params = {**self._identifying_params, "_type": self._llm_type, "stop": stop}
+        return {**params, **with_user_hidden(kwargs)}
 
     def detached(self, *, delete_conversation: bool = False) -> Self:
         """The same app for side jobs: titles, summaries, facts, rows of a batch, steps of an agent.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
+    BaseRunManager,
     CallbackManager,
     CallbackManagerForLLMRun,
 )
@@ -21,8 +23,14 @@ from pydantic import BaseModel
 
 import langchain_dify._answers.block_translator  # noqa: F401  # registers it
 from dify_api._calls.signatures import kept_signature
-from langchain_dify._answers.current_run import current_run, is_untold, known_run
-from langchain_dify._arguments import check_call_arguments, with_user_hidden
+from langchain_dify._answers.current_run import (
+    ANOBODYS_RUN,
+    NOBODYS_RUN,
+    current_run,
+    is_untold,
+    known_run,
+)
+from langchain_dify._arguments import check_call_arguments
 from langchain_dify._calls.ownership import owned, owning
 from langchain_dify._chat_arguments import CALL_ARGUMENTS, ChatArguments
 from langchain_dify._names import MODEL_PROVIDER
@@ -83,7 +91,7 @@ class ChatDify(ChatArguments, defer_build=False):
             call.answering(self.client, self.human_input, self.app) as stream,
         ):
             chunks, before = call.begin(stream)
-            token = chunks.token
+            token = chunks.pass_on if self._keeps_no_chunk(run_manager) else chunks.token
             yield from before
             while not chunks.is_cut and (steps := stream.next_steps()):
                 for event, text in steps:
@@ -121,7 +129,7 @@ class ChatDify(ChatArguments, defer_build=False):
                 await call.aanswering(self.async_client, self.human_input, self.app) as stream,
             ):
                 chunks, before = call.begin(stream)
-                token = chunks.token
+                token = chunks.pass_on if self._keeps_no_chunk(run_manager) else chunks.token
                 for chunk in before:
                     yield chunk
                 while not chunks.is_cut and (steps := await stream.next_steps()):
@@ -139,6 +147,15 @@ class ChatDify(ChatArguments, defer_build=False):
                 for chunk in chunks.finish():
                     await tracer.atell(chunk)
                     yield chunk
+
+    def _keeps_no_chunk(self, run_manager: BaseRunManager | None) -> bool:
+        """Whether `stream` alone takes the chunks, and takes no more of them than the messages.
+
+        langchain-core keeps the chunks until the end, to tell of them then. Where nobody is told,
+        one does, and neither memory nor garbage collections grow with the answer.
+        """
+        is_nobodys = run_manager is NOBODYS_RUN or run_manager is ANOBODYS_RUN
+        return is_nobodys and (type(self)._stream, type(self)._astream) == _CHUNKS
 
     @kept_signature
     def _generate(
@@ -199,9 +216,9 @@ class ChatDify(ChatArguments, defer_build=False):
     ) -> Iterator[AIMessageChunk]:
         """Stream an answer. See `BaseChatModel.stream`; `kwargs` are arguments of the call."""
         if self._should_stream(async_api=False, **{**kwargs, "stream": True}):
-            config, run = known_run(self, CallbackManager, CallbackManagerForLLMRun, config)
-            kwargs |= {"run_manager": run} if run else {}
-        return super().stream(input, config, stop=stop, **kwargs)
+            config, told = known_run(self, CallbackManager, NOBODYS_RUN, config)
+            kwargs |= told
+        yield from super().stream(input, config, stop=stop, **kwargs)
 
     def astream(
         self,
@@ -212,12 +229,15 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream an answer, for asyncio. See `BaseChatModel.astream`."""
-        if self._should_stream(async_api=True, **{**kwargs, "stream": True}):
-            config, run = known_run(
-                self, AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config
-            )
-            kwargs |= {"run_manager": run} if run else {}
-        return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
+        astream = super().astream
+
+        def begin() -> AsyncIterator[AIMessageChunk]:
+            if not self._should_stream(async_api=True, **{**kwargs, "stream": True}):
+                return astream(input, config, stop=stop, **kwargs)
+            known, told = known_run(self, AsyncCallbackManager, ANOBODYS_RUN, config)
+            return astream(input, known, stop=stop, **{**kwargs, **told})
+
+        return owned(owning(begin))
 
     def atransform(
         self,
@@ -226,7 +246,7 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
         """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
-        return owning(super().atransform(input, config, **kwargs))
+        return owning(partial(super().atransform, input, config, **kwargs))
 
     def _generate_with_cache(
         self,
@@ -260,14 +280,6 @@ class ChatDify(ChatArguments, defer_build=False):
     ) -> ChatResult:
         with current_run(run_manager):
             return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
-
-    def _get_invocation_params(
-        self, stop: list[str] | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        kwargs.pop("run_manager", None)
-        # As langchain-core has them, whose own way there silences its warnings on each call.
-        params = {**self._identifying_params, "_type": self._llm_type, "stop": stop}
-        return {**params, **with_user_hidden(kwargs)}
 
     def bind_tools(
         self,
@@ -379,3 +391,7 @@ class ChatDify(ChatArguments, defer_build=False):
         reasoning = self.reasoning if reasoning is None else reasoning
         stop = stop or self.stop or ()
         return plan_call(messages, options, kwargs, stop, reasoning, self.model_name)
+
+
+_CHUNKS = ChatDify._stream, ChatDify._astream
+"""What makes the chunks, where no subclass does."""

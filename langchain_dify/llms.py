@@ -181,7 +181,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """Stream a text, for asyncio. See `BaseLLM.astream`."""
-        return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
+        return owned(owning(partial(super().astream, input, config, stop=stop, **kwargs)))
 
     def atransform(
         self,
@@ -190,7 +190,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
-        return owning(super().atransform(input, config, **kwargs))
+        return owning(partial(super().atransform, input, config, **kwargs))
 
     def _complete(
         self,

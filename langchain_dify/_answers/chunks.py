@@ -160,6 +160,11 @@ class AnswerChunks(AnswerProgress):
         self._said.append(text)
         return self._tokens.make(text)
 
+    def pass_on(self, text: str) -> ChatGenerationChunk:
+        """`token` for who takes the message and leaves the chunk, which is the same each time."""
+        self._said.append(text)
+        return self._tokens.pass_on(text)
+
     def take(self, event: Event, text: str) -> list[ChatGenerationChunk]:
         """The chunks of any event."""
         if isinstance(event, PingEvent):

@@ -30,6 +30,12 @@ CURRENT_RUN: ContextVar[RunManager | None] = ContextVar("dify_run", default=None
 """The model's run, where langchain-core does not hand it to `_stream`."""
 
 
+NOBODYS_RUN = CallbackManagerForLLMRun.get_noop_manager()
+"""Handed to `_stream` by `stream` where nobody is told of the run."""
+ANOBODYS_RUN = AsyncCallbackManagerForLLMRun.get_noop_manager()
+"""The same for asyncio."""
+
+
 def has_listeners(run_manager: BaseRunManager) -> bool:
     """Whether anybody is told of a run, or of those below it."""
     return bool(run_manager.handlers or run_manager.inheritable_handlers)
@@ -53,19 +59,22 @@ def current_run(run_manager: RunManager | None) -> Iterator[None]:
 def known_run(
     model: BaseChatModel,
     manager_type: type[_Manager],
-    run_type: type[_RunManager],
+    nobodys_run: _RunManager,
     config: RunnableConfig | None,
-) -> tuple[RunnableConfig, _RunManager | None]:
-    """Decide the model's run before langchain-core makes it, so that it is known.
+) -> tuple[RunnableConfig, dict[str, _RunManager]]:
+    """Decide the model's run just before langchain-core makes it, so that it is known.
 
     Returns:
-        The config to call langchain-core with, and the run; None where nobody listens.
+        The config to call langchain-core with; and what to hand on to `_stream`: the run as its
+        `run_manager`, which is `nobodys_run` where nobody is told of it, and left out where only
+        those are that nodes are not told to.
     """
     config = ensure_config(config)
     # The handlers of the environment are made once, here: langchain-core finds them in the config.
     shared = manager_type.configure(config.get("callbacks"))
     if not shared.inheritable_handlers:
-        return config, None
+        is_told = shared.handlers or model.callbacks or model.verbose
+        return config, {} if is_told else {"run_manager": nobodys_run}
     # The same tags and metadata as langchain-core gives the run, which it hands on to those below.
     manager = manager_type.configure(
         shared,
@@ -77,7 +86,7 @@ def known_run(
         model.metadata,
     )
     run_id = config.get("run_id") or uuid4()
-    run = run_type(
+    run = type(nobodys_run)(
         run_id=run_id,
         handlers=manager.handlers,
         inheritable_handlers=manager.inheritable_handlers,
@@ -87,4 +96,4 @@ def known_run(
         metadata=manager.metadata,
         inheritable_metadata=manager.inheritable_metadata,
     )
-    return {**config, "callbacks": shared, "run_id": run_id}, run
+    return {**config, "callbacks": shared, "run_id": run_id}, {"run_manager": run}

@@ -24,26 +24,35 @@ class TokenChunks:
     """
 
     # The sets of the fields that are set are those of the template: nobody takes any out.
-    __slots__ = ("_chunk", "_chunk_set", "_message", "_message_set")
+    __slots__ = ("_chunk", "_chunk_fields", "_chunk_set", "_message_fields", "_message_set")
 
     def __init__(self, template: DifyMessageChunk) -> None:
-        chunk = ChatGenerationChunk(message=template)
-        self._chunk, self._chunk_set = vars(chunk), chunk.model_fields_set
-        self._message, self._message_set = vars(template), template.model_fields_set
+        self._chunk = ChatGenerationChunk(message=template)
+        self._chunk_fields, self._chunk_set = vars(self._chunk), self._chunk.model_fields_set
+        self._message_fields, self._message_set = vars(template), template.model_fields_set
 
     def make(self, text: str) -> ChatGenerationChunk:
         """The chunk of a piece of text. What a consumer may change is its own."""
         # The outer before the inner: the garbage collector then passes each once, not thrice.
         chunk = _new(ChatGenerationChunk)
-        chunk_fields = self._chunk.copy()
-        _set(chunk, "__dict__", chunk_fields)
+        fields = self._chunk_fields.copy()
+        _set(chunk, "__dict__", fields)
         _set(chunk, "__pydantic_fields_set__", self._chunk_set)
         _set(chunk, "__pydantic_extra__", None)
         _set(chunk, "__pydantic_private__", None)
+        fields["text"] = text
+        fields["message"] = self._message(text)
+        return chunk
+
+    def pass_on(self, text: str) -> ChatGenerationChunk:
+        """`make` for who takes the message and leaves the chunk, which is the same each time."""
+        self._chunk_fields["text"] = text
+        self._chunk_fields["message"] = self._message(text)
+        return self._chunk
+
+    def _message(self, text: str) -> DifyMessageChunk:
         message = _new(DifyMessageChunk)
-        chunk_fields["message"] = message
-        chunk_fields["text"] = text
-        fields = self._message.copy()
+        fields = self._message_fields.copy()
         _set(message, "__dict__", fields)
         _set(message, "__pydantic_fields_set__", self._message_set)
         _set(message, "__pydantic_extra__", {})
@@ -54,4 +63,4 @@ class TokenChunks:
         fields["tool_calls"] = []
         fields["invalid_tool_calls"] = []
         fields["tool_call_chunks"] = []
-        return chunk
+        return message
