@@ -152,7 +152,7 @@ class ChatArguments(DifyArguments, BaseChatModel):
             messages, stop, run_manager, **kwargs
         )
 
-    def _agenerate_with_cache(
+    def _agenerate_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]  # a coroutine too
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,

@@ -26,7 +26,7 @@ class Listener(BaseCallbackHandler):
         self.chunks: list[Any] = []
         self.whole: list[str] = []
 
-    def on_llm_new_token(self, token: str, *, chunk: Any = None, **_kwargs: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_kwargs: Any) -> None:
         self.chunks.append(chunk)
 
     def on_llm_end(self, response: LLMResult, **_kwargs: Any) -> None:
