@@ -175,8 +175,7 @@ class ChatDify(ChatArguments, defer_build=False):
         ):
             chunks, _ = call.begin(stream)
             while not chunks.is_cut and (steps := stream.next_steps()):
-                for event in chunks.watch(steps):
-                    tracer.take(event)
+                tracer.take(*chunks.watch(steps))
             tracer.finish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
@@ -198,8 +197,7 @@ class ChatDify(ChatArguments, defer_build=False):
             ):
                 chunks, _ = call.begin(stream)
                 while not chunks.is_cut and (steps := await stream.next_steps()):
-                    for event in chunks.watch(steps):
-                        await tracer.atake(event)
+                    await tracer.atake(*chunks.watch(steps))
                 await tracer.afinish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 

@@ -183,7 +183,8 @@ class AnswerChunks(AnswerProgress):
     def watch(self, steps: Iterable[Step]) -> list[Event]:
         others = super().watch(steps)
         for event in others:
-            if isinstance(event, TTSMessageEvent) and event.audio:
+            # `isinstance` takes pydantic's classes long where the answer is no.
+            if type(event) is TTSMessageEvent and event.audio:
                 self._speech.append(event.audio)
         return others
 

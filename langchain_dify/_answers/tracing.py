@@ -38,15 +38,17 @@ class NodeTracer:
         self._runs = runs
         self._above = above
 
-    def take(self, event: Event) -> None:
-        """Trace an event."""
+    def take(self, *events: Event) -> None:
+        """Trace events."""
         if self._runs is not None:
-            _make(self._runs.take(event))
+            for event in events:
+                _make(self._runs.take(event))
 
-    async def atake(self, event: Event) -> None:
-        """Trace an event, for asyncio."""
+    async def atake(self, *events: Event) -> None:
+        """Trace events, for asyncio."""
         if self._runs is not None:
-            await _amake(self._runs.take(event))
+            for event in events:
+                await _amake(self._runs.take(event))
 
     def tell(self, chunk: GenerationChunk | ChatGenerationChunk) -> None:
         """Tell listeners of a chunk that replaces those before it."""
@@ -72,18 +74,6 @@ class NodeTracer:
         if self._runs is not None:
             await _amake(self._runs.finish(source.answer))
 
-    def close(self, error: BaseException | None = None) -> None:
-        """End the runs that are open."""
-        self._add_partial(error)
-        if self._runs is not None:
-            _make(self._runs.close(error))
-
-    async def aclose(self, error: BaseException | None = None) -> None:
-        """End the runs that are open, for asyncio."""
-        self._add_partial(error)
-        if self._runs is not None:
-            await _amake(self._runs.close(error))
-
     def __enter__(self) -> Self:
         return self
 
@@ -93,7 +83,9 @@ class NodeTracer:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.close(error)
+        self._add_partial(error)
+        if self._runs is not None:
+            _make(self._runs.close(error))
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,7 +96,9 @@ class NodeTracer:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await self.aclose(error)
+        self._add_partial(error)
+        if self._runs is not None:
+            await _amake(self._runs.close(error))
 
     def _add_partial(self, error: BaseException | None) -> None:
         if self._above is not None and isinstance(error, DifyError) and error.answer is not None:

@@ -119,11 +119,14 @@ def plan_call(
         ValueError: If `tool_choice` names no tool, or the response format is none.
     """
     instructions, reader = _asked(arguments) if arguments else (_NOTHING, None)
-    text_filter = TextFilter(reasoning, stop, reader)
+    is_filtered = reasoning or stop or reader
+    text_filter = TextFilter(reasoning, stop, reader) if is_filtered else _PLAIN
     return ChatCall(messages, options, instructions, text_filter, model)
 
 
+# Of most calls: neither is changed by what it serves.
 _NOTHING = Instructions()
+_PLAIN = TextFilter()
 
 
 def _asked(
