@@ -169,6 +169,7 @@ class AnswerChunks(AnswerProgress):
         """The chunks of any event."""
         if isinstance(event, PingEvent):
             return []
+        self._tokens.sum_up()
         return self._begun(self._text_chunks(text) if text else self._event_chunks(event))
 
     def seen(self, text: str) -> list[ChatGenerationChunk]:
@@ -190,6 +191,7 @@ class AnswerChunks(AnswerProgress):
 
     def finish(self) -> list[ChatGenerationChunk]:
         """The chunks that end the answer."""
+        self._tokens.sum_up()
         answer = self._source.answer
         rest, reasoning = self._filter.end()
         chunks = [self.token(rest)] if rest else []

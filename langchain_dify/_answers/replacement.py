@@ -94,6 +94,20 @@ class DifyMessageChunk(_WholeMessage, AIMessageChunk):
         return _merged([other, self]) if isinstance(other, AIMessageChunk) else NotImplemented
 
 
+class SummedChunk(DifyMessageChunk):
+    """Pieces of text that were one chunk after another of the same name: it counts once."""
+
+    @classmethod
+    def of(cls, last: AIMessageChunk, text: str) -> Self:
+        """The sum of pieces.
+
+        Args:
+            last: The last of them, whose id and metadata all have.
+            text: Their text.
+        """
+        return cls(content=text, id=last.id, response_metadata=last.response_metadata)
+
+
 class DifyGenerationChunk(GenerationChunk):
     """A chunk of a completion, likewise."""
 
@@ -150,15 +164,22 @@ def _with_joined_text(chunks: Sequence[AIMessageChunk]) -> list[AIMessageChunk]:
     joined: list[AIMessageChunk] = []
     for text_id, same in groupby(chunks, _text_id):
         run = list(same)
-        if text_id is not None and len(run) > _FEW:
+        if isinstance(text_id, SummedChunk):
+            run = [text_id]
+        elif text_id is not None and len(run) > _FEW:
             text = "".join(str(chunk.content) for chunk in run)
             run = [run[0].model_copy(update={"content": text})]
         joined += run
     return joined
 
 
-def _text_id(chunk: AIMessageChunk) -> str | None:
-    """The id of a chunk that is a piece of text and nothing else; None of others."""
+def _text_id(chunk: AIMessageChunk) -> str | SummedChunk | None:
+    """The id of a chunk that is a piece of text and nothing else; None of others.
+
+    Of a sum of pieces itself.
+    """
+    if type(chunk) is SummedChunk:
+        return chunk
     is_text = (
         type(chunk) is DifyMessageChunk
         and type(chunk.content) is str

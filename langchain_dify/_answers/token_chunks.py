@@ -10,7 +10,7 @@ from __future__ import annotations
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
-from langchain_dify._answers.replacement import DifyMessageChunk
+from langchain_dify._answers.replacement import DifyMessageChunk, SummedChunk
 from langchain_dify._names import MODEL_PROVIDER
 
 _new = object.__new__
@@ -34,12 +34,25 @@ class TokenChunks:
     """
 
     # The sets of the fields that are set are those of the template: nobody takes any out.
-    __slots__ = ("_chunk", "_chunk_fields", "_chunk_set", "_message_fields", "_message_set")
+    __slots__ = (
+        "_chunk",
+        "_chunk_fields",
+        "_chunk_set",
+        "_message_fields",
+        "_message_set",
+        "_passed",
+        "_template",
+    )
 
     def __init__(self, template: DifyMessageChunk) -> None:
-        self._chunk = ChatGenerationChunk(message=template)
-        self._chunk_fields, self._chunk_set = vars(self._chunk), self._chunk.model_fields_set
+        self._template = template
         self._message_fields, self._message_set = vars(template), template.model_fields_set
+        self._begin()
+
+    def _begin(self) -> None:
+        self._chunk = ChatGenerationChunk(message=self._template)
+        self._chunk_fields, self._chunk_set = vars(self._chunk), self._chunk.model_fields_set
+        self._passed: list[str] = []
 
     def make(self, text: str) -> ChatGenerationChunk:
         """The chunk of a piece of text. What a consumer may change is its own."""
@@ -56,9 +69,18 @@ class TokenChunks:
 
     def pass_on(self, text: str) -> ChatGenerationChunk:
         """`make` for who takes the message and leaves the chunk, which is the same each time."""
+        self._passed.append(text)
         self._chunk_fields["text"] = text
         self._chunk_fields["message"] = self._message(text)
         return self._chunk
+
+    def sum_up(self) -> None:
+        """Let the chunk that was passed on be all that it was: they add up to the answer again."""
+        if self._passed:
+            text, last = "".join(self._passed), self._chunk_fields["message"]
+            self._chunk_fields["text"] = text
+            self._chunk_fields["message"] = SummedChunk.of(last, text)
+            self._begin()
 
     def _message(self, text: str) -> DifyMessageChunk:
         message = _new(DifyMessageChunk)

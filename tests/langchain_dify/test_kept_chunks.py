@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from operator import add
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
+from langchain_core.language_models import chat_models
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
+from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 from langchain_core.tracers.context import collect_runs
 
 from langchain_dify import ChatDify
@@ -106,6 +109,27 @@ async def test_who_begins_to_listen_before_the_first_chunk_is_told(api: str, cha
     assert runs.traced_runs[0].outputs is not None
     assert runs.traced_runs[0].outputs["generations"][0][0]["text"] == text
     assert usage.usage_metadata["dify"]["output_tokens"] > 0
+
+
+@both
+@pytest.mark.parametrize("output_version", [None, "v1"])
+async def test_what_is_kept_adds_up_to_the_answer(
+    api: str, output_version: Any, chat: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """langchain-core merges it at the end, though nobody is told of it."""
+    merged: list[Any] = []
+
+    def merge(chunks: list[ChatGenerationChunk]) -> ChatGenerationChunk | None:
+        merged.append(merge_chat_generation_chunks(chunks))
+        return merged[-1]
+
+    monkeypatch.setattr(chat_models, "merge_chat_generation_chunks", merge)
+    fields = {} if output_version is None else {"output_version": output_version}
+    messages = await _streamed(chat(**fields), api)
+    [generation] = merged
+    whole = add(messages[0], messages[1:])  # type: ignore[operator]  # a list will do
+    assert generation.message.text == whole.text
+    assert len(whole.text.split()) == 60
 
 
 class _Held(ChatDify):
