@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
@@ -17,7 +17,7 @@ from typing_extensions import Self
 from dify_api._calls.chat_settings import Memory, OnFork, Transcript, name_of
 from dify_api._calls.trace_session import trace_session_of
 from dify_api.endpoints.response_mode import ResponseMode
-from langchain_dify._arguments import DifyArguments
+from langchain_dify._arguments import DifyArguments, with_user_hidden
 from langchain_dify._names import HumanInput
 
 if TYPE_CHECKING:
@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 
     from dify_api._calls.chat_call import ChatOptions
 
+CALL_ARGUMENTS = frozenset(
+    {
+        "conversation_id",
+        "memory",
+        "on_fork",
+        "reasoning",
+        "workflow_id",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "strict",
+    }
+)
+"""What `ChatDify` takes for a call, beside what every model takes."""
 
 _PROFILE: ModelProfile = {"text_inputs": True, "text_outputs": True, "tool_calling": True}
 
@@ -91,6 +106,14 @@ class ChatArguments(DifyArguments, BaseChatModel):
             "transcript": name_of(self.transcript),
         }
 
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        kwargs.pop("run_manager", None)
+        # As langchain-core has them, whose own way there silences its warnings on each call.
+        params = {**self._identifying_params, "_type": self._llm_type, "stop": stop}
+        return {**params, **with_user_hidden(kwargs)}
+
     def detached(self, *, delete_conversation: bool = False) -> Self:
         """The same app for side jobs: titles, summaries, facts, rows of a batch, steps of an agent.
 
@@ -129,21 +152,36 @@ class ChatArguments(DifyArguments, BaseChatModel):
             messages, stop, run_manager, **kwargs
         )
 
-    async def _agenerate_with_cache(
+    def _agenerate_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]  # a coroutine too
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
+    ) -> Coroutine[Any, Any, ChatResult]:
+        if self._is_uncached:
+            return super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+        return self._agenerate_where_new(messages, stop, run_manager, kwargs)
+
+    async def _agenerate_where_new(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
     ) -> ChatResult:
         model = self._cached_where_new(messages, kwargs)
         return await super(ChatArguments, model)._agenerate_with_cache(
             messages, stop, run_manager, **kwargs
         )
 
+    @property
+    def _is_uncached(self) -> bool:
+        return self.cache is False or (self.cache is None and get_llm_cache() is None)
+
     def _cached_where_new(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Self:
         """This model, without its cache where a conversation goes on: a turn is not repeated."""
-        if self.cache is False or (self.cache is None and get_llm_cache() is None):
+        if self._is_uncached:
             return self
         from langchain_dify._calls.chat_running import input_messages
 

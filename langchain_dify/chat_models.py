@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
+    BaseRunManager,
     CallbackManager,
     CallbackManagerForLLMRun,
 )
@@ -22,17 +23,22 @@ from pydantic import BaseModel
 
 import langchain_dify._answers.block_translator  # noqa: F401  # registers it
 from dify_api._calls.signatures import kept_signature
-from langchain_dify._arguments import check_call_arguments, with_user_hidden
+from langchain_dify._answers.current_run import (
+    ANOBODYS_RUN,
+    NOBODYS_RUN,
+    current_run,
+    is_untold,
+    known_run,
+)
+from langchain_dify._arguments import check_call_arguments
 from langchain_dify._calls.ownership import owned, owning
-from langchain_dify._chat_arguments import ChatArguments
+from langchain_dify._chat_arguments import CALL_ARGUMENTS, ChatArguments
 from langchain_dify._names import MODEL_PROVIDER
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from dify_api._transport.streams import AsyncEventStream, EventStream
     from langchain_dify._calls.chat_call import ChatCall
-    from langchain_dify._human_input.streams import AsyncInterruptingStream, InterruptingStream
 
 # What calls run with is imported at the first one: see `langchain_dify._calls.chat_running`.
 
@@ -76,27 +82,28 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        from langchain_dify._calls.chat_running import model_errors, node_tracer, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
         call = self._call_of(messages, stop, kwargs)
         with (
-            model_errors(),
-            node_tracer(run_manager, self.model_name, call.options.user) as tracer,
-            self._answering(call) as stream,
+            model_errors,
+            call.tracer(run_manager) as tracer,
+            call.answering(self.client, self.human_input, self.app) as stream,
         ):
-            chunks = call.chunks(stream)
-            token = chunks.token
-            yield from chunks.seen(text_before(stream))
-            for event, text in stream.steps():
-                if text and chunks.is_plain:
-                    yield token(text)
-                    continue
-                tracer.take(event)
-                for chunk in chunks.take(event, text):
-                    tracer.tell(chunk)
-                    yield chunk
-                if chunks.is_cut:
-                    break
+            chunks, before = call.begin(stream)
+            token = chunks.pass_on if self._keeps_no_chunk(run_manager) else chunks.token
+            yield from before
+            while not chunks.is_cut and (steps := stream.next_steps()):
+                for event, text in steps:
+                    if text and chunks.is_plain:
+                        yield token(text)
+                        continue
+                    tracer.take(event)
+                    for chunk in chunks.take(event, text):
+                        tracer.tell(chunk)
+                        yield chunk
+                    if chunks.is_cut:
+                        break
             tracer.finish(stream)
             for chunk in chunks.finish():
                 tracer.tell(chunk)
@@ -114,32 +121,41 @@ class ChatDify(ChatArguments, defer_build=False):
     async def _achunks(
         self, call: ChatCall, run_manager: AsyncCallbackManagerForLLMRun | None
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
-        from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
-        with model_errors():
+        with model_errors:
             async with (
-                anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
-                await self._aanswering(call) as stream,
-                aclosing(stream.steps()) as steps,
+                call.atracer(run_manager) as tracer,
+                await call.aanswering(self.async_client, self.human_input, self.app) as stream,
             ):
-                chunks = call.chunks(stream)
-                token = chunks.token
-                for chunk in chunks.seen(text_before(stream)):
+                chunks, before = call.begin(stream)
+                token = chunks.pass_on if self._keeps_no_chunk(run_manager) else chunks.token
+                for chunk in before:
                     yield chunk
-                async for event, text in steps:
-                    if text and chunks.is_plain:
-                        yield token(text)
-                        continue
-                    await tracer.atake(event)
-                    for chunk in chunks.take(event, text):
-                        await tracer.atell(chunk)
-                        yield chunk
-                    if chunks.is_cut:
-                        break
+                while not chunks.is_cut and (steps := await stream.next_steps()):
+                    for event, text in steps:
+                        if text and chunks.is_plain:
+                            yield token(text)
+                            continue
+                        await tracer.atake(event)
+                        for chunk in chunks.take(event, text):
+                            await tracer.atell(chunk)
+                            yield chunk
+                        if chunks.is_cut:
+                            break
                 await tracer.afinish(stream)
                 for chunk in chunks.finish():
                     await tracer.atell(chunk)
                     yield chunk
+
+    def _keeps_no_chunk(self, run_manager: BaseRunManager | None) -> bool:
+        """Whether `stream` alone takes the chunks, and takes no more of them than the messages.
+
+        langchain-core keeps the chunks until the end, to tell of them then. Where nobody is told,
+        one does, and neither memory nor garbage collections grow with the answer.
+        """
+        is_nobodys = run_manager is NOBODYS_RUN or run_manager is ANOBODYS_RUN
+        return is_nobodys and (type(self)._stream, type(self)._astream) == _CHUNKS
 
     @kept_signature
     def _generate(
@@ -149,22 +165,17 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import model_errors, node_tracer, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
         call = self._call_of(messages, stop, kwargs)
         with (
-            model_errors(),
-            node_tracer(run_manager, self.model_name, call.options.user) as tracer,
-            self._answering(call) as stream,
+            model_errors,
+            call.tracer(run_manager) as tracer,
+            call.answering(self.client, self.human_input, self.app) as stream,
         ):
-            chunks = call.chunks(stream)
-            chunks.seen(text_before(stream))
-            for event, text in stream.steps():
-                if not text:
-                    tracer.take(event)
-                chunks.watch(event, text)
-                if chunks.is_cut:
-                    break
+            chunks, _ = call.begin(stream)
+            while not chunks.is_cut and (steps := stream.next_steps()):
+                tracer.take(*chunks.watch(steps))
             tracer.finish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
@@ -176,23 +187,17 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import anode_tracer, model_errors, text_before
+        from langchain_dify._calls.chat_running import model_errors
 
         call = self._call_of(messages, stop, kwargs)
-        with model_errors():
+        with model_errors:
             async with (
-                anode_tracer(run_manager, self.model_name, call.options.user) as tracer,
-                await self._aanswering(call) as stream,
-                aclosing(stream.steps()) as steps,
+                call.atracer(run_manager) as tracer,
+                await call.aanswering(self.async_client, self.human_input, self.app) as stream,
             ):
-                chunks = call.chunks(stream)
-                chunks.seen(text_before(stream))
-                async for event, text in steps:
-                    if not text:
-                        await tracer.atake(event)
-                    chunks.watch(event, text)
-                    if chunks.is_cut:
-                        break
+                chunks, _ = call.begin(stream)
+                while not chunks.is_cut and (steps := await stream.next_steps()):
+                    await tracer.atake(*chunks.watch(steps))
                 await tracer.afinish(stream)
         return ChatResult(generations=[ChatGeneration(message=chunks.message())])
 
@@ -208,12 +213,10 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Stream an answer. See `BaseChatModel.stream`; `kwargs` are arguments of the call."""
-        from langchain_dify._calls.chat_running import known_run
-
         if self._should_stream(async_api=False, **{**kwargs, "stream": True}):
-            config, run = known_run(self, CallbackManager, CallbackManagerForLLMRun, config)
-            kwargs |= {"run_manager": run} if run else {}
-        return super().stream(input, config, stop=stop, **kwargs)
+            config, told = known_run(self, CallbackManager, NOBODYS_RUN, config)
+            kwargs |= told
+        yield from super().stream(input, config, stop=stop, **kwargs)
 
     def astream(
         self,
@@ -224,14 +227,15 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream an answer, for asyncio. See `BaseChatModel.astream`."""
-        from langchain_dify._calls.chat_running import known_run
+        astream = super().astream
 
-        if self._should_stream(async_api=True, **{**kwargs, "stream": True}):
-            config, run = known_run(
-                self, AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config
-            )
-            kwargs |= {"run_manager": run} if run else {}
-        return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
+        def begin() -> AsyncIterator[AIMessageChunk]:
+            if not self._should_stream(async_api=True, **{**kwargs, "stream": True}):
+                return astream(input, config, stop=stop, **kwargs)
+            known, told = known_run(self, AsyncCallbackManager, ANOBODYS_RUN, config)
+            return astream(input, known, stop=stop, **{**kwargs, **told})
+
+        return owned(owning(begin))
 
     def atransform(
         self,
@@ -240,7 +244,7 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
         """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
-        return owning(super().atransform(input, config, **kwargs))
+        return owning(partial(super().atransform, input, config, **kwargs))
 
     def _generate_with_cache(
         self,
@@ -249,30 +253,31 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import current_run
-
+        if is_untold(run_manager):
+            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
         with current_run(run_manager):
             return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
 
-    async def _agenerate_with_cache(
+    def _agenerate_with_cache(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
-    ) -> ChatResult:
-        from langchain_dify._calls.chat_running import current_run
+    ) -> Coroutine[Any, Any, ChatResult]:
+        if is_untold(run_manager):  # no coroutine between those of langchain-core
+            return super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+        return self._agenerate_as_current(messages, stop, run_manager, kwargs)
 
+    async def _agenerate_as_current(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
+    ) -> ChatResult:
         with current_run(run_manager):
             return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
-
-    def _get_invocation_params(
-        self, stop: list[str] | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        kwargs.pop("run_manager", None)
-        # As langchain-core has them, whose own way there silences its warnings on each call.
-        params = {**self._identifying_params, "_type": self._llm_type, "stop": stop}
-        return {**params, **with_user_hidden(kwargs)}
 
     def bind_tools(
         self,
@@ -373,22 +378,10 @@ class ChatDify(ChatArguments, defer_build=False):
         """About how many tokens a text has."""
         return count_tokens_approximately([HumanMessage(text)])
 
-    def _answering(self, call: ChatCall) -> EventStream | InterruptingStream:
-        from langchain_dify._calls.chat_running import answering
-
-        return answering(self.client, call.prepare(), self.human_input, self.app, call.options.user)
-
-    async def _aanswering(self, call: ChatCall) -> AsyncEventStream | AsyncInterruptingStream:
-        from langchain_dify._calls.chat_running import aanswering
-
-        return await aanswering(
-            self.async_client, call.prepare(), self.human_input, self.app, call.options.user
-        )
-
     def _call_of(
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> ChatCall:
-        from langchain_dify._calls.chat_running import CALL_ARGUMENTS, plan_call
+        from langchain_dify._calls.chat_running import plan_call
 
         check_call_arguments(kwargs, type(self), CALL_ARGUMENTS)
         options = self._chat_options(kwargs)
@@ -396,3 +389,7 @@ class ChatDify(ChatArguments, defer_build=False):
         reasoning = self.reasoning if reasoning is None else reasoning
         stop = stop or self.stop or ()
         return plan_call(messages, options, kwargs, stop, reasoning, self.model_name)
+
+
+_CHUNKS = ChatDify._stream, ChatDify._astream
+"""What makes the chunks, where no subclass does."""

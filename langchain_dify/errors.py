@@ -9,8 +9,7 @@ may be retried.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from langchain_core import exceptions
@@ -41,13 +40,24 @@ _CONTEXT_OVERFLOW = re.compile(
 )
 
 
-@contextmanager
-def model_errors() -> Iterator[None]:
-    """Raise a `DifyError` of the block as what it is in LangChain too."""
-    try:
-        yield
-    except DifyError as error:
-        raise as_model_error(error).with_traceback(error.__traceback__) from error.__cause__
+class _ModelErrors:
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, DifyError):
+            raise as_model_error(error).with_traceback(error.__traceback__) from error.__cause__
+
+
+model_errors = _ModelErrors()
+"""`with model_errors:` raises a `DifyError` of the block as what it is in LangChain too."""
 
 
 def as_model_error(error: DifyError) -> DifyError:

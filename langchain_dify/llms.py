@@ -127,7 +127,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
     ) -> Iterator[GenerationChunk]:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
         with (
-            model_errors(),
+            model_errors,
             node_tracer(run_manager, self.model_name, kwargs.get("user") or self.user) as tracer,
             self.client.stream(operation) as stream,
         ):
@@ -156,7 +156,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         kwargs: dict[str, Any],
     ) -> AsyncGenerator[GenerationChunk, None]:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
-        with model_errors():
+        with model_errors:
             async with (
                 anode_tracer(
                     run_manager, self.model_name, kwargs.get("user") or self.user
@@ -181,7 +181,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """Stream a text, for asyncio. See `BaseLLM.astream`."""
-        return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
+        return owned(owning(partial(super().astream, input, config, stop=stop, **kwargs)))
 
     def atransform(
         self,
@@ -190,7 +190,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
-        return owning(super().atransform(input, config, **kwargs))
+        return owning(partial(super().atransform, input, config, **kwargs))
 
     def _complete(
         self,
@@ -200,12 +200,10 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         run_manager: BaseRunManager | None = None,
     ) -> Generation:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
-        with model_errors(), self.client.stream(operation) as stream:
+        with model_errors, self.client.stream(operation) as stream:
             chunks = make_chunks(stream)
-            for event, text in stream.steps():
-                chunks.watch(event, text)
-                if chunks.is_cut:
-                    break
+            while not chunks.is_cut and (steps := stream.next_steps()):
+                chunks.watch(steps)
         if run_manager:
             add_run_facts(run_manager, stream.answer)
         return chunks.generation()
@@ -218,16 +216,11 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         run_manager: BaseRunManager | None = None,
     ) -> Generation:
         operation, make_chunks = self._completion_call(prompt, stop, kwargs)
-        with model_errors():
-            async with (
-                self.async_client.stream(operation) as stream,
-                aclosing(stream.steps()) as steps,
-            ):
+        with model_errors:
+            async with self.async_client.stream(operation) as stream:
                 chunks = make_chunks(stream)
-                async for event, text in steps:
-                    chunks.watch(event, text)
-                    if chunks.is_cut:
-                        break
+                while not chunks.is_cut and (steps := await stream.next_steps()):
+                    chunks.watch(steps)
         if run_manager:
             add_run_facts(run_manager, stream.answer)
         return chunks.generation()

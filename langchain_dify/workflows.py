@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +137,8 @@ class DifyWorkflow(
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
         """`stream` for asyncio."""
-        return owning(
-            self._atransform_stream_with_config(_only(input), self._aprogress, config, **kwargs)
-        )
+        begin = partial(self._atransform_stream_with_config, _only(input), self._aprogress)
+        return owning(partial(begin, config, **kwargs))
 
     def start(self, inputs: dict[str, Any], **kwargs: Any) -> WorkflowRun:
         """Begin a run, and leave it to itself as soon as its id is known.

@@ -6,7 +6,7 @@ The same object serves `stream`, `astream`, `invoke` and `ainvoke`; it knows no 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage
@@ -14,6 +14,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, Generation, GenerationChunk
 
 from dify_api._calls.input_message import Marks
+from dify_api.answers._reader import Step
 from dify_api.answers._tool_calls import Call
 from dify_api.answers.answer import Answer
 from dify_api.answers.events import (
@@ -80,6 +81,22 @@ class AnswerProgress:
         """Whether a stop sequence ended the answer, so that the rest is not wanted."""
         return self._filter.is_cut
 
+    def watch(self, steps: Iterable[Step]) -> list[Event]:
+        """Take events whose chunks nobody wants, up to a stop sequence.
+
+        Returns:
+            Those that add no text.
+        """
+        others = []
+        for event, text in steps:
+            if not text:
+                others.append(event)
+            elif not self._filter.is_plain:
+                self._filter.feed(text)
+                if self._filter.is_cut:
+                    break
+        return others
+
     def _open(self) -> dict[str, Any] | None:
         """What the first chunk says, once the answer can be named.
 
@@ -143,10 +160,16 @@ class AnswerChunks(AnswerProgress):
         self._said.append(text)
         return self._tokens.make(text)
 
+    def pass_on(self, text: str) -> ChatGenerationChunk:
+        """`token` for who takes the message and leaves the chunk, which is the same each time."""
+        self._said.append(text)
+        return self._tokens.pass_on(text)
+
     def take(self, event: Event, text: str) -> list[ChatGenerationChunk]:
         """The chunks of any event."""
         if isinstance(event, PingEvent):
             return []
+        self._tokens.sum_up()
         return self._begun(self._text_chunks(text) if text else self._event_chunks(event))
 
     def seen(self, text: str) -> list[ChatGenerationChunk]:
@@ -158,16 +181,17 @@ class AnswerChunks(AnswerProgress):
         mark = {MESSAGE_REPLACE: replacement(shown)}
         return self._begun([self._chunk(response_metadata=mark)])
 
-    def watch(self, event: Event, text: str) -> None:
-        """Take an event whose chunk nobody wants, for `message`."""
-        if text:
-            if not self._filter.is_plain:
-                self._filter.feed(text)
-        elif isinstance(event, TTSMessageEvent) and event.audio:
-            self._speech.append(event.audio)
+    def watch(self, steps: Iterable[Step]) -> list[Event]:
+        others = super().watch(steps)
+        for event in others:
+            # `isinstance` takes pydantic's classes long where the answer is no.
+            if type(event) is TTSMessageEvent and event.audio:
+                self._speech.append(event.audio)
+        return others
 
     def finish(self) -> list[ChatGenerationChunk]:
         """The chunks that end the answer."""
+        self._tokens.sum_up()
         answer = self._source.answer
         rest, reasoning = self._filter.end()
         chunks = [self.token(rest)] if rest else []
@@ -188,9 +212,9 @@ class AnswerChunks(AnswerProgress):
         """The whole answer at once: what the merged chunks come to."""
         answer = self._source.answer
         text, reasoning, calls = self._filter.whole(answer.text)
-        _, streamed_reasoning, _ = self._filter.whole(answer.streamed_text)
         kept: dict[str, Any] = {}
         if self._filter.reasoning:
+            _, streamed_reasoning, _ = self._filter.whole(answer.streamed_text)
             reasoning = answer.reasoning + (reasoning or streamed_reasoning)
         if reasoning:
             kept["reasoning_content"] = reasoning
@@ -276,11 +300,6 @@ class GenerationChunks(AnswerProgress):
         if isinstance(event, MessageReplaceEvent):
             return self._pieces(*self._replace(event.answer), event.reason)
         return self._pieces(self._filter.feed(text)[0] if text else "")
-
-    def watch(self, _event: Event, text: str) -> None:
-        """Take an event whose chunk nobody wants, for `generation`."""
-        if text and not self._filter.is_plain:
-            self._filter.feed(text)
 
     def finish(self) -> list[GenerationChunk]:
         """The chunks that end the completion."""

@@ -20,15 +20,12 @@ def opening_metadata(answer: Answer, marks: Marks) -> dict[str, Any]:
         answer: The answer so far.
         marks: What makes an anchor of its ids; none, where it is not to be continued.
     """
-    facts = {
-        "conversation_id": answer.conversation_id if marks else None,
-        "task_id": answer.task_id,
-        **marks,
-    }
-    return {
-        "model_provider": MODEL_PROVIDER,
-        **{name: value for name, value in facts.items() if value},
-    }
+    facts: dict[str, Any] = {"model_provider": MODEL_PROVIDER}
+    if marks and answer.conversation_id:
+        facts["conversation_id"] = answer.conversation_id
+    if answer.task_id:
+        facts["task_id"] = answer.task_id
+    return {**facts, **marks}
 
 
 def without_anchor(message: BaseMessage) -> BaseMessage:

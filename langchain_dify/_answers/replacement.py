@@ -10,6 +10,7 @@ once all are, they are a chunk of langchain-core's own class.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -19,6 +20,7 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from langchain_dify._answers.text import StreamedText
+from langchain_dify._names import MODEL_PROVIDER
 
 MESSAGE_REPLACE = "message_replace"
 """Name of the mark, of Dify's event and of the custom event."""
@@ -92,6 +94,20 @@ class DifyMessageChunk(_WholeMessage, AIMessageChunk):
         return _merged([other, self]) if isinstance(other, AIMessageChunk) else NotImplemented
 
 
+class SummedChunk(DifyMessageChunk):
+    """Pieces of text that were one chunk after another of the same name: it counts once."""
+
+    @classmethod
+    def of(cls, last: AIMessageChunk, text: str) -> Self:
+        """The sum of pieces.
+
+        Args:
+            last: The last of them, whose id and metadata all have.
+            text: Their text.
+        """
+        return cls(content=text, id=last.id, response_metadata=last.response_metadata)
+
+
 class DifyGenerationChunk(GenerationChunk):
     """A chunk of a completion, likewise."""
 
@@ -122,6 +138,7 @@ class DifyGenerationChunk(GenerationChunk):
 
 
 def _merged(chunks: Sequence[AIMessageChunk]) -> AIMessageChunk:
+    chunks = _with_joined_text(chunks)
     marks = [i for i, chunk in enumerate(chunks) if chunk.response_metadata.get(MESSAGE_REPLACE)]
     mark = replacement_of(chunks[marks[-1]]) if marks else None
     chunks = [_with_plain_blocks(chunk) for chunk in chunks]
@@ -140,6 +157,44 @@ def _merged(chunks: Sequence[AIMessageChunk]) -> AIMessageChunk:
         text = str(merged.text)
         merged.response_metadata[MESSAGE_REPLACE] = {**mark, "answer": text}
     return merged
+
+
+def _with_joined_text(chunks: Sequence[AIMessageChunk]) -> list[AIMessageChunk]:
+    """The chunks, each long run of pieces of text as one: langchain-core merges every field."""
+    joined: list[AIMessageChunk] = []
+    for text_id, same in groupby(chunks, _text_id):
+        run = list(same)
+        if isinstance(text_id, SummedChunk):
+            run = [text_id]
+        elif text_id is not None and len(run) > _FEW:
+            text = "".join(str(chunk.content) for chunk in run)
+            run = [run[0].model_copy(update={"content": text})]
+        joined += run
+    return joined
+
+
+def _text_id(chunk: AIMessageChunk) -> str | SummedChunk | None:
+    """The id of a chunk that is a piece of text and nothing else; None of others.
+
+    Of a sum of pieces itself.
+    """
+    if type(chunk) is SummedChunk:
+        return chunk
+    is_text = (
+        type(chunk) is DifyMessageChunk
+        and type(chunk.content) is str
+        and not (chunk.additional_kwargs or chunk.tool_call_chunks or chunk.usage_metadata)
+        and chunk.chunk_position is None
+        and chunk.response_metadata == _OF_TEXT
+    )
+    return chunk.id or "" if is_text else None
+
+
+_FEW = 8
+"""Pieces of text that langchain-core merges as quickly."""
+
+_OF_TEXT = {"model_provider": MODEL_PROVIDER}
+"""All that a piece of text has as metadata."""
 
 
 def _with_plain_blocks(chunk: AIMessageChunk) -> AIMessageChunk:

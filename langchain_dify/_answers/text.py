@@ -129,7 +129,7 @@ class TextFilter:
         reader: Callable[[], ToolCallReader] | None = None,
     ) -> None:
         self.reasoning = reasoning
-        self._arguments = (reasoning, tuple(stop), reader)
+        self._sequences, self._new_reader = tuple(stop), reader
         self._think = ThinkSplitter() if reasoning else None
         self._stop = StopSequences(stop) if stop else None
         self._reader = reader() if reader else None
@@ -159,7 +159,7 @@ class TextFilter:
 
     def fresh(self) -> TextFilter:
         """One that does the same to another text."""
-        return TextFilter(*self._arguments)
+        return TextFilter(self.reasoning, self._sequences, self._new_reader)
 
     def whole(self, text: str) -> tuple[str, str, list[Call]]:
         """Shown text, reasoning and tool calls of a whole text."""

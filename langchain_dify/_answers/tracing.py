@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, TypeVar
-from uuid import uuid4
+from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -17,43 +15,40 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from typing_extensions import Self
 
 from dify_api.answers.events import Event
 from dify_api.errors import DifyError
 from langchain_dify._answers.chunks import AnswerSource
+from langchain_dify._answers.current_run import CURRENT_RUN, has_listeners
 from langchain_dify._answers.node_runs import Calls, NodeRuns
 from langchain_dify._answers.replacement import MESSAGE_REPLACE, replacement_of
 from langchain_dify._answers.run_facts import add_run_facts
 
-RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
-_Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)
-_RunManager = TypeVar("_RunManager", CallbackManagerForLLMRun, AsyncCallbackManagerForLLMRun)
-
-CURRENT_RUN: ContextVar[RunManager | None] = ContextVar("dify_run", default=None)
-"""The model's run, where langchain-core does not hand it to `_stream`."""
-
 
 class NodeTracer:
-    """Traces the events of an answer, sync or async; does nothing where nobody listens."""
+    """Traces the events of an answer, sync or async; does nothing where nobody listens.
+
+    A context manager, which ends the runs that are open at its end.
+    """
 
     def __init__(self, runs: NodeRuns | None, above: BaseRunManager | None) -> None:
         self._runs = runs
         self._above = above
 
-    def take(self, event: Event) -> None:
-        """Trace an event."""
+    def take(self, *events: Event) -> None:
+        """Trace events."""
         if self._runs is not None:
-            _make(self._runs.take(event))
+            for event in events:
+                _make(self._runs.take(event))
 
-    async def atake(self, event: Event) -> None:
-        """Trace an event, for asyncio."""
+    async def atake(self, *events: Event) -> None:
+        """Trace events, for asyncio."""
         if self._runs is not None:
-            await _amake(self._runs.take(event))
+            for event in events:
+                await _amake(self._runs.take(event))
 
     def tell(self, chunk: GenerationChunk | ChatGenerationChunk) -> None:
         """Tell listeners of a chunk that replaces those before it."""
@@ -79,14 +74,28 @@ class NodeTracer:
         if self._runs is not None:
             await _amake(self._runs.finish(source.answer))
 
-    def close(self, error: BaseException | None = None) -> None:
-        """End the runs that are open."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
         self._add_partial(error)
         if self._runs is not None:
             _make(self._runs.close(error))
 
-    async def aclose(self, error: BaseException | None = None) -> None:
-        """End the runs that are open, for asyncio."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
         self._add_partial(error)
         if self._runs is not None:
             await _amake(self._runs.close(error))
@@ -110,8 +119,11 @@ def _announced(chunk: GenerationChunk | ChatGenerationChunk) -> Mapping[str, Any
     return mark
 
 
-@contextmanager
-def node_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> Iterator[NodeTracer]:
+_SILENT = NodeTracer(None, None)
+"""Serves all calls of which nobody is told."""
+
+
+def node_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> NodeTracer:
     """What traces an answer below a run; runs open at the end are ended.
 
     Args:
@@ -119,36 +131,24 @@ def node_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> It
         model: Name of the app as a model.
         user: The end user, whose name no run tells.
     """
+    return _tracer(run_manager, CallbackManager, model, user)
+
+
+def anode_tracer(run_manager: BaseRunManager | None, model: str, user: str) -> NodeTracer:
+    """`node_tracer` for asyncio."""
+    return _tracer(run_manager, AsyncCallbackManager, model, user)
+
+
+def _tracer(
+    run_manager: BaseRunManager | None,
+    kind: type[CallbackManager] | type[AsyncCallbackManager],
+    model: str,
+    user: str,
+) -> NodeTracer:
     above = run_manager or CURRENT_RUN.get()
-    tracer = NodeTracer(_runs_below(above, CallbackManager, model, user), above)
-    try:
-        yield tracer
-    except BaseException as error:
-        tracer.close(error)
-        raise
-    tracer.close()
-
-
-class anode_tracer:  # noqa: N801 - used like `node_tracer`
-    """`node_tracer` for asyncio.
-
-    A class, for asyncio may close a generator in it before the one that uses it at a loop's end.
-    """
-
-    def __init__(self, run_manager: BaseRunManager | None, model: str, user: str) -> None:
-        above = run_manager or CURRENT_RUN.get()
-        self._tracer = NodeTracer(_runs_below(above, AsyncCallbackManager, model, user), above)
-
-    async def __aenter__(self) -> NodeTracer:
-        return self._tracer
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        await self._tracer.aclose(error)
+    if above is None or not has_listeners(above):
+        return _SILENT
+    return NodeTracer(_runs_below(above, kind, model, user), above)
 
 
 def _make(calls: Calls) -> None:
@@ -165,63 +165,13 @@ async def _amake(calls: Calls) -> None:
             result = await calls.send(result)
 
 
-@contextmanager
-def current_run(run_manager: RunManager | None) -> Iterator[None]:
-    """Make a model's run known to `_stream`, which langchain-core does not hand it to."""
-    token = CURRENT_RUN.set(run_manager)
-    try:
-        yield
-    finally:
-        CURRENT_RUN.reset(token)
-
-
-def known_run(
-    model: BaseChatModel,
-    manager_type: type[_Manager],
-    run_type: type[_RunManager],
-    config: RunnableConfig | None,
-) -> tuple[RunnableConfig, _RunManager | None]:
-    """Decide the model's run before langchain-core makes it, so that it is known.
-
-    Returns:
-        The config to call langchain-core with, and the run; None where nobody listens.
-    """
-    config = ensure_config(config)
-    # The handlers of the environment are made once, here: langchain-core finds them in the config.
-    shared = manager_type.configure(config.get("callbacks"))
-    if not shared.inheritable_handlers:
-        return config, None
-    # The same tags and metadata as langchain-core gives the run, which it hands on to those below.
-    manager = manager_type.configure(
-        shared,
-        model.callbacks,
-        model.verbose,
-        config.get("tags"),
-        model.tags,
-        config.get("metadata"),
-        model.metadata,
-    )
-    run_id = config.get("run_id") or uuid4()
-    run = run_type(
-        run_id=run_id,
-        handlers=manager.handlers,
-        inheritable_handlers=manager.inheritable_handlers,
-        parent_run_id=manager.parent_run_id,
-        tags=manager.tags,
-        inheritable_tags=manager.inheritable_tags,
-        metadata=manager.metadata,
-        inheritable_metadata=manager.inheritable_metadata,
-    )
-    return {**config, "callbacks": shared, "run_id": run_id}, run
-
-
 def _runs_below(
-    run_manager: BaseRunManager | None,
+    run_manager: BaseRunManager,
     kind: type[CallbackManager] | type[AsyncCallbackManager],
     model: str,
     user: str,
 ) -> NodeRuns | None:
-    if run_manager is None or not run_manager.inheritable_handlers:
+    if not run_manager.inheritable_handlers:
         return None
     # What langchain-core tells of the model, the nodes below it are not.
     metadata = {

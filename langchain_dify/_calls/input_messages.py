@@ -16,6 +16,7 @@ from langchain_core.messages import (
     BaseMessage,
     ChatMessage,
     FunctionMessage,
+    HumanMessage,
     SystemMessage,
     ToolMessage,
 )
@@ -34,6 +35,9 @@ def input_messages(messages: Sequence[BaseMessage]) -> list[InputMessage]:
 
 
 def _input_message(message: BaseMessage) -> InputMessage:
+    # The commonest first: to say that it is none of theirs takes pydantic's classes longest.
+    if isinstance(message, HumanMessage) and isinstance(message.content, str):
+        return InputMessage("user", message.content)
     if isinstance(message, AIMessage):
         anchor = Anchor.read(message.response_metadata, message.id)
         return InputMessage("assistant", _assistant_text(message), anchor)

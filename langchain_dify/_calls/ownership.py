@@ -7,7 +7,7 @@ event loop later, or never where the loop ends first: the app would go on, unhea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -27,13 +27,13 @@ def owned(chunks: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     return chunks
 
 
-async def owning(stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """The stream that core made, closed together with the one of ours below it.
+async def owning(begin: Callable[[], AsyncIterator[T]]) -> AsyncGenerator[T, None]:
+    """The stream that core makes, closed together with the one of ours below it.
 
     Args:
-        stream: What core's `astream`, `atransform` or the like returned.
+        begin: Calls core's `astream`, `atransform` or the like, when the first chunk is asked for.
     """
-    chunks = cast("AsyncGenerator[T, None]", stream)
+    chunks = cast("AsyncGenerator[T, None]", begin())
     below: list[AsyncGenerator[Any, None]] = []
     owner = _Owner([chunks])
     try:

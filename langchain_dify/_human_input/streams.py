@@ -7,7 +7,7 @@ filled in. Executed again, the node finds what it has done: nothing is asked of 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -70,16 +70,23 @@ class InterruptingStream(Progress):
 
     def steps(self) -> Iterator[Step]:
         """Iterate events, each with the text that it adds to the streamed answer."""
+        while steps := self.next_steps():
+            yield from steps
+
+    def next_steps(self) -> list[Step]:
+        """Wait for the next of `steps`, and return what came with it; [] at the end."""
         while self._stream is not None:
             try:
-                yield from self._stream.steps()
+                if steps := self._stream.next_steps():
+                    return steps
             except DifyError as error:
                 record = self._outcome_of(error)
                 self._keep(record)
                 self._go_on(record)
             else:
                 self._keep(self._outcome(self._stream.answer))
-                return
+                break
+        return []
 
     def _go_on(self, record: Record | None = None) -> None:
         course, done = self._course(record), None
@@ -178,18 +185,24 @@ class AsyncInterruptingStream(Progress):
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         """Iterate events, each with the text that it adds to the streamed answer."""
+        while steps := await self.next_steps():
+            for step in steps:
+                yield step
+
+    async def next_steps(self) -> list[Step]:
+        """Wait for the next of `steps`, and return what came with it; [] at the end."""
         while self._stream is not None:
             try:
-                async with aclosing(self._stream.steps()) as steps:
-                    async for step in steps:
-                        yield step
+                if steps := await self._stream.next_steps():
+                    return steps
             except DifyError as error:
                 record = self._outcome_of(error)
                 await self._keep(record)
                 await self._go_on(record)
             else:
                 await self._keep(self._outcome(self._stream.answer))
-                return
+                break
+        return []
 
     async def _go_on(self, record: Record | None = None) -> None:
         course, done = self._course(record), None

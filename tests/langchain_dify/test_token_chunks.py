@@ -5,6 +5,9 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from functools import reduce
+from operator import add
+from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk
 
@@ -45,6 +48,30 @@ def test_what_a_consumer_changes_is_that_chunks_own() -> None:
         calls.append({})  # type: ignore[attr-defined]  # each list has its own type
     message.name = "ann"
     assert second == _checked("Saturn") == tokens.make("Saturn")
+
+
+def test_many_pieces_are_added_at_once_as_one_by_one() -> None:
+    tokens = _tokens()
+    metadata = {"model_provider": "dify"}
+    first = DifyMessageChunk(content="", id="m-1", response_metadata={**metadata, "task_id": "t"})
+    thought = DifyMessageChunk(
+        content="",
+        id="m-1",
+        response_metadata=metadata,
+        additional_kwargs={"reasoning_content": "?"},
+    )
+    last = DifyMessageChunk(
+        content="",
+        id="m-1",
+        response_metadata={**metadata, "model_name": "dify"},
+        usage_metadata={"input_tokens": 1, "output_tokens": 40, "total_tokens": 41},
+        chunk_position="last",
+    )
+    pieces = [tokens.make(f"{number} ").message for number in range(40)]
+    rest: list[Any] = [*pieces[:20], thought, *pieces[20:], last]
+    assert first + rest == reduce(add, rest, first)
+    assert (first + rest).content == "".join(f"{number} " for number in range(40))
+    assert [piece.content for piece in pieces] == [f"{number} " for number in range(40)]
 
 
 def test_a_chat_model_is_imported_without_the_knowledge_bases() -> None:
