@@ -41,6 +41,7 @@ class AsyncStream(Protocol):
         """Leave it."""
 
 
+# Of all threads: one that looks through them takes a list, for others come and go meanwhile.
 SYNC: set[SyncStream] = set()
 ASYNC: set[AsyncStream] = set()
 LEAVING: set[asyncio.Future[None]] = set()
@@ -79,13 +80,13 @@ async def leave_with(loop: asyncio.AbstractEventLoop) -> None:
         if time.monotonic() > until:
             break
         await asyncio.sleep(0)  # then those that they have read
-    for stream in [stream for stream in ASYNC if stream.loop is loop]:
+    for stream in [stream for stream in list(ASYNC) if stream.loop is loop]:
         try:
             await stream.aclose()
         except Exception as error:  # noqa: BLE001 - told as asyncio tells it of generators
             message = "an error occurred while a stream was left"
             loop.call_exception_handler({"message": message, "exception": error})
-    leaving = [task for task in LEAVING if task.get_loop() is loop]
+    leaving = [task for task in list(LEAVING) if task.get_loop() is loop]
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*leaving, return_exceptions=True)
 

@@ -11,12 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 
 from dify_api import AsyncDifyClient, chat, errors
-from dify_api._transport import pools
+from dify_api._transport import open_streams, pools
 from dify_api._transport.turns import TURNS
 from tests.dify_api.test_streams import ASK, END, SSE, async_client_of, client_of, serve, token
 from tests.support.replay import ReplayServer, Reply
@@ -368,3 +369,29 @@ def test_a_child_waits_for_no_lock_and_no_turn_of_its_parent() -> None:
 
         with turn_of(TURNS, ("app", "held")), pools._lock:
             in_child(ask)
+
+
+class Passing:
+    """A stream of another loop; whenever it is looked at, one more comes or goes."""
+
+    def __init__(self, streams: set[Any]) -> None:
+        self._streams = streams
+        self._other = object()
+
+    @property
+    def loop(self) -> None:
+        self._streams ^= {self._other}
+
+    def get_loop(self) -> None:
+        return self.loop
+
+
+async def test_a_loop_ends_while_streams_of_others_come_and_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("ASYNC", "LEAVING"):
+        streams: set[Any] = set()
+        streams |= {Passing(streams) for _ in range(3)}
+        monkeypatch.setattr(open_streams, name, streams)
+    await open_streams.leave_with(asyncio.get_running_loop())
+    assert len(open_streams.ASYNC) == len(open_streams.LEAVING) == 6
