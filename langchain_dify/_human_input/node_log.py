@@ -259,7 +259,6 @@ def outcome(caller: str, facts: Mapping[str, Any]) -> Record:
 
 
 _LOGS: dict[int, NodeLog] = {}
-_LOGS_LOCK = threading.Lock()
 
 
 def log_of(config: RunnableConfig) -> NodeLog:
@@ -267,8 +266,8 @@ def log_of(config: RunnableConfig) -> NodeLog:
     execution = execution_of(config)
     if execution is None:  # a LangGraph built otherwise: calls at once come in the order they come
         return NodeLog()
-    with _LOGS_LOCK:
-        if id(execution) not in _LOGS:
-            _LOGS[id(execution)] = NodeLog()
-            weakref.finalize(execution, _LOGS.pop, id(execution), None)
-        return _LOGS[id(execution)]
+    new = NodeLog()
+    log = _LOGS.setdefault(id(execution), new)
+    if log is new:
+        weakref.finalize(execution, _LOGS.pop, id(execution), None)
+    return log

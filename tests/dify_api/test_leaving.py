@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import httpx
@@ -18,9 +18,9 @@ import pytest
 
 from dify_api import AsyncDifyClient, chat, errors
 from dify_api._transport import open_streams, pools
-from dify_api._transport.turns import TURNS
+from dify_api._transport.turns import TURNS, Turns
 from tests.dify_api.test_streams import ASK, END, SSE, async_client_of, client_of, serve, token
-from tests.support.replay import ReplayServer, Reply
+from tests.support.replay import Received, ReplayServer, Reply
 from tests.support.scripts import run_script
 from tests.support.turns import turn_of
 
@@ -171,6 +171,30 @@ def test_leaving_before_the_first_event_stops_the_run() -> None:
         assert time.monotonic() - began < 2  # it is read on in the background
         release.set()
         assert server.wait_for_stop() == "t1"
+
+
+async def test_a_loop_waits_for_no_stop_of_what_a_thread_has_read() -> None:
+    """As a web server's, which drops a sync stream when its client has left."""
+    asked, release = threading.Event(), threading.Event()
+
+    def reply(request: Received) -> Reply:
+        if request.path.endswith("/stop"):
+            asked.set()
+            release.wait(5)
+        return Reply(200, SSE, [token("a")], ending="open")
+
+    def tokens() -> Generator[object, None, None]:
+        with client_of(server).stream(ASK) as stream:
+            yield from stream
+
+    with ReplayServer(reply, stops=False) as server:
+        held = tokens()
+        await asyncio.to_thread(next, held)
+        began = time.monotonic()
+        held.close()
+        assert time.monotonic() - began < 2
+        assert await asyncio.to_thread(asked.wait, 5)
+        release.set()
 
 
 def test_an_interruption_before_the_headers_stops_the_run() -> None:
@@ -359,15 +383,17 @@ def test_a_child_that_drops_an_inherited_stream_leaves_the_run_alone() -> None:
 
 @needs_fork
 def test_a_child_waits_for_no_lock_and_no_turn_of_its_parent() -> None:
+    of_engines = Turns(interval=0)
     with serve(token("a"), END) as server:
         client = client_of(server)
         client.send(ASK)
 
         def ask() -> None:
-            with turn_of(TURNS, ("app", "held"), 5):
+            with turn_of(TURNS, ("app", "held"), 5), turn_of(of_engines, ("app", "held"), 5):
                 assert client.send(ASK).text == "a"
 
-        with turn_of(TURNS, ("app", "held")), pools._lock:
+        held = turn_of(TURNS, ("app", "held")), turn_of(of_engines, ("app", "held"))
+        with held[0], held[1], pools._lock:
             in_child(ask)
 
 
