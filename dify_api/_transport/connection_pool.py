@@ -16,7 +16,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3.connection
+# By the package, so that it comes first: a thread that begins with a module in it, and one that
+# begins with the package, would wait for each other, which Python ends by an ImportError.
+from urllib3 import connection as urllib3_connection
 from urllib3.connection import HTTPConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
@@ -95,7 +97,7 @@ class ConnectionPool:
     def _kind(self) -> type[HTTPConnection]:
         """Looked up each time: recorders such as vcrpy put a class of theirs in the place."""
         scheme = self._proxy.scheme if self._proxy and self._scheme == "http" else self._scheme
-        module = urllib3.connection
+        module = urllib3_connection
         return module.HTTPSConnection if scheme == "https" else module.HTTPConnection
 
     def _new_connection(self, kind: type[HTTPConnection]) -> HTTPConnection:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -25,3 +28,26 @@ def test_every_name_is_there() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'planets'"):
         dify_api.planets  # noqa: B018  # there is none
+
+
+THREADS = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+import dify_api._transport.pools
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(2)
+def first(name):
+    start.wait()
+    import_module(name)
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(first, ["urllib3", "dify_api._transport.connection_pool"]))
+"""
+
+
+def test_the_first_call_while_another_thread_imports_urllib3() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
