@@ -184,13 +184,16 @@ def known_run(
     """Decide the model's run before langchain-core makes it, so that it is known.
 
     Returns:
-        The config to call langchain-core with, and the run; None where nobody listens.
+        The config to call langchain-core with, and the run; none that matters where nobody
+        listens.
     """
     config = ensure_config(config)
     # The handlers of the environment are made once, here: langchain-core finds them in the config.
     shared = manager_type.configure(config.get("callbacks"))
     if not shared.inheritable_handlers:
-        return config, None
+        # In a handler of another run, or in a task that one began, `_stream` would find that run.
+        nobody = run_type.get_noop_manager() if CURRENT_RUN.get() else None
+        return config, nobody
     # The same tags and metadata as langchain-core gives the run, which it hands on to those below.
     manager = manager_type.configure(
         shared,
