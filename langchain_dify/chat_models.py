@@ -109,7 +109,7 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        return owned(self._achunks(self._call_of(messages, stop, kwargs), run_manager))
+        return owned(self._achunks(self._call_of(messages, stop, kwargs), run_manager), "_astream")
 
     async def _achunks(
         self, call: ChatCall, run_manager: AsyncCallbackManagerForLLMRun | None
@@ -231,7 +231,8 @@ class ChatDify(ChatArguments, defer_build=False):
                 self, AsyncCallbackManager, AsyncCallbackManagerForLLMRun, config
             )
             kwargs |= {"run_manager": run} if run else {}
-        return owned(owning(super().astream(input, config, stop=stop, **kwargs)))
+        chunks = super().astream(input, config, stop=stop, **kwargs)
+        return owned(owning(chunks, "_astream"), "astream")
 
     def atransform(
         self,
@@ -240,7 +241,7 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
         """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
-        return owning(super().atransform(input, config, **kwargs))
+        return owning(super().atransform(input, config, **kwargs), "astream")
 
     def _generate_with_cache(
         self,

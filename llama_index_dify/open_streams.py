@@ -19,17 +19,22 @@ from contextvars import ContextVar
 from types import AsyncGeneratorType
 from typing import Any, TypeVar
 
+from dify_api._transport.takers import Taker
+
 OpenStream = Generator[Any, None, None] | AsyncGenerator[Any, None]
 StreamT = TypeVar("StreamT", bound=OpenStream)
 
-_opened: ContextVar[list[OpenStream] | None] = ContextVar("dify_opened_streams", default=None)
+_opened: ContextVar[tuple[Taker, list[OpenStream]] | None] = ContextVar(
+    "dify_opened_streams", default=None
+)
+"""Who collects: a task that a handler began within the block has inherited this, too."""
 
 
 @contextmanager
 def opened() -> Iterator[list[OpenStream]]:
     """Collect the streams that are opened within the block, by this task or thread."""
     streams: list[OpenStream] = []
-    token = _opened.set(streams)
+    token = _opened.set((Taker.current(), streams))
     try:
         yield streams
     finally:
@@ -38,9 +43,9 @@ def opened() -> Iterator[list[OpenStream]]:
 
 def remember(stream: StreamT) -> StreamT:
     """Return `stream`, having shown it to the `opened()` around the call, if any."""
-    streams = _opened.get()
-    if streams is not None:
-        streams.append(stream)
+    found = _opened.get()
+    if found is not None and found[0] == Taker.current():
+        found[1].append(stream)
     return stream
 
 
