@@ -50,6 +50,21 @@ LEAVING: set[asyncio.Future[None]] = set()
 _inherited: list[Any] = []  # by a forked child: never closed, for the parent goes on with them
 
 
+def is_left_by_loop(stream: SyncStream) -> bool:
+    """Whether an event loop leaves a stream, in whose thread nobody has read it.
+
+    It had the last reference, as that of a web server whose client has left, or its thread collects
+    garbage. It is not to wait for the stop.
+    """
+    if stream.thread == threading.get_ident():
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def leave_at_exit() -> bool:
     """Stop the runs of the sync streams that are open.
 

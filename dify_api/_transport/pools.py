@@ -123,26 +123,19 @@ def _new_pool(connection: DifyConnection) -> SharedPool:
     return Urllib3Pool(pool, host, body)
 
 
-def is_in_loop() -> bool:
-    """Whether an event loop of asyncio runs this."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def require_asyncio() -> None:
     """Refuse to run under anything else.
 
     Raises:
         RuntimeError: If asyncio is not what runs this.
     """
-    if not is_in_loop():
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
         raise RuntimeError(
             "AsyncDifyClient runs on asyncio; under trio use DifyClient in a thread "
             "(trio.to_thread.run_sync)"
-        )
+        ) from None
 
 
 async def asend(

@@ -24,7 +24,7 @@ from dify_api._transport.deadlines import Alarm, is_limited, limit_rest, read_in
 from dify_api._transport.failures import ignored_failures
 from dify_api._transport.open_streams import READ_ON
 from dify_api._transport.pieces import AsyncReply, Ready, Reply, async_body, no_body, raw_pieces
-from dify_api._transport.pools import is_in_loop, require_asyncio, watch
+from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
 from dify_api.answers._reader import Step
@@ -129,21 +129,12 @@ class EventStream(StreamState):
         if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
             return
         self._is_leaving()
-        if self._is_unknown or self._is_left_by_loop:
+        if self._is_unknown or open_streams.is_left_by_loop(self):
             thread = threading.Thread(target=self._leave, name="dify-leave", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter is about to end
                 thread.start()
                 return
         self._leave()
-
-    @property
-    def _is_left_by_loop(self) -> bool:
-        """Whether an event loop would wait, in whose thread nobody has read.
-
-        It got hold of the last reference, as that of a web server does once the reader has left,
-        or its thread collects garbage.
-        """
-        return self.thread != threading.get_ident() and is_in_loop()
 
     def _leave(self) -> None:
         try:
