@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from types import NoneType
 from typing import Any, TypeVar, cast
 
+import dify_api.knowledge_errors  # noqa: F401  # for the class tree
 from dify_api import errors
 from dify_api._advice import Advice
 from dify_api._class_tree import class_tree

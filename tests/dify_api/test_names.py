@@ -45,9 +45,25 @@ with ThreadPoolExecutor(2) as pool:
 """
 
 
-def test_the_first_call_while_another_thread_imports_urllib3() -> None:
+ERRORS = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+start = threading.Barrier(2)
+def first(name):
+    start.wait()
+    return import_module(name)
+with ThreadPoolExecutor(2) as pool:
+    part, errors = pool.map(first, ["dify_api.knowledge_errors", "dify_api.errors"])
+assert errors.IndexingError is part.IndexingError
+assert not hasattr(errors, "Mapping")
+"""
+
+
+@pytest.mark.parametrize("code", [THREADS, ERRORS], ids=["urllib3", "errors"])
+def test_threads_import_what_is_imported_by_others_first(code: str) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", THREADS], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
