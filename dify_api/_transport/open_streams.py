@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 EXIT_LIMIT = 10.0
@@ -48,6 +49,30 @@ LEAVING: set[asyncio.Future[None]] = set()
 """Tasks that leave streams; asyncio itself keeps only weak references."""
 
 _inherited: list[Any] = []  # by a forked child: never closed, for the parent goes on with them
+
+
+def leaving(leave: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Future[None]:
+    """A task that leaves a stream, whoever cancels it before it has begun.
+
+    At its end `asyncio.run` cancels whatever it finds, and a task without a first step would do
+    nothing. The one that takes its place is waited for by `leave_with`.
+    """
+    has_begun = False
+
+    async def begun() -> None:
+        nonlocal has_begun
+        has_begun = True
+        await leave()
+
+    def ended(_: object) -> None:
+        LEAVING.discard(task)
+        if not has_begun:
+            leaving(leave)
+
+    task = asyncio.ensure_future(begun())
+    LEAVING.add(task)
+    task.add_done_callback(ended)
+    return task
 
 
 def is_left_by_loop(stream: SyncStream) -> bool:

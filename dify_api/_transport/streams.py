@@ -320,9 +320,7 @@ class AsyncEventStream(StreamState):
             self._left()
             return
         # In a task of its own, so that a second cancellation does not cut it short.
-        leaving = asyncio.ensure_future(self._leave())
-        open_streams.LEAVING.add(leaving)
-        leaving.add_done_callback(open_streams.LEAVING.discard)
+        leaving = open_streams.leaving(self._leave)
         if not self._is_unknown:
             await asyncio.shield(leaving)
 

@@ -296,6 +296,26 @@ async def test_a_limit_while_the_reply_is_waited_for_leaves_nothing() -> None:
         assert len(asked) == 1
 
 
+def test_a_task_that_is_cancelled_as_its_loop_ends_stops_the_run() -> None:
+    """As the losers of `asyncio.wait(..., return_when=FIRST_COMPLETED)`."""
+
+    async def main() -> None:
+        came = asyncio.Event()
+
+        async def read() -> None:
+            async with async_client_of(server).stream(ASK) as stream:
+                async for _ in stream:
+                    came.set()
+
+        task = asyncio.create_task(read())
+        await came.wait()
+        task.cancel()
+
+    with serve(token("a"), ending="open") as server:
+        asyncio.run(main())
+        assert server.stopped == ["t1"]
+
+
 async def test_cancelling_while_the_turn_before_goes_on_leaves_nothing() -> None:
     told: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
