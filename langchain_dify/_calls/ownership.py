@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from dify_api._transport import open_streams
+from dify_api._transport.takers import Taker
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ def owned(chunks: AsyncGenerator[T, None], method: str) -> AsyncGenerator[T, Non
     """
     owned = _OWNED.get()
     # Not what a handler streams meanwhile, or a task that it began, which has inherited this.
-    if owned and owned.method == method and owned.task is asyncio.current_task():
+    if owned and owned.method == method and owned.taker == Taker.current():
         owned.generators.append(chunks)
     return chunks
 
@@ -41,7 +42,7 @@ async def owning(stream: AsyncIterator[T], method: str = "") -> AsyncGenerator[T
         method: The method of ours that core calls for it, if any.
     """
     chunks = cast("AsyncGenerator[T, None]", stream)
-    below = _Owned(method, asyncio.current_task())
+    below = _Owned(method)
     owner = _Owner([chunks])
     try:
         token = _OWNED.set(below)  # core makes it on the way to the first chunk
@@ -66,7 +67,7 @@ class _Owned:
     """What a method makes in a task on the way to a first chunk."""
 
     method: str
-    task: asyncio.Task[Any] | None
+    taker: Taker = field(default_factory=Taker.current)
     generators: list[AsyncGenerator[Any, None]] = field(default_factory=list)
 
 
