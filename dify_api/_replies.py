@@ -20,6 +20,7 @@ from dify_api import errors
 from dify_api._advice import Advice
 from dify_api._class_tree import class_tree
 from dify_api.errors import DifyError, StatusError
+from dify_api.knowledge_errors import KnowledgeQuotaError, KnowledgeRateLimitError
 from dify_api.models import decode, out_of_envelope
 from dify_api.operation import Operation
 
@@ -32,7 +33,7 @@ PROXY_CREDENTIALS_HINT = (
     'ALL_PROXY of the environment): "http://user:password@proxy.example.com:3128".'
 )
 
-_KINDS = list(class_tree(StatusError))
+_KINDS = list(class_tree(StatusError))  # those of `knowledge_errors` are loaded, too
 _BY_CODE = {code: kind for kind in _KINDS for code in kind.codes}
 _BY_STATUS: dict[int | None, type[StatusError]] = {
     kind.http_status: kind for kind in _KINDS if kind.http_status
@@ -172,9 +173,9 @@ def error_from_code(
     if turned_away and message.startswith("Too many requests"):
         kind = errors.TooManyRequestsError
     elif status == 403 and "knowledge base request rate limit" in message:
-        kind = errors.KnowledgeRateLimitError
+        kind = KnowledgeRateLimitError
     elif status == 403 and "reached the limit of your subscription" in message:
-        kind = errors.KnowledgeQuotaError
+        kind = KnowledgeQuotaError
     elif kind is errors.NotFoundError and message.startswith("Conversation Not Exists"):
         kind = errors.ConversationNotFoundError
     return kind(

@@ -17,11 +17,13 @@ caller catches as widely or as narrowly as needed:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from dify_api.answers.answer import Answer
     from dify_api.answers.workflow_events import HumanInputForm
+    from dify_api.knowledge_errors import *  # noqa: F403
 
 
 class DifyError(Exception):
@@ -400,5 +402,11 @@ class RunCancelledError(StatusError, code="run_cancelled"):
     """A New Agent's run was cancelled on the server (1.16.0)."""
 
 
-# Those of writing knowledge bases; below the classes that they are derived from.
-from dify_api.knowledge_errors import *  # noqa: E402, F403
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """The errors of writing knowledge bases, whose module imports this one."""
+        kind = getattr(import_module("dify_api.knowledge_errors"), name, None)
+        if not (isinstance(kind, type) and issubclass(kind, DifyError)):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return kind

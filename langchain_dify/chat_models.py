@@ -116,7 +116,7 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        return owned(self._achunks(self._call_of(messages, stop, kwargs), run_manager))
+        return owned(self._achunks(self._call_of(messages, stop, kwargs), run_manager), "_astream")
 
     async def _achunks(
         self, call: ChatCall, run_manager: AsyncCallbackManagerForLLMRun | None
@@ -235,7 +235,7 @@ class ChatDify(ChatArguments, defer_build=False):
             known, told = known_run(self, AsyncCallbackManager, ANOBODYS_RUN, config)
             return astream(input, known, stop=stop, **{**kwargs, **told})
 
-        return owned(owning(begin))
+        return owned(owning(begin, "_astream"), "astream")
 
     def atransform(
         self,
@@ -244,7 +244,7 @@ class ChatDify(ChatArguments, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
         """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
-        return owning(partial(super().atransform, input, config, **kwargs))
+        return owning(partial(super().atransform, input, config, **kwargs), "astream")
 
     def _generate_with_cache(
         self,

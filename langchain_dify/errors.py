@@ -104,7 +104,7 @@ _classes: dict[tuple[type[DifyError], type[Exception]], type[DifyError]] = {}
 
 def _combined(kind: type[DifyError], meaning: type[Exception]) -> type[DifyError]:
     if (kind, meaning) not in _classes:
-        _classes[kind, meaning] = _combine(kind, meaning)
+        _classes.setdefault((kind, meaning), _combine(kind, meaning))
     return _classes[kind, meaning]
 
 

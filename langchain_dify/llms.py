@@ -146,7 +146,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        return owned(self._achunks(prompt, stop, run_manager, kwargs))
+        return owned(self._achunks(prompt, stop, run_manager, kwargs), "_astream")
 
     async def _achunks(
         self,
@@ -181,7 +181,8 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """Stream a text, for asyncio. See `BaseLLM.astream`."""
-        return owned(owning(partial(super().astream, input, config, stop=stop, **kwargs)))
+        begin = partial(super().astream, input, config, stop=stop, **kwargs)
+        return owned(owning(begin, "_astream"), "astream")
 
     def atransform(
         self,
@@ -190,7 +191,7 @@ class DifyLLM(DifyArguments, LLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """Stream an answer inside a chain, for asyncio. See `Runnable.atransform`."""
-        return owning(partial(super().atransform, input, config, **kwargs))
+        return owning(partial(super().atransform, input, config, **kwargs), "astream")
 
     def _complete(
         self,

@@ -76,6 +76,9 @@ __all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]  # names 
 def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Whole, before a module in it is asked for: threads that come first by different names would
+    # otherwise wait for each other's imports, which Python ends by a failure of one.
+    import_module("llama_index.core")
     return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
 
 

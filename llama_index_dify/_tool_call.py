@@ -72,16 +72,17 @@ class AppToolCall:
         place = (conversation.name, str(id(self.context.store if self.context else None)))
         turn = await _TURNS.atake(place, self.app.turn_timeout)
         try:
-            answer = await self._ask(resumption, await conversation.id())
-        except ConversationNotFoundError:
-            answer = await self._ask(resumption)
-        except WorkflowPausedError as paused:
-            await conversation.follow(paused.answer.conversation_id if paused.answer else None)
-            raise
+            try:
+                answer = await self._ask(resumption, await conversation.id())
+            except ConversationNotFoundError:
+                answer = await self._ask(resumption)
+            except WorkflowPausedError as paused:
+                await conversation.follow(paused.answer.conversation_id if paused.answer else None)
+                raise
+            await conversation.follow(answer.conversation_id)
+            return answer
         finally:
             turn.leave()
-        await conversation.follow(answer.conversation_id)
-        return answer
 
     async def _ask(
         self, resumption: Resumption | None, conversation_id: str | None = None

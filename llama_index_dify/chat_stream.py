@@ -147,9 +147,11 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         if any(isinstance(stream, GeneratorType) and stream.gi_running for stream in opened):
             self.stop()
         elif self._end():
-            close((*opened, self.chat_stream))
-            if self.turn is not None:
-                self.turn.end(self.message)
+            try:
+                close((*opened, self.chat_stream))
+            finally:
+                if self.turn is not None:
+                    self.turn.end(self.message)
 
     async def aclose(self) -> None:
         """`close` for asyncio. While another task waits for a token, this is `astop()`."""
@@ -203,9 +205,11 @@ class DifyStreamingChatResponse(StreamingAgentChatResponse):
         if self._end():
             if self.turn is not None:
                 self.turn.note_end()
-            await aclose((*self._opened, self.achat_stream))
-            if self.turn is not None:
-                await self.turn.aend(self.message)
+            try:
+                await aclose((*self._opened, self.achat_stream))
+            finally:  # cancelled, too: as at the end of `asyncio.run`
+                if self.turn is not None:
+                    await self.turn.aend(self.message)
 
     def _take(self, response: ChatResponse) -> str:
         """Take the next response; return what it adds to the answer."""

@@ -18,10 +18,15 @@ from contextvars import ContextVar
 from types import AsyncGeneratorType
 from typing import Any, TypeVar
 
+from dify_api._transport.takers import Taker
+
 OpenStream = Generator[Any, None, None] | AsyncGenerator[Any, None]
 StreamT = TypeVar("StreamT", bound=OpenStream)
 
-_opened: ContextVar[list[OpenStream] | None] = ContextVar("dify_opened_streams", default=None)
+_opened: ContextVar[tuple[Taker, list[OpenStream]] | None] = ContextVar(
+    "dify_opened_streams", default=None
+)
+"""Who collects: a task that a handler began within the block has inherited this, too."""
 
 
 class opened:  # noqa: N801 - a context, as if made by `contextmanager`, which is slower
@@ -31,7 +36,7 @@ class opened:  # noqa: N801 - a context, as if made by `contextmanager`, which i
 
     def __enter__(self) -> list[OpenStream]:
         streams: list[OpenStream] = []
-        self._token = _opened.set(streams)
+        self._token = _opened.set((Taker.current(), streams))
         return streams
 
     def __exit__(self, *_: object) -> None:
@@ -40,9 +45,9 @@ class opened:  # noqa: N801 - a context, as if made by `contextmanager`, which i
 
 def remember(stream: StreamT) -> StreamT:
     """Return `stream`, having shown it to the `opened()` around the call, if any."""
-    streams = _opened.get()
-    if streams is not None:
-        streams.append(stream)
+    found = _opened.get()
+    if found is not None and found[0] == Taker.current():
+        found[1].append(stream)
     return stream
 
 

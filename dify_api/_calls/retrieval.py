@@ -67,13 +67,15 @@ class KnowledgeSearch:
         changed = {**self.settings, **given}
         if changed and "search_method" not in changed:
             yield from self._look_up()
+        by_vectors = self._has_vectors
         try:
             result = yield from self._search(query, changed)
         except BadRequestError:
             # Servers search by meaning what has no vectors: an economy knowledge base that was
             # made by API, or one without documents.
             dataset = yield from self._looked_up_anew()
-            if changed or not self._has_vectors or dataset.retrieval_model_dict is None:
+            # Not `_has_vectors`, which another search may have learnt of in the meantime.
+            if changed or not by_vectors or dataset.retrieval_model_dict is None:
                 if dataset.document_count == 0:
                     return []
                 raise

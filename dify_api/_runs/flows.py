@@ -35,6 +35,28 @@ class Pause:
     seconds: float
 
 
+class OneAtATime:
+    """Lets flows go on one after another, those of threads and of tasks alike.
+
+    A copy has nobody in it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[OneAtATime], tuple[()]]:
+        return OneAtATime, ()
+
+    def through(self, flow: Flow[T]) -> Flow[T]:
+        """The flow, begun once no other is under way."""
+        while not self._lock.acquire(blocking=False):
+            yield Pause(0.05)
+        try:
+            return (yield from flow)
+        finally:
+            self._lock.release()
+
+
 class Stopped(BaseException):
     """Another flow has failed, or the caller has given up: this one goes no further."""
 
@@ -81,6 +103,8 @@ def run(client: Sender, flow: Flow[T], *, stop: threading.Event | None = None) -
                 step = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
+    finally:
+        flow.close()  # else it would stay where it was as long as somebody keeps the error
 
 
 async def arun(client: AsyncSender, flow: Flow[T]) -> T:
@@ -96,6 +120,8 @@ async def arun(client: AsyncSender, flow: Flow[T]) -> T:
                 step = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is Any
+    finally:
+        flow.close()
 
 
 def _make(client: Sender, step: Operation[Any] | Pause, stop: threading.Event | None) -> Any:

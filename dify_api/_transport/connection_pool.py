@@ -9,14 +9,16 @@ No type of httpx's is known here: `urllib3_pool` translates.
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3.connection
+# By the package, so that it comes first: a thread that begins with a module in it, and one that
+# begins with the package, would wait for each other, which Python ends by an ImportError.
+from urllib3 import connection as urllib3_connection
 from urllib3.connection import HTTPConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
@@ -56,8 +58,9 @@ class ConnectionPool:
         self._proxy_headers = credentials_header(proxy) if proxy else {}
         self._keepalive_expiry = keepalive_expiry
         self._max_keepalive = max_keepalive
-        self._idle: deque[tuple[float, HTTPConnection]] = deque()  # the latest last
-        self._lock = threading.Lock()
+        # The latest last. Without a lock: the garbage collector may leave a stream anywhere, and
+        # its thread would wait for itself. What a deque does, it does at once.
+        self._idle: deque[tuple[float, HTTPConnection]] = deque()
 
     def exchange(self, timeouts: Timeouts) -> Exchange:
         """An exchange to begin, over a connection of its own.
@@ -75,18 +78,16 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Close the connections that wait."""
-        with self._lock:
-            idle = [connection for _, connection in self._idle]
-            self._idle.clear()
-        for connection in idle:
-            connection.close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop()[1].close()
 
     def _connection(self) -> HTTPConnection:
         kind = self._kind()
         while True:
-            with self._lock:
-                since, connection = self._idle.pop() if self._idle else (0.0, None)
-            if connection is None:
+            try:
+                since, connection = self._idle.pop()
+            except IndexError:
                 return self._new_connection(kind)
             is_fresh = time.monotonic() - since < self._keepalive_expiry
             if is_fresh and type(connection) is kind and connection.is_connected:
@@ -96,7 +97,7 @@ class ConnectionPool:
     def _kind(self) -> type[HTTPConnection]:
         """Looked up each time: recorders such as vcrpy put a class of theirs in the place."""
         scheme = self._proxy.scheme if self._proxy and self._scheme == "http" else self._scheme
-        module = urllib3.connection
+        module = urllib3_connection
         return module.HTTPSConnection if scheme == "https" else module.HTTPConnection
 
     def _new_connection(self, kind: type[HTTPConnection]) -> HTTPConnection:
@@ -117,13 +118,10 @@ class ConnectionPool:
 
     def _release(self, connection: HTTPConnection) -> None:
         now = time.monotonic()
-        expired = []
-        with self._lock:
-            self._idle.append((now, connection))
+        self._idle.append((now, connection))
+        with suppress(IndexError):  # another thread was quicker
             while (
                 len(self._idle) > self._max_keepalive
                 or now - self._idle[0][0] > self._keepalive_expiry
             ):
-                expired.append(self._idle.popleft()[1])
-        for old in expired:
-            old.close()
+                self._idle.popleft()[1].close()

@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 EXIT_LIMIT = 10.0
@@ -41,12 +42,52 @@ class AsyncStream(Protocol):
         """Leave it."""
 
 
+# Of all threads: one that looks through them takes a list, for others come and go meanwhile.
 SYNC: set[SyncStream] = set()
 ASYNC: set[AsyncStream] = set()
 LEAVING: set[asyncio.Future[None]] = set()
 """Tasks that leave streams; asyncio itself keeps only weak references."""
 
 _inherited: list[Any] = []  # by a forked child: never closed, for the parent goes on with them
+
+
+def leaving(leave: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Future[None]:
+    """A task that leaves a stream, whoever cancels it before it has begun.
+
+    At its end `asyncio.run` cancels whatever it finds, and a task without a first step would do
+    nothing. The one that takes its place is waited for by `leave_with`.
+    """
+    has_begun = False
+
+    async def begun() -> None:
+        nonlocal has_begun
+        has_begun = True
+        await leave()
+
+    def ended(_: object) -> None:
+        LEAVING.discard(task)
+        if not has_begun:
+            leaving(leave)
+
+    task = asyncio.ensure_future(begun())
+    LEAVING.add(task)
+    task.add_done_callback(ended)
+    return task
+
+
+def is_left_by_loop(stream: SyncStream) -> bool:
+    """Whether an event loop leaves a stream, in whose thread nobody has read it.
+
+    It had the last reference, as that of a web server whose client has left, or its thread collects
+    garbage. It is not to wait for the stop.
+    """
+    if stream.thread == threading.get_ident():
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def leave_at_exit() -> bool:
@@ -79,13 +120,13 @@ async def leave_with(loop: asyncio.AbstractEventLoop) -> None:
         if time.monotonic() > until:
             break
         await asyncio.sleep(0)  # then those that they have read
-    for stream in [stream for stream in ASYNC if stream.loop is loop]:
+    for stream in [stream for stream in list(ASYNC) if stream.loop is loop]:
         try:
             await stream.aclose()
         except Exception as error:  # noqa: BLE001 - told as asyncio tells it of generators
             message = "an error occurred while a stream was left"
             loop.call_exception_handler({"message": message, "exception": error})
-    leaving = [task for task in LEAVING if task.get_loop() is loop]
+    leaving = [task for task in list(LEAVING) if task.get_loop() is loop]
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*leaving, return_exceptions=True)
 

@@ -42,7 +42,8 @@ logger = logging.getLogger("dify_api")
 
 _Key = tuple[str, str | None, Verify, Environment, int, ModuleType]
 
-_lock = threading.Lock()
+# Taken by one that has it, too: the garbage collector may leave a stream anywhere.
+_lock = threading.RLock()
 _pools: dict[_Key, SharedPool] = {}
 _async_pools: dict[asyncio.AbstractEventLoop, dict[_Key, AiohttpPool]] = {}
 
@@ -326,7 +327,7 @@ def close_shared_transports() -> None:
     """
     if open_streams.leave_at_exit():
         with _lock:
-            for pool in _pools.values():
+            for pool in list(_pools.values()):
                 pool.close()
             _pools.clear()
     for loop in list(_async_pools):
@@ -339,7 +340,7 @@ def _forget() -> None:
     What it had is kept out of reach and not closed, which would need locks of its own.
     """
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _inherited.extend((_pools.copy(), _async_pools.copy()))
     _pools.clear()
     _async_pools.clear()

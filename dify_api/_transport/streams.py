@@ -129,7 +129,7 @@ class EventStream(StreamState):
         if self._closed or self._process != os.getpid():  # a forked child's copy is not its own
             return
         self._is_leaving()
-        if self._is_unknown:
+        if self._is_unknown or open_streams.is_left_by_loop(self):
             thread = threading.Thread(target=self._leave, name="dify-leave", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter is about to end
                 thread.start()
@@ -320,9 +320,7 @@ class AsyncEventStream(StreamState):
             self._left()
             return
         # In a task of its own, so that a second cancellation does not cut it short.
-        leaving = asyncio.ensure_future(self._leave())
-        open_streams.LEAVING.add(leaving)
-        leaving.add_done_callback(open_streams.LEAVING.discard)
+        leaving = open_streams.leaving(self._leave)
         if not self._is_unknown:
             await asyncio.shield(leaving)
 

@@ -17,10 +17,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 from dify_api._transport.takers import Taker
 from dify_api.errors import ConversationBusyError
@@ -77,7 +78,45 @@ class Turn:
 
     def leave(self) -> None:
         """Let the next one on. From any thread, any number of times."""
-        self.turns._leave(self)
+        self.turns._lock.leave(self)
+
+
+class _Lock:
+    """A lock that nobody waits for who has a turn to leave: who holds it does that, too.
+
+    The garbage collector may close a stream anywhere, so also where its thread holds the lock.
+
+    Args:
+        remove: Takes a turn out of its queue.
+    """
+
+    def __init__(self, remove: Callable[[Turn], None]) -> None:
+        self._remove = remove
+        self._lock = threading.Lock()
+        self._left: deque[Turn] = deque()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self._remove_left()
+
+    def leave(self, turn: Turn) -> None:
+        """Have a turn removed, now or as soon as the lock is free."""
+        self._left.append(turn)
+        self._remove_left()
+
+    def _remove_left(self) -> None:
+        while self._left and self._lock.acquire(blocking=False):
+            try:
+                while self._left:
+                    self._remove(self._left.popleft())
+            finally:
+                self._lock.release()
+
+
+_EVERY: WeakSet[Turns] = WeakSet()
 
 
 class Turns:
@@ -92,10 +131,11 @@ class Turns:
         self._what = what
         self.interval = interval
         self.forget()
+        _EVERY.add(self)
 
     def forget(self) -> None:
         """Begin anew: in a forked child, whose parent ends the turns that it had begun."""
-        self._lock = threading.Lock()
+        self._lock = _Lock(self._remove)
         self._queues: dict[Key, deque[Turn]] = {}
         self._began: dict[Key, float] = {}
 
@@ -195,16 +235,15 @@ class Turns:
                 for other in before
             )
 
-    def _leave(self, turn: Turn) -> None:
-        with self._lock:
-            queue = self._queues.get(turn.key, deque())
-            if turn not in queue:  # left already, or the parent's, before a fork
-                return
-            queue.remove(turn)
-            if not queue:
-                del self._queues[turn.key]
-            elif not any(other.is_held for other in queue):
-                _grant_next(queue)
+    def _remove(self, turn: Turn) -> None:
+        queue = self._queues.get(turn.key, deque())
+        if turn not in queue:  # left already, or the parent's, before a fork
+            return
+        queue.remove(turn)
+        if not queue:
+            del self._queues[turn.key]
+        elif not any(other.is_held for other in queue):
+            _grant_next(queue)
 
     def _pause(self, key: Key) -> float:
         with self._lock:
@@ -240,5 +279,11 @@ def _grant_next(queue: deque[Turn]) -> None:
 TURNS = Turns()
 """The queues of this process."""
 
+
+def _forget_all() -> None:
+    for turns in _EVERY:
+        turns.forget()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=TURNS.forget)
+    os.register_at_fork(after_in_child=_forget_all)

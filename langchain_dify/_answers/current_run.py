@@ -73,8 +73,12 @@ def known_run(
     # The handlers of the environment are made once, here: langchain-core finds them in the config.
     shared = manager_type.configure(config.get("callbacks"))
     if not shared.inheritable_handlers:
-        is_told = shared.handlers or model.callbacks or model.verbose
-        return config, {} if is_told else {"run_manager": nobodys_run}
+        if not (shared.handlers or model.callbacks or model.verbose):
+            return config, {"run_manager": nobodys_run}
+        # In a handler of another run, or in a task that one began, `_stream` would find that run.
+        is_in_another = CURRENT_RUN.get() is not None
+        untold = type(nobodys_run).get_noop_manager()
+        return config, {"run_manager": untold} if is_in_another else {}
     # The same tags and metadata as langchain-core gives the run, which it hands on to those below.
     manager = manager_type.configure(
         shared,

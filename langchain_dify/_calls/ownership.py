@@ -9,32 +9,42 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from dify_api._transport import open_streams
+from dify_api._transport.takers import Taker
 
 T = TypeVar("T")
 
-_OWNED: ContextVar[list[AsyncGenerator[Any, None]] | None] = ContextVar("dify_owned", default=None)
+_OWNED: ContextVar[_Owned | None] = ContextVar("dify_owned", default=None)
 
 
-def owned(chunks: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """A generator that core is about to wrap, made known to the `owning` around it, if any."""
-    owner = _OWNED.get()
-    if owner is not None:
-        owner.append(chunks)
+def owned(chunks: AsyncGenerator[T, None], method: str) -> AsyncGenerator[T, None]:
+    """A generator that core is about to wrap, made known to the `owning` around it, if any.
+
+    Args:
+        chunks: The generator.
+        method: The method that returns it.
+    """
+    owned = _OWNED.get()
+    # Not what a handler streams meanwhile, or a task that it began, which has inherited this.
+    if owned and owned.method == method and owned.taker == Taker.current():
+        owned.generators.append(chunks)
     return chunks
 
 
-async def owning(begin: Callable[[], AsyncIterator[T]]) -> AsyncGenerator[T, None]:
+async def owning(
+    begin: Callable[[], AsyncIterator[T]], method: str = ""
+) -> AsyncGenerator[T, None]:
     """The stream that core makes, closed together with the one of ours below it.
 
     Args:
         begin: Calls core's `astream`, `atransform` or the like, when the first chunk is asked for.
+        method: The method of ours that core calls for it, if any.
     """
     chunks = cast("AsyncGenerator[T, None]", begin())
-    below: list[AsyncGenerator[Any, None]] = []
+    below = _Owned(method)
     owner = _Owner([chunks])
     try:
         token = _OWNED.set(below)  # core makes it on the way to the first chunk
@@ -44,7 +54,7 @@ async def owning(begin: Callable[[], AsyncIterator[T]]) -> AsyncGenerator[T, Non
             return
         finally:
             _OWNED.reset(token)
-            owner.generators += below
+            owner.generators += below.generators
         owner.loop = asyncio.get_running_loop()
         open_streams.ASYNC.add(owner)
         yield first
@@ -52,6 +62,15 @@ async def owning(begin: Callable[[], AsyncIterator[T]]) -> AsyncGenerator[T, Non
             yield chunk
     finally:
         await owner.aclose()
+
+
+@dataclass(eq=False)
+class _Owned:
+    """What a method makes in a task on the way to a first chunk."""
+
+    method: str
+    taker: Taker = field(default_factory=Taker.current)
+    generators: list[AsyncGenerator[Any, None]] = field(default_factory=list)
 
 
 @dataclass(eq=False)

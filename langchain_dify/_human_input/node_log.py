@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Mapping
+from copy import copy
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -66,6 +67,7 @@ class NodeLog:
         self._failed: dict[object, int] = {}
         """The newest failure in each thread or task, while nothing has followed it there."""
         self._interrupted: BaseException | None = None
+        """Never raised itself: its frames would hold the execution, and that this log."""
         self._going: dict[AsyncKeeper, asyncio.Task[Any] | None] = {}
 
     def begin(self, config: RunnableConfig, caller: str) -> Record | Keeper:
@@ -96,6 +98,7 @@ class NodeLog:
             begun = await self._aread(config, self._outcome(caller))
         if isinstance(begun, AsyncKeeper):
             self._going[begun] = asyncio.current_task()
+            begun.settled.add_done_callback(lambda _: self._going.pop(begun, None))
         return begun  # type: ignore[no-any-return]  # of a generator
 
     async def aask(
@@ -228,22 +231,23 @@ class NodeLog:
             try:
                 self._given[number] = interrupt(record[_QUESTION], record[_SCHEMA])
             except BaseException as error:
-                self._interrupted = error
+                self._interrupted = copy(error)
                 raise
         self._replies[record[_CALLER]].append(self._given[number])
 
     def _stay_interrupted(self) -> None:
         """Nothing begins in a node that ends, and its first question stays its first."""
         if self._interrupted is not None:
-            raise self._interrupted
+            raise copy(self._interrupted)
 
 
 def _control() -> object:
-    """The thread or the task that is running."""
+    """Stands for the thread or the task that is running, and does not hold it."""
     try:
-        return asyncio.current_task() or threading.get_ident()
+        task = asyncio.current_task()
     except RuntimeError:
-        return threading.get_ident()
+        task = None
+    return threading.get_ident() if task is None else weakref.ref(task)
 
 
 def failure(caller: str, error: Exception) -> Record:
@@ -259,7 +263,6 @@ def outcome(caller: str, facts: Mapping[str, Any]) -> Record:
 
 
 _LOGS: dict[int, NodeLog] = {}
-_LOGS_LOCK = threading.Lock()
 
 
 def log_of(config: RunnableConfig) -> NodeLog:
@@ -267,8 +270,8 @@ def log_of(config: RunnableConfig) -> NodeLog:
     execution = execution_of(config)
     if execution is None:  # a LangGraph built otherwise: calls at once come in the order they come
         return NodeLog()
-    with _LOGS_LOCK:
-        if id(execution) not in _LOGS:
-            _LOGS[id(execution)] = NodeLog()
-            weakref.finalize(execution, _LOGS.pop, id(execution), None)
-        return _LOGS[id(execution)]
+    new = NodeLog()
+    log = _LOGS.setdefault(id(execution), new)
+    if log is new:
+        weakref.finalize(execution, _LOGS.pop, id(execution), None)
+    return log

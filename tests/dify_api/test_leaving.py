@@ -10,16 +10,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 import httpx
 import pytest
 
 from dify_api import AsyncDifyClient, chat, errors
-from dify_api._transport import pools
-from dify_api._transport.turns import TURNS
+from dify_api._transport import open_streams, pools
+from dify_api._transport.turns import TURNS, Turns
 from tests.dify_api.test_streams import ASK, END, SSE, async_client_of, client_of, serve, token
-from tests.support.replay import ReplayServer, Reply
+from tests.support.replay import Received, ReplayServer, Reply
 from tests.support.scripts import run_script
 from tests.support.turns import turn_of
 
@@ -172,6 +173,30 @@ def test_leaving_before_the_first_event_stops_the_run() -> None:
         assert server.wait_for_stop() == "t1"
 
 
+async def test_a_loop_waits_for_no_stop_of_what_a_thread_has_read() -> None:
+    """As a web server's, which drops a sync stream when its client has left."""
+    asked, release = threading.Event(), threading.Event()
+
+    def reply(request: Received) -> Reply:
+        if request.path.endswith("/stop"):
+            asked.set()
+            release.wait(5)
+        return Reply(200, SSE, [token("a")], ending="open")
+
+    def tokens() -> Generator[object, None, None]:
+        with client_of(server).stream(ASK) as stream:
+            yield from stream
+
+    with ReplayServer(reply, stops=False) as server:
+        held = tokens()
+        await asyncio.to_thread(next, held)
+        began = time.monotonic()
+        held.close()
+        assert time.monotonic() - began < 2
+        assert await asyncio.to_thread(asked.wait, 5)
+        release.set()
+
+
 def test_an_interruption_before_the_headers_stops_the_run() -> None:
     """Ctrl-C in a notebook, while the app is looking for its first word."""
     release = threading.Event()
@@ -271,6 +296,26 @@ async def test_a_limit_while_the_reply_is_waited_for_leaves_nothing() -> None:
         assert len(asked) == 1
 
 
+def test_a_task_that_is_cancelled_as_its_loop_ends_stops_the_run() -> None:
+    """As the losers of `asyncio.wait(..., return_when=FIRST_COMPLETED)`."""
+
+    async def main() -> None:
+        came = asyncio.Event()
+
+        async def read() -> None:
+            async with async_client_of(server).stream(ASK) as stream:
+                async for _ in stream:
+                    came.set()
+
+        task = asyncio.create_task(read())
+        await came.wait()
+        task.cancel()
+
+    with serve(token("a"), ending="open") as server:
+        asyncio.run(main())
+        assert server.stopped == ["t1"]
+
+
 async def test_cancelling_while_the_turn_before_goes_on_leaves_nothing() -> None:
     told: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
@@ -358,13 +403,41 @@ def test_a_child_that_drops_an_inherited_stream_leaves_the_run_alone() -> None:
 
 @needs_fork
 def test_a_child_waits_for_no_lock_and_no_turn_of_its_parent() -> None:
+    of_engines = Turns(interval=0)
     with serve(token("a"), END) as server:
         client = client_of(server)
         client.send(ASK)
 
         def ask() -> None:
-            with turn_of(TURNS, ("app", "held"), 5):
+            with turn_of(TURNS, ("app", "held"), 5), turn_of(of_engines, ("app", "held"), 5):
                 assert client.send(ASK).text == "a"
 
-        with turn_of(TURNS, ("app", "held")), pools._lock:
+        held = turn_of(TURNS, ("app", "held")), turn_of(of_engines, ("app", "held"))
+        with held[0], held[1], pools._lock:
             in_child(ask)
+
+
+class Passing:
+    """A stream of another loop; whenever it is looked at, one more comes or goes."""
+
+    def __init__(self, streams: set[Any]) -> None:
+        self._streams = streams
+        self._other = object()
+
+    @property
+    def loop(self) -> None:
+        self._streams ^= {self._other}
+
+    def get_loop(self) -> None:
+        return self.loop
+
+
+async def test_a_loop_ends_while_streams_of_others_come_and_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("ASYNC", "LEAVING"):
+        streams: set[Any] = set()
+        streams |= {Passing(streams) for _ in range(3)}
+        monkeypatch.setattr(open_streams, name, streams)
+    await open_streams.leave_with(asyncio.get_running_loop())
+    assert len(open_streams.ASYNC) == len(open_streams.LEAVING) == 6

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dify_api._transport.turns import Turns
+from dify_api._transport.turns import Turn, Turns
 from dify_api.errors import ConversationBusyError
 from tests.support.turns import async_turn_of, turn_of
 
@@ -235,3 +235,30 @@ def test_who_began_a_conversation_holds_its_first_turn() -> None:
         first.leave()
         first.leave()
         turns.take(KEY).leave()
+
+
+def test_a_turn_is_left_while_its_thread_looks_after_others() -> None:
+    """The garbage collector may close a stream at any place."""
+    turns = Turns(interval=0)
+    abandoned: list[Turn] = []
+
+    class Conversation(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            while abandoned:
+                abandoned.pop().leave()
+            return super().__hash__()
+
+    key = ("app", Conversation("c1"))
+
+    def take() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            abandoned.append(pool.submit(turns.take, key).result())
+        turns.take(key, 5).leave()
+        done.set()
+
+    done = threading.Event()
+    threading.Thread(target=take, daemon=True).start()
+    assert done.wait(5)
+    assert turns._queues == {}

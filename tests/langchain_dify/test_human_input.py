@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -23,9 +24,10 @@ from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, RetryPolicy, Send
 
-from dify_api.errors import ServerError, WorkflowPausedError
+from dify_api.errors import ServerError, WorkflowFailedError, WorkflowPausedError
 from dify_local import LocalDify
 from langchain_dify import ChatDify, DifyTool, DifyWorkflow
+from langchain_dify._human_input import node_log
 from tests.langchain_dify.support import needs_interrupts
 from tests.support.cassettes import exchange
 from tests.support.forking import run_forked
@@ -132,6 +134,24 @@ async def test_a_workflow_interrupts_and_goes_on(server: LocalDify, is_async: bo
     assert submissions(server) == [
         {"inputs": {"comment": "Fine."}, "action": "approve", "user": "ann"}
     ]
+
+
+@pytest.mark.parametrize("is_async", IN_ASYNCIO)
+def test_nothing_is_kept_of_executions_that_have_ended(server: LocalDify, is_async: bool) -> None:
+    def kept() -> int:
+        gc.collect()
+        return len(node_log._LOGS)
+
+    async def run() -> None:
+        graph = workflow_graph(workflow_of(server), is_async=is_async)
+        await called(graph, {"text": "/pause The draft."}, is_async)
+        await called(graph, Command(resume=APPROVED), is_async)
+        with pytest.raises(WorkflowFailedError):
+            await called(graph, {"text": "/fail"}, is_async)
+
+    before = kept()
+    asyncio.run(run())  # connections hold the context that they were opened in
+    assert kept() == before
 
 
 @pytest.mark.parametrize("is_async", IN_ASYNCIO)

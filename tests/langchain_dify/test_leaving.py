@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from typing import Any
 
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+
+from dify_local import LocalDify
+from langchain_dify import ChatDify
 from tests.dify_api.test_streams import SSE, frame, serve, token
 from tests.support.replay import Received, ReplayServer, Reply
 from tests.support.scripts import run_script
@@ -100,3 +106,30 @@ def test_leaving_stops_the_workflow_in_silence(how: str) -> None:
         done = run_script(HEAD, code, server.base_url, framework="langchain")
         assert (done.returncode, done.stderr) == (0, "")
         assert server.stopped == ["t1"]
+
+
+async def test_leaving_leaves_alone_what_a_handler_began() -> None:
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def read(stream: Any) -> int:
+        """How many characters came, some of them later."""
+        count = len((await anext(stream)).text)
+        begun.set()
+        await left.wait()
+        return count + sum([len(chunk.text) async for chunk in stream])
+
+    class Begins(BaseCallbackHandler):
+        run_inline = True
+
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            self.task = asyncio.create_task(read(model.astream("/tokens 300")))
+
+    with LocalDify() as server:
+        model = ChatDify(api_key=server.keys["chat"], base_url=server.base_url)
+        whole, handler = await model.ainvoke("/tokens 300"), Begins()
+        stream: Any = model.astream("/tokens 100000", {"callbacks": [handler]})
+        await anext(stream)
+        await begun.wait()
+        await stream.aclose()
+        left.set()
+        assert await handler.task == len(whole.text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
@@ -211,6 +212,17 @@ async def test_economy_base_is_searched_by_its_own_settings() -> None:
             assert (settings["search_method"], settings["top_k"]) == ("keyword_search", 3)
             assert retriever.invoke("kiwi", k=1)
             assert server.requests[-1].json["retrieval_model"]["top_k"] == 1
+
+
+async def test_first_searches_of_an_economy_base_at_once() -> None:
+    with ReplayServer(EconomyBase().reply) as server:
+        retriever = DifyRetriever(
+            api_key="dataset-key",
+            base_url=server.base_url,
+            dataset_id="9bbbf72e-a290-471d-95e2-b92ac891ab76",
+        )
+        for found in await asyncio.gather(*(retriever.ainvoke("kiwi") for _ in range(5))):
+            assert "Kiwi" in found[0].page_content
 
 
 def test_economy_base_of_a_server_that_does_not_tell_its_settings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -247,3 +248,27 @@ def test_nothing_is_traced_where_nobody_listens(chat: Models) -> None:
 
     assert chat("advanced-chat").invoke("/echo hi").content == "hi"
     assert chat("advanced-chat").invoke("/echo hi", {"callbacks": [Deaf()]}).content == "hi"
+
+
+async def test_what_a_handler_asks_another_app_is_not_in_the_trace_of_its_run(
+    chat: Models,
+) -> None:
+    other = chat("advanced-chat")
+
+    class Asks(BaseCallbackHandler):
+        run_inline = True
+
+        def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+            "".join(str(chunk.content) for chunk in other.stream("/echo beside"))
+
+    class AsksInTask(AsyncCallbackHandler):
+        async def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+            await asyncio.create_task(self._ask())
+
+        async def _ask(self) -> None:
+            assert [chunk async for chunk in other.astream("/echo beside")]
+
+    model, trace = chat("advanced-chat", streaming=True), Trace()
+    model.invoke("/echo hi", {"callbacks": [Asks(), trace]})
+    await model.ainvoke("/echo hi", {"callbacks": [AsksInTask(), trace]})
+    assert [len(run.child_runs) for run in trace.roots] == [1, 1]

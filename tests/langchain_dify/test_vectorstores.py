@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -232,3 +233,22 @@ def test_economy(server: LocalDify, make: MakeStore) -> None:
     dataset = client.send(knowledge.dataset(str(store.dataset_id)))
     assert dataset.indexing_technique == "economy"
     assert store.similarity_search("Saturn", k=1)[0].metadata == MOONS[0].metadata
+
+
+@pytest.mark.parametrize("in_threads", [False, True])
+async def test_calls_that_come_first_at_once(
+    server: LocalDify, make: MakeStore, in_threads: bool
+) -> None:
+    store, begun = make(), len(writes(server))
+
+    async def add(number: int) -> list[str]:
+        metadata = {"number": number, f"field {number}": "x"}
+        given = [Document(page_content="A comet.", metadata=metadata, id=f"d{number}")]
+        if in_threads:
+            return await asyncio.to_thread(store.add_documents, given)
+        return await store.aadd_documents(given)
+
+    await asyncio.gather(*(add(number) for number in range(6)))
+    assert sum(path.endswith("/datasets") for path in writes(server)[begun:]) == 1
+    found = {d.id: d.metadata for d in store.get_by_ids([f"d{n}" for n in range(6)])}
+    assert found == {f"d{n}": {"number": n, f"field {n}": "x"} for n in range(6)}

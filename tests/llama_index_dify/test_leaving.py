@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from typing import Any
 
+import pytest
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events.llm import LLMChatStartEvent
+from llama_index.core.llms import ChatMessage
+
+from dify_local import LocalDify
+from llama_index_dify import Dify
 from tests.dify_api.test_streams import SSE, frame, serve, token
 from tests.support.replay import Received, ReplayServer, Reply
 from tests.support.scripts import run_script
@@ -124,3 +133,32 @@ def test_leaving_stops_the_workflow_in_silence(way: str) -> None:
         done = run_script(HEAD, OF_WORKFLOWS[way], server.base_url, framework="llama_index")
         assert (done.returncode, done.stderr) == (0, "")
         assert server.stopped == ["t1"]
+
+
+async def test_leaving_leaves_alone_what_a_handler_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, left = asyncio.Event(), asyncio.Event()
+    tasks: list[asyncio.Task[int]] = []
+
+    async def read() -> int:
+        """How many characters came, some of them later."""
+        responses = await llm.astream_chat([ChatMessage("/tokens 300")])
+        count = len((await anext(responses)).delta or "")
+        begun.set()
+        await left.wait()
+        return count + sum([len(response.delta or "") async for response in responses])
+
+    class Begins(BaseEventHandler):
+        def handle(self, event: Any, **kwargs: Any) -> None:
+            if isinstance(event, LLMChatStartEvent) and not tasks:
+                tasks.append(asyncio.create_task(read()))
+
+    with LocalDify() as server:
+        llm = Dify(api_key=server.keys["chat"], base_url=server.base_url)
+        whole = await llm.achat([ChatMessage("/tokens 300")])
+        monkeypatch.setattr(get_dispatcher(), "event_handlers", [Begins()])
+        responses: Any = await llm.astream_chat([ChatMessage("/tokens 100000")])
+        await anext(responses)
+        await begun.wait()
+        await responses.aclose()
+        left.set()
+        assert await tasks[0] == len(whole.message.content or "")

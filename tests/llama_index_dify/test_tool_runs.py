@@ -296,6 +296,28 @@ async def test_calls_side_by_side_wait_for_the_conversation(local: LocalDify) ->
     assert "remembers what it was asked" in json.dumps(tool.metadata.get_parameters_dict())
 
 
+async def test_calls_side_by_side_wait_until_the_conversation_is_stored(
+    local: LocalDify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = _tool(local, name="moons", conversation="context")
+    llm = ScriptedLLM(tool_name="moons", arguments={"query": "/echo one"})
+    llm.more_calls = [{"name": "moons", "arguments": {"query": "/echo two"}}]
+    agent = FunctionAgent(tools=[tool], llm=llm)
+    context: Context[Any] = Context(agent)
+    store = type(context.store)
+    put = store.set
+
+    async def put_later(self: Any, path: str, value: Any) -> None:
+        """As a store of another machine does."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await put(self, path, value)
+
+    monkeypatch.setattr(store, "set", put_later)
+    asked = await _conversations(local, [(agent, context, "ann")])
+    assert [conversation is None for conversation in asked] == [True, False]
+
+
 async def test_a_conversation_that_is_gone_begins_anew(local: LocalDify) -> None:
     tool = _tool(local, name="moons", conversation="context", user="ann")
     agent = _agent(tool, query=_QUESTION)

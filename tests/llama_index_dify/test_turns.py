@@ -287,3 +287,14 @@ async def test_history_and_reset_know_the_user(named: str, llm: Dify, local: Loc
         assert engine.chat_history == await engine.achat_history() == []
         engine.chat("/echo one", **of_call)
         assert [m.content for m in engine.chat_history] == ["/echo one", "one"]
+
+
+async def test_a_turn_is_over_though_its_leaving_is_cancelled(engine: DifyChatEngine) -> None:
+    response = await engine.astream_chat("/tokens 100000")
+    tokens = response.async_response_gen()
+    await anext(tokens)
+    leaving = asyncio.ensure_future(response.aclose())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert (await engine.achat("/echo next")).response == "next"

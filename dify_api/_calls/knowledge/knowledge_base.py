@@ -23,7 +23,7 @@ from dify_api._calls.knowledge.document_requests import DocumentRequests, is_not
 from dify_api._calls.knowledge.indexing import Indexing, patiently, until_indexed
 from dify_api._calls.knowledge.pages import every_item
 from dify_api._calls.knowledge.source_documents import SourceDocument, last_of_each_id
-from dify_api._runs.flows import Flow
+from dify_api._runs.flows import Flow, OneAtATime
 from dify_api.endpoints import documents, knowledge, metadata
 from dify_api.endpoints.documents import DocumentBatch
 from dify_api.endpoints.knowledge import Dataset
@@ -74,6 +74,8 @@ class KnowledgeBase:
             knowledge.create(name)  # checks the name
         self.dataset_id = dataset_id
         self.name = name
+        # Of threads and tasks that come first at once: several bases of one name might be made.
+        self._finding, self._preparing = OneAtATime(), OneAtATime()
         self._technique: IndexingTechnique = indexing_technique or "high_quality"
         self.indexing_timeout = indexing_timeout
         self._same_content = same_content
@@ -84,6 +86,9 @@ class KnowledgeBase:
 
     def found(self) -> Flow[str]:
         """The id of the knowledge base, which is made where there is none of its name."""
+        return self.dataset_id or (yield from self._finding.through(self._find_or_make()))
+
+    def _find_or_make(self) -> Flow[str]:
         if self.dataset_id is None:
             self.dataset_id = yield from _named(self.name or "", self._technique, self._settings)
         return self.dataset_id
@@ -107,7 +112,7 @@ class KnowledgeBase:
         known = yield from self.catalogue()
         changed = [source for source in last_of_each_id(sources) if self._unequal(known, source)]
         if any(not source.is_empty for source in changed):
-            yield from self._prepare(changed)
+            yield from self._preparing.through(self._prepare(changed))
         return changed
 
     def write(self, source: SourceDocument) -> Flow[Indexing | None]:
@@ -197,7 +202,7 @@ class KnowledgeBase:
         known = get_args(MetadataType)
         return {
             name: cast("MetadataType", field.type if field.type in known else "string")
-            for name, field in self._fields.items()
+            for name, field in list(self._fields.items())
         }
 
     def _replace(
