@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
-from types import TracebackType
 from typing import Any, cast
 
 from typing_extensions import Self
@@ -23,7 +22,7 @@ from dify_api._transport.calls import AsyncCalls, Calls
 from dify_api._transport.deadlines import Alarm, is_limited, limit_rest, read_in_thread, within
 from dify_api._transport.failures import ignored_failures
 from dify_api._transport.open_streams import READ_ON
-from dify_api._transport.pieces import AsyncReply, Ready, Reply, async_body, no_body, raw_pieces
+from dify_api._transport.pieces import AsyncReply, Reply, async_body, no_body, raw_pieces
 from dify_api._transport.pools import require_asyncio, watch
 from dify_api._transport.stream_state import StreamState
 from dify_api._transport.turns import TURNS
@@ -65,8 +64,7 @@ class EventStream(StreamState):
         self._response: Reply | None = None  # none, where all was told without a stream
         self._pieces: Iterator[bytes] = iter(())
         self._is_limited, self._is_handed_over = True, False  # to a thread that closes the response
-        self.thread = threading.get_ident()
-        """The thread that has read last, and may go on."""
+        self.thread = threading.get_ident()  # that has read last, and may go on
 
     def __enter__(self) -> Self:
         try:
@@ -116,12 +114,7 @@ class EventStream(StreamState):
             with ignored_failures():
                 self._response.close()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -228,8 +221,6 @@ class AsyncEventStream(StreamState):
         super().__init__(operation, connection, plan, before)
         self._calls = calls
         self._response: AsyncReply | None = None  # none, where all was told without a stream
-        self._pieces: AsyncIterator[bytes]
-        self._ready: Ready
         self._pieces, self._ready = no_body()
         self._alarm = Alarm(self._reader.due)
         self._opening: asyncio.Future[AsyncReply] | None = None
@@ -301,12 +292,7 @@ class AsyncEventStream(StreamState):
         watch(self.loop)
         open_streams.ASYNC.add(self)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
