@@ -16,6 +16,7 @@ from typing_extensions import Self
 
 from dify_api._calls.chat_settings import Memory, OnFork, Transcript, name_of
 from dify_api._calls.trace_session import trace_session_of
+from dify_api._lazy import LazyModule
 from dify_api.endpoints.response_mode import ResponseMode
 from langchain_dify._arguments import DifyArguments, with_user_hidden
 from langchain_dify._names import HumanInput
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
 
     from dify_api._calls.chat_call import ChatOptions
+    from langchain_dify._calls import chat_running as running
+else:
+    running = LazyModule("langchain_dify._calls.chat_running")  # imported at the first call
 
 CALL_ARGUMENTS = frozenset(
     {
@@ -183,25 +187,19 @@ class ChatArguments(DifyArguments, BaseChatModel):
         """This model, without its cache where a conversation goes on: a turn is not repeated."""
         if self._is_uncached:
             return self
-        from langchain_dify._calls.chat_running import input_messages
-
-        if not self._chat_options(kwargs).continues(input_messages(messages)):
+        if not self._chat_options(kwargs).continues(running.input_messages(messages)):
             return self
         return self.model_copy(update={"cache": False})
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
         """What the cache holds, without its conversation: that is another caller's."""
-        from langchain_dify._calls.chat_running import without_anchor
-
         return [
-            generation.model_copy(update={"message": without_anchor(generation.message)})
+            generation.model_copy(update={"message": running.without_anchor(generation.message)})
             for generation in super()._convert_cached_generations(cache_val)
         ]
 
     def _chat_options(self, kwargs: Mapping[str, Any]) -> ChatOptions:
-        from langchain_dify._calls.chat_running import ChatOptions  # not before the first call
-
-        return ChatOptions(
+        return running.ChatOptions(
             apps=self.app_names,
             user=kwargs.get("user") or self.user,
             conversation_id=kwargs.get("conversation_id") or self.conversation_id,

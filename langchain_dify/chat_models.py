@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 import langchain_dify._answers.block_translator  # noqa: F401  # registers it
 from dify_api._calls.signatures import kept_signature
+from dify_api._lazy import LazyModule
 from langchain_dify._answers.current_run import (
     ANOBODYS_RUN,
     NOBODYS_RUN,
@@ -38,9 +39,10 @@ from langchain_dify._names import MODEL_PROVIDER
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from langchain_dify._calls import chat_running as running
     from langchain_dify._calls.chat_call import ChatCall
-
-# What calls run with is imported at the first one: see `langchain_dify._calls.chat_running`.
+else:
+    running = LazyModule("langchain_dify._calls.chat_running")  # imported at the first call
 
 
 class ChatDify(ChatArguments, defer_build=False):
@@ -82,11 +84,9 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        from langchain_dify._calls.chat_running import model_errors
-
         call = self._call_of(messages, stop, kwargs)
         with (
-            model_errors,
+            running.model_errors,
             call.tracer(run_manager) as tracer,
             call.answering(self.client, self.human_input, self.app) as stream,
         ):
@@ -121,9 +121,7 @@ class ChatDify(ChatArguments, defer_build=False):
     async def _achunks(
         self, call: ChatCall, run_manager: AsyncCallbackManagerForLLMRun | None
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
-        from langchain_dify._calls.chat_running import model_errors
-
-        with model_errors:
+        with running.model_errors:
             async with (
                 call.atracer(run_manager) as tracer,
                 await call.aanswering(self.async_client, self.human_input, self.app) as stream,
@@ -165,11 +163,9 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import model_errors
-
         call = self._call_of(messages, stop, kwargs)
         with (
-            model_errors,
+            running.model_errors,
             call.tracer(run_manager) as tracer,
             call.answering(self.client, self.human_input, self.app) as stream,
         ):
@@ -187,10 +183,8 @@ class ChatDify(ChatArguments, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_dify._calls.chat_running import model_errors
-
         call = self._call_of(messages, stop, kwargs)
-        with model_errors:
+        with running.model_errors:
             async with (
                 call.atracer(run_manager) as tracer,
                 await call.aanswering(self.async_client, self.human_input, self.app) as stream,
@@ -381,14 +375,12 @@ class ChatDify(ChatArguments, defer_build=False):
     def _call_of(
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> ChatCall:
-        from langchain_dify._calls.chat_running import plan_call
-
         check_call_arguments(kwargs, type(self), CALL_ARGUMENTS)
         options = self._chat_options(kwargs)
         reasoning = kwargs.get("reasoning")
         reasoning = self.reasoning if reasoning is None else reasoning
         stop = stop or self.stop or ()
-        return plan_call(messages, options, kwargs, stop, reasoning, self.model_name)
+        return running.plan_call(messages, options, kwargs, stop, reasoning, self.model_name)
 
 
 _CHUNKS = ChatDify._stream, ChatDify._astream

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from dify_api._transport.interrupted import AsyncLeave
 from dify_api._transport.pieces import AsyncReply, Reply
@@ -11,7 +12,8 @@ from dify_api.answers.answer import Answer
 from dify_api.operation import Operation
 
 
-class Calls(NamedTuple):
+@dataclass(slots=True)
+class Calls:
     """The calls that a stream makes.
 
     Attributes:
@@ -27,7 +29,8 @@ class Calls(NamedTuple):
     delete: Callable[[Operation[Answer], str], None]
 
 
-class AsyncCalls(NamedTuple):
+@dataclass(slots=True)
+class AsyncCalls:
     """`Calls` for asyncio."""
 
     open: Callable[[Operation[Answer], AsyncLeave | None], Awaitable[AsyncReply]]
