@@ -71,7 +71,7 @@ class AiohttpPool:
         if self._session is None:
             self._session = self._new_session()
         session, content = self._session, request.content
-        if self._proxy or not (content is None or _is_short(content)) or not is_plain(session):
+        if self._proxy or not _is_short(content) or not is_plain(session):
             return await kept(self._sent_by_session(session, request, timeout), leave)
         try:
             exchange = Exchange(await self._connected(session, timeout), timeout.read)
@@ -150,7 +150,7 @@ class AiohttpPool:
         self, session: aiohttp.ClientSession, request: PlainRequest, timeout: httpx.Timeout
     ) -> Awaitable[aiohttp.ClientResponse]:
         content, headers = request.content, request.headers
-        if timeout.write is None or content is None or _is_short(content):
+        if timeout.write is None or _is_short(content):
             return self._request(session, request, timeout)
         if isinstance(content, bytes):
             headers = {**headers, "content-length": str(len(content))}
@@ -225,7 +225,8 @@ def _closing(
 
 
 def _is_short(content: object) -> bool:
-    return isinstance(content, bytes) and len(content) <= PIECE
+    """Whether a body is sent at once, if there is one."""
+    return content is None or (isinstance(content, bytes) and len(content) <= PIECE)
 
 
 @lru_cache(maxsize=64)

@@ -62,7 +62,7 @@ class RunCalls(BaseClient, abc.ABC):
             ...                            user="ann")
         """
         with self.resume_stream(paused, values, user=user) as stream:
-            for _ in stream.steps():
+            while stream.next_steps():
                 pass
         return stream.answer
 
@@ -135,11 +135,8 @@ class AsyncRunCalls(BaseClient, abc.ABC):
     async def resume(self, paused: Paused, values: FormValues, *, user: str) -> Answer:
         """`DifyClient.resume`, awaited."""
         require_asyncio()
-        async with (
-            self.resume_stream(paused, values, user=user) as stream,
-            contextlib.aclosing(stream.steps()) as steps,
-        ):
-            async for _ in steps:
+        async with self.resume_stream(paused, values, user=user) as stream:
+            while await stream.next_steps():
                 pass
         return stream.answer
 

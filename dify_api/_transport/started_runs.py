@@ -87,7 +87,7 @@ class StartedRun(_StartedRun):
             DifyError: If it does not succeed, or is unknown.
         """
         with self.stream() as stream:
-            for _ in stream.steps():
+            while stream.next_steps():
                 pass
         return stream.answer
 
@@ -126,8 +126,8 @@ class AsyncStartedRun(_StartedRun):
 
     async def wait(self) -> Answer:
         """Wait for the end of the run, and return its answer."""
-        async with self.stream() as stream, contextlib.aclosing(stream.steps()) as steps:
-            async for _ in steps:
+        async with self.stream() as stream:
+            while await stream.next_steps():
                 pass
         return stream.answer
 
